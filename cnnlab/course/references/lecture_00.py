@@ -1,0 +1,104 @@
+"""The right answers of lecture 00 (start here), and the mistakes that its checks know by name."""
+
+import torch
+
+from cnnlab.course.references import Exercise, Mistake
+
+
+def grey(picture):
+    """(3, H, W) -> (H, W): the mean over the colours."""
+    return picture.mean(dim=0)
+
+
+def shares(scores):
+    """(K,) -> (K,): each score over their sum."""
+    return scores / scores.sum()
+
+
+def brightest(picture):
+    """(H, W) -> (row, column) of the largest value."""
+    place = picture.argmax().item()
+    return place // picture.shape[1], place % picture.shape[1]
+
+
+def _pictures():
+    seeded = torch.Generator().manual_seed(0)
+    one = torch.tensor([0.0, 0.5, 1.0]).reshape(3, 1, 1)
+    red = torch.zeros(3, 2, 3)
+    red[0] = 0.9
+    steps = torch.arange(27.0).reshape(3, 3, 3) / 27
+    return [(one,), (red,), (steps,), (torch.rand(3, 5, 7, generator=seeded),)]
+
+
+def _scores():
+    seeded = torch.Generator().manual_seed(0)
+    return [
+        (torch.tensor([3.0]),),
+        (torch.tensor([1.0, 3.0]),),
+        (torch.tensor([2.0, 0.0, 6.0]),),
+        (torch.rand(7, generator=seeded),),
+    ]
+
+
+def _one_bright_spot():
+    cases = []
+    for height, width, row, column in ((2, 2, 0, 1), (2, 3, 1, 0), (4, 2, 2, 1)):
+        picture = torch.zeros(height, width)
+        picture[row, column] = 1.0
+        cases.append((picture,))
+    seeded = torch.Generator().manual_seed(1)
+    return [*cases, (torch.rand(5, 8, generator=seeded),)]
+
+
+EXERCISES = (
+    Exercise(
+        id="00.1",
+        title="A colour picture becomes grey",
+        function=grey,
+        cases=_pictures,
+        mistakes=(
+            Mistake("You added the colours. A mean also divides by 3, so that grey stays in [0, 1].",
+                    lambda picture: picture.sum(dim=0)),
+            Mistake("You took the mean over the columns (the last dimension). The colours are dimension 0.",
+                    lambda picture: picture.mean(dim=-1)),
+            Mistake("You kept one colour only. Grey is the mean of all three.",
+                    lambda picture: picture[0]),
+            Mistake("You kept the colour dimension: the result should be (H, W), not (1, H, W). Leave keepdim out.",
+                    lambda picture: picture.mean(dim=0, keepdim=True)),
+        ),
+    ),
+    Exercise(
+        id="00.2",
+        title="Scores become shares",
+        function=shares,
+        cases=_scores,
+        mistakes=(
+            Mistake("You divided by the largest score. Then the largest share is always 1. Divide by the sum.",
+                    lambda scores: scores / scores.max()),
+            Mistake("You divided by how many scores there are. Divide by what they add up to.",
+                    lambda scores: scores / len(scores)),
+            Mistake("That is a softmax. It also sums to 1, but here the share is the score over the sum.",
+                    lambda scores: scores.softmax(dim=0)),
+            Mistake("You returned the scores as they came. Each must be divided by the sum of all.",
+                    lambda scores: scores),
+        ),
+    ),
+    Exercise(
+        id="00.bug",
+        title="Bug hunt: where is the brightest pixel?",
+        function=brightest,
+        cases=_one_bright_spot,
+        mistakes=(
+            Mistake("You divided by the height. A flat index counts along the rows, so a new row starts "
+                    "after every `width` pixels: divide by the width.",
+                    lambda picture: (picture.argmax().item() // picture.shape[0],
+                                     picture.argmax().item() % picture.shape[0])),
+            Mistake("Row and column are swapped: the row comes first.",
+                    lambda picture: brightest(picture)[::-1]),
+            Mistake("You count from 1. Rows and columns of a tensor count from 0.",
+                    lambda picture: tuple(index + 1 for index in brightest(picture))),
+            Mistake("That is the darkest pixel: argmin where argmax is meant.",
+                    lambda picture: brightest(-picture)),
+        ),
+    ),
+)
