@@ -95,7 +95,7 @@ def gaussian(sigma: float, size: int | None = None) -> Tensor:
     if size is None:
         size = 2 * math.ceil(3 * sigma) + 1
     if size < 1 or size % 2 == 0:
-        raise ValueError(f"size must be odd, so that the kernel has a centre, but it is {size}. Try {size + 1}.")
+        raise ValueError(f"size must be odd, so that there is a centre, but it is {size}. Try {size + 1}.")
     x = torch.arange(size, dtype=torch.float64) - size // 2  # (size,)
     bell = torch.exp(-(x**2) / (2 * sigma**2))
     kernel = torch.outer(bell, bell)  # (size, size)

@@ -47,7 +47,7 @@ def strided_conv2d(picture, kernel, stride):
     return conv2d(picture, kernel)[::stride, ::stride]
 
 
-# --- cases: three that fit in the head, smallest first, and one random shape -------------------------------------
+# --- cases: three that fit in the head, smallest first, and one random shape ---
 
 
 def _pictures_and_kernels():
@@ -95,7 +95,7 @@ def _strided():
     ]
 
 
-# --- the usual mistakes, each as somebody writes it ---------------------------------------------------------------
+# --- the usual mistakes, each as somebody writes it ---
 
 
 def _padded_to_same(picture, kernel):
@@ -124,7 +124,8 @@ def _switches_in_the_window(picture, size):
 
 
 def _last_of_equals(picture, size):
-    pooled, switches = max_pool(picture.flip(0, 1)[picture.shape[0] % size :, picture.shape[1] % size :], size)
+    turned = picture.flip(0, 1)[picture.shape[0] % size :, picture.shape[1] % size :]
+    pooled, switches = max_pool(turned, size)
     rows, columns = pooled.shape
     width = columns * size
     row, column = rows * size - 1 - switches // width, width - 1 - switches % width
@@ -166,13 +167,14 @@ EXERCISES = (
         function=conv2d,
         cases=_pictures_and_kernels,
         mistakes=(
-            Mistake("You flipped the kernel: that is the convolution of mathematics. Deep learning slides the "
-                    "kernel as it is (a correlation).",
+            Mistake("You flipped the kernel: that is the convolution of mathematics. Deep learning slides "
+                    "the kernel as it is (a correlation).",
                     lambda picture, kernel: conv2d(picture, kernel.flip(0, 1))),
             Mistake("You padded the picture. Here the window stays inside, so the map is a little smaller: "
                     "(H-h+1, W-w+1).",
                     _padded_to_same),
-            Mistake("One row and one column are missing: a window of h fits H-h+1 times, not H-h.", _one_short),
+            Mistake("One row and one column are missing: a window of h fits H-h+1 times, not H-h.",
+                    _one_short),
             Mistake("You kept only the last product. Add them up: `+=`, or `.sum()` of the whole window.",
                     _overwritten),
             Mistake("You took the mean of the products. A neuron adds them.",
@@ -191,10 +193,10 @@ EXERCISES = (
                     lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s),
             Mistake("You counted the padding once. There is a border on both sides: 2 * padding.",
                     lambda n, k, s, p, d: (n + p - d * (k - 1) - 1) // s + 1),
-            Mistake("You left the dilation out. A dilated kernel reaches over dilation * (kernel - 1) + 1 pixels.",
+            Mistake("You left the dilation out. A kernel reaches over dilation * (kernel - 1) + 1 pixels.",
                     lambda n, k, s, p, d: (n + 2 * p - k) // s + 1),  # noqa: ARG005
-            Mistake("A dilated kernel does not reach over dilation * kernel pixels: the holes lie between its "
-                    "numbers, so it is dilation * (kernel - 1) + 1.",
+            Mistake("A dilated kernel does not reach over dilation * kernel pixels: the holes lie between "
+                    "its numbers, so it is dilation * (kernel - 1) + 1.",
                     lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1),
             Mistake("You rounded up. A window that hangs over the edge does not count: use //.",
                     lambda n, k, s, p, d: -((d * (k - 1) + 1 - n - 2 * p) // s) + 1),
@@ -232,10 +234,10 @@ EXERCISES = (
                     "row * W + column.",
                     _switches_in_the_window),
             Mistake("Of equal values you kept the last. By custom the first one wins.", _last_of_equals),
-            Mistake("Your maximum starts from 0, so a window of negative values gives 0. Start from the window.",
+            Mistake("The maximum starts from 0, so a window of negative values gives 0. Start from its values.",
                     _pool_from_zero),
-            Mistake("You multiply the row by the width of the pooled map. A switch counts in the picture: use its "
-                    "width.",
+            Mistake("You multiply the row by the width of the pooled map. A switch counts in the picture: "
+                    "use its width.",
                     _rows_counted_by_pooled_width),
             Mistake("You pooled the mean. Max pooling keeps the largest value.", _mean_pool),
         ),
