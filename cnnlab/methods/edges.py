@@ -1,7 +1,7 @@
-"""Which way do the lines of a picture run? A tiny explainable "network": four filters, a score each, no training.
+"""Which way do the lines of a picture run? A tiny explainable "network": four filters, a score each.
 
-`picture -> scores`, and for every score a map over the pixels that adds up to it. It stands in lecture 00 for
-a trained net: all of its parts fit on one slide, so the explanation can be checked by eye.
+`picture -> scores`, and for every score a map over the pixels that adds up to it. Nothing is trained.
+It stands in lecture 00 for a trained net: all of its parts fit on one slide, so the explanation can be checked by eye.
 """
 
 import torch
@@ -36,8 +36,8 @@ def maps(image: Tensor) -> Tensor:
     grey = image.mean(dim=1, keepdim=True)  # (N, C, H, W) -> (N, 1, H, W)
     filters = torch.stack([kernels.line(angle) for angle in _ANGLES])[:, None].to(image)  # (4, 1, 3, 3)
     answer = F.conv2d(grey, filters)  # (N, 4, H-2, W-2)
-    # A diagonal neighbour is sqrt(2) further away, so a diagonal filter answers to a coarser line. We leave it:
-    # four equal filters are easier to read than four balanced ones.
+    # A diagonal neighbour is sqrt(2) further away, so a diagonal filter answers to a coarser line. We leave
+    # it so: four equal filters are easier to read than four balanced ones.
     return answer.square() / (answer.shape[-2] * answer.shape[-1])
 
 
@@ -79,7 +79,7 @@ def heatmap(image: Tensor, direction: str) -> Tensor:
         direction: one of `DIRECTIONS`.
 
     Returns:
-        (N, 1, H, W), zero or more; sums to the score of this direction. The border, where no filter fits, is 0.
+        (N, 1, H, W), zero or more; sums to the score of this direction. No filter fits on the border: 0.
 
     Raises:
         LookupError: there is no such direction.

@@ -234,7 +234,7 @@ EXERCISES = (
                     "row * W + column.",
                     _switches_in_the_window),
             Mistake("Of equal values you kept the last. By custom the first one wins.", _last_of_equals),
-            Mistake("The maximum starts from 0, so a window of negative values gives 0. Start from its values.",
+            Mistake("The maximum starts from 0: a window of negative values gives 0. Start from its values.",
                     _pool_from_zero),
             Mistake("You multiply the row by the width of the pooled map. A switch counts in the picture: "
                     "use its width.",
