@@ -1,0 +1,1 @@
+"""Networks: layers written out to be read, small models, and how they are trained."""
