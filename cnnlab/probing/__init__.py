@@ -1,0 +1,10 @@
+"""Looking into a running network: record layers, change one, re-rule its ReLUs, find what a unit sees.
+
+>>> from cnnlab.probing import Recorder, Unit, edit, receptive, relu_rule
+"""
+
+from cnnlab.probing import receptive
+from cnnlab.probing.hooks import Recorder, edit, evaluating, relu_rule
+from cnnlab.probing.units import Unit, layer, layers, shapes
+
+__all__ = ["Recorder", "Unit", "edit", "evaluating", "layer", "layers", "receptive", "relu_rule", "shapes"]

@@ -1,0 +1,292 @@
+"""Record, edit and re-rule a running network, and leave it as it was: the only file that touches a model.
+
+Type: with something(model, …): y = model(image). Names are checked first, hooks live only inside the block,
+and whatever was changed is put back on every exit, also after an exception.
+
+Papers: Zeiler & Fergus 2014, Springenberg et al. 2015 (`relu_rule`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from cnnlab.names import unknown
+from cnnlab.probing import rules
+from cnnlab.probing.units import layer, layers
+
+
+class _Enough(Exception):
+    """Ends a forward pass in which its owner has seen everything; never leaves this file."""
+
+
+class Recorder:
+    """Keeps what named layers put out.
+
+        with Recorder(model, "conv2", "relu2") as acts:
+            model(image)
+        acts["conv2"]  # (N, C, rows, cols)
+
+    The records are those of the latest pass. They are copies: an in-place ReLU after a layer leaves them alone.
+
+    Args:
+        model: any network; not a compiled or scripted one, whose layers cannot be seen.
+        names: the layers to record.
+        stop: end each pass as soon as every named layer has run; the rest of the network is never computed,
+            and model(image) returns None. Of a layer that runs several times, the first call is recorded.
+        grad: keep the records in the graph, so that torch.autograd.grad reaches from the output to them and
+            from them to the picture. Otherwise they are plain numbers.
+
+    Raises:
+        LookupError: for a name that the model does not have, or a record that was never made.
+        TypeError: for a layer that puts out something other than one tensor.
+    """
+
+    def __init__(self, model: nn.Module, *names: str, stop: bool = False, grad: bool = False):
+        if not names:
+            raise ValueError(f"name at least one layer to record. Layers: {', '.join(layers(model))}")
+        for name in names:
+            layer(model, name)
+        _refuse_compiled(model)
+        self.model, self.names, self.stop, self.grad = model, tuple(dict.fromkeys(names)), stop, grad
+        self._calls: dict[str, list[Tensor]] = {name: [] for name in self.names}
+        self._passes, self._open = 0, None
+
+    def __enter__(self) -> "Recorder":
+        if self._open is not None:
+            raise ValueError("this Recorder is already open; make a second one")
+        with ExitStack() as stack:
+            handle = self.model.register_forward_pre_hook(self._begin)
+            stack.callback(handle.remove)
+            stack.enter_context(listening(self.model, self.names, self._keep))
+            if self.stop:
+                stack.enter_context(_ending(self.model, self))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
+        stack, self._open = self._open, None
+        stack.close()
+        # Only where a part of the model was called by itself does the end of its pass come as far as here.
+        return kind is _Enough and error.args == (self,)
+
+    def __getitem__(self, name: str) -> Tensor:
+        calls = self.calls(name)
+        if len(calls) > 1:
+            raise ValueError(
+                f"layer {name!r} ran {len(calls)} times in one pass, so it has no single output. "
+                f"Use .calls({name!r})[0] to [{len(calls) - 1}], or record a layer around it."
+            )
+        return calls[0]
+
+    def calls(self, name: str) -> list[Tensor]:
+        """The output of every run of this layer in the latest pass, in order."""
+        if name not in self._calls:
+            raise unknown("recorded layer", name, self.names)
+        if not self._calls[name]:
+            reason = (
+                "the model has not been run inside the with block" if not self._passes else
+                "the forward pass did not call it (a part for training only, a module whose weights are used "
+                "without calling it, or the pass ended earlier)"
+            )
+            raise LookupError(f"layer {name!r} has no record: {reason}")
+        return list(self._calls[name])
+
+    def _begin(self, *_: object) -> None:
+        self._passes += 1
+        for calls in self._calls.values():
+            calls.clear()
+
+    def _keep(self, name: str, output: object) -> Tensor | None:
+        output = _one_tensor(name, output, "recorded")
+        self._passes = max(self._passes, 1)
+        # With grad the record itself stays on the path, and the network goes on with a copy of it; without,
+        # the network goes on with its own tensor.
+        kept = output.clone() if self.grad else output.detach().clone()
+        self._calls[name].append(kept)
+        if self.stop and all(self._calls.values()):
+            raise _Enough(self)
+        return kept.clone() if self.grad else None
+
+
+@contextmanager
+def edit(model: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside the block, function(output) takes the place of what a layer puts out: ablate, patch, steer.
+
+        with edit(model, "conv2", lambda a: a * keep):  # keep: (C, 1, 1) of 0 and 1
+            y = model(image)
+
+    Args:
+        model: any network; not a compiled or scripted one.
+        name: the layer. A Recorder opened inside the block sees the edited output, one opened around it the
+            old one.
+        function: gets a copy of the output (it may change it in place) and returns a tensor of its shape.
+
+    Raises:
+        LookupError: for a wrong name, or at the end of the block if the layer never ran.
+        TypeError, ValueError: if the function returns no tensor, or one of another shape.
+    """
+    layer(model, name)
+    _refuse_compiled(model)
+    ran = False
+
+    def replace(name: str, output: object) -> Tensor:
+        nonlocal ran
+        ran = True
+        output = _one_tensor(name, output, "edited")
+        new = function(output.clone())
+        if not isinstance(new, Tensor):
+            raise TypeError(f"the edit of {name!r} must return a tensor, not {type(new).__name__}: return it")
+        if new.shape != output.shape:
+            raise ValueError(f"the edit of {name!r} must keep the shape {tuple(output.shape)}, "
+                             f"but returned {tuple(new.shape)}")
+        return new.clone()  # an in-place ReLU that follows must not write into the caller's tensor
+
+    with listening(model, [name], replace):
+        yield
+    if not ran:
+        raise LookupError(f"nothing was edited: layer {name!r} did not run inside the with block")
+
+
+@contextmanager
+def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
+    """Inside the block, forward passes of this model build gradients that pass every ReLU by this rule.
+
+        with relu_rule(model, "guided"):
+            y = model(x)
+            g, = torch.autograd.grad(y[0, target], x)
+
+    It holds for nn.ReLU, F.relu, torch.relu, Tensor.relu_ and their in-place and shared forms alike. The rule
+    goes with the forward pass: a pass before the block keeps its gradient, one inside keeps the rule.
+
+    Args:
+        model: the network, or a part of it may be called; not a compiled or scripted one.
+        rule: "gradient" (g * [x > 0], which changes nothing), "deconvnet" (g * [g > 0]), "guided" (both), or
+            a function (g, y) -> gradient, where y is the output of the ReLU.
+
+    Raises:
+        LookupError: for a wrong rule.
+        ValueError: if a pass meets no ReLU (one that a Recorder ends before the first ReLU is fine: there is
+            none to change), if it meets an activation for which the rule is not defined (GELU, LeakyReLU …),
+            or if the block ends without a pass.
+    """
+    if isinstance(rule, str) and rule not in rules.NAMED:
+        raise unknown("rule", rule, rules.NAMED)
+    name, apply = (rule, rules.NAMED[rule]) if isinstance(rule, str) else ("custom", rule)
+    if not callable(apply):
+        raise TypeError(f"a rule is a name or a function (g, y) -> gradient, not {type(rule).__name__}")
+    if rule == "gradient":  # what autograd does anyway, for any activation
+        yield
+        return
+    _refuse_compiled(model)
+    with ExitStack() as stack:
+        inside = _Inside(name, apply)
+        for module in model.modules():  # all, so that a part called by itself counts as a pass too
+            for handle in (module.register_forward_pre_hook(inside.enter),
+                           module.register_forward_hook(inside.finish),
+                           module.register_forward_hook(inside.leave, always_call=True)):
+                stack.callback(handle.remove)
+        with inside:
+            yield
+    if not inside.passes:
+        raise ValueError(f"the rule {name!r} did nothing: run the model inside the with block, "
+                         "because the rule goes with the forward pass")
+
+
+class _Inside(TorchFunctionMode):
+    """Sees every torch function called, and swaps the ReLUs called while the model is running."""
+
+    def __init__(self, name: str, rule: rules.Rule):
+        super().__init__()
+        self.name, self.rule = name, rule
+        self.depth = self.met = self.passes = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
+        kwargs = kwargs or {}
+        if self.depth and func in rules.RELUS:
+            self.met += 1
+            x = args[0] if args else kwargs["input"]
+            asked = args[1] if len(args) > 1 else kwargs.get("inplace", False)
+            return rules.rectify(x, self.rule, in_place=asked or func in rules.IN_PLACE)
+        if self.depth and func in rules.UNDEFINED:
+            raise ValueError(f"the rule {self.name!r} is defined for ReLU, and this model uses "
+                             f"{rules.UNDEFINED[func]}. Use rule='gradient', or a model with ReLUs.")
+        return func(*args, **kwargs)
+
+    def enter(self, *_: object) -> None:
+        if not self.depth:
+            self.passes, self.met = self.passes + 1, 0
+        self.depth += 1
+
+    def finish(self, _module: nn.Module, _inputs: object, output: object) -> None:
+        if self.depth == 1 and not self.met and output is not None:  # None: ended early by a Recorder
+            raise ValueError(f"the rule {self.name!r} met no ReLU in this pass: it would be the plain gradient. "
+                             "Use rule='gradient', or build the model with nn.ReLU or F.relu.")
+
+    def leave(self, *_: object) -> None:
+        self.depth -= 1
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block: no dropout, batch norm by its running statistics. Then each module's own mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def listening(
+    model: nn.Module, names: Iterable[str], hear: Callable[[str, object], Tensor | None]
+) -> Iterator[None]:
+    """Inside the block, hear(name, output) after each run of each layer; an answer takes the output's place."""
+    with ExitStack() as stack:
+        for name in names:
+            def hook(_module, _inputs, output, name=name):
+                return hear(name, output)
+            stack.callback(layer(model, name).register_forward_hook(hook).remove)
+        yield
+
+
+@contextmanager
+def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
+    """Inside the block, a pass of the model in which the owner has seen enough returns None."""
+    own, forward = model.__dict__.get("forward"), model.forward
+
+    def short(*args, **kwargs):
+        try:
+            return forward(*args, **kwargs)
+        except _Enough as end:
+            if end.args != (owner,):
+                raise
+            return None
+
+    model.forward = short
+    try:
+        yield
+    finally:
+        if own is None:
+            del model.forward
+        else:
+            model.forward = own
+
+
+def _refuse_compiled(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if (isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod")
+                or getattr(module, "_compiled_call_impl", None) is not None):
+            raise ValueError(f"{repr(name) if name else 'the model'} is compiled or scripted: what runs inside "
+                             "cannot be seen or changed. Give the model as it was before.")
+
+
+def _one_tensor(name: str, output: object, done: str) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise TypeError(f"layer {name!r} puts out {type(output).__name__}; only one tensor can be {done}. "
+                        "Choose a layer inside it, or the one that follows.")
+    return output

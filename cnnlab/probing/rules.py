@@ -1,0 +1,74 @@
+"""How a gradient passes a ReLU: three rules, and which calls in a network are ReLUs.
+
+Type of a rule: (gradient from above g, output of the ReLU y) -> gradient below, all of one shape; y > 0 exactly
+where the input x > 0. Nothing here touches a model: `hooks.relu_rule` puts a rule to work.
+
+Papers: Simonyan et al. 2014 (gradient), Zeiler & Fergus 2014 (deconvnet), Springenberg et al. 2015 (guided).
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Rule = Callable[[Tensor, Tensor], Tensor]
+
+
+def gradient(g: Tensor, y: Tensor) -> Tensor:
+    """g * [x > 0]: the true derivative. Passes where the unit was on."""
+    return g.masked_fill(y <= 0, 0)
+
+
+def deconvnet(g: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001  (that it never looks at y is the point)
+    """g * [g > 0]: rectify what comes from above, whether the unit was on or not."""
+    return g.masked_fill(g <= 0, 0)
+
+
+def guided(g: Tensor, y: Tensor) -> Tensor:
+    """g * [g > 0] * [x > 0]: both at once."""
+    return g.masked_fill((g <= 0) | (y <= 0), 0)
+
+
+NAMED: dict[str, Rule] = {"gradient": gradient, "deconvnet": deconvnet, "guided": guided}
+
+# Every door to the same function, as seen by torch.overrides.TorchFunctionMode.
+_ATEN = torch.ops.aten
+IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_, _ATEN.relu_, _ATEN.relu_.default}
+RELUS = {F.relu, torch.relu, Tensor.relu, _ATEN.relu, _ATEN.relu.default, *IN_PLACE}
+
+# Activations for which no paper says what the rule would be. (Sigmoid, tanh and softmax are left as they are.)
+_RELATIVES = ("relu6 hardtanh leaky_relu prelu rrelu elu selu celu gelu silu mish softplus hardswish threshold "
+              "softshrink hardshrink logsigmoid rnn_relu rnn_relu_cell").split()
+UNDEFINED = {
+    getattr(home, name): wanted
+    for wanted in _RELATIVES
+    for home in (F, torch, Tensor, torch._C._nn)
+    for name in (wanted, wanted + "_")
+    if hasattr(home, name)
+}
+
+
+class RuledRelu(torch.autograd.Function):
+    """ReLU forwards; backwards whatever the rule says."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, rule: Rule) -> Tensor:  # noqa: ARG004
+        return x.clamp(min=0)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.rule = inputs[1]
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> tuple[Tensor, None]:
+        return ctx.rule(g, *ctx.saved_tensors), None
+
+
+def rectify(x: Tensor, rule: Rule, in_place: bool) -> Tensor:
+    """ReLU of x under a rule; with in_place also written into x, as nn.ReLU(inplace=True) does."""
+    y = RuledRelu.apply(x, rule)
+    return x.copy_(y) if in_place else y

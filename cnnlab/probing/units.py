@@ -1,0 +1,121 @@
+"""Units and layers by name: what there is in a network, and how large what comes out of it is.
+
+Type: (model) -> names; (model, name) -> module; (model, image) -> shapes. A unit is one channel of one layer, at
+one place of its feature map or anywhere on it.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.names import unknown
+
+
+class Unit(NamedTuple):
+    """One channel of a layer, at one place (row, col) of its feature map, or (None, None): the whole map.
+
+    Attributes:
+        layer: the name of the layer in the model.
+        channel: from 0.
+        row, col: a place on the feature map, from 0; both or neither.
+
+    >>> print(Unit("conv2", 7, 3, 4))
+    conv2, channel 7 at row 3, col 4
+    """
+
+    layer: str
+    channel: int
+    row: int | None = None
+    col: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.row is None else f" at row {self.row}, col {self.col}"
+        return f"{self.layer}, channel {self.channel}{place}"
+
+    def of(self, activations: Tensor) -> Tensor:
+        """The activation of this unit, out of what its layer put out; gradients flow through.
+
+        Args:
+            activations: (N, C, rows, cols) or (N, C), the output of the layer.
+
+        Returns:
+            (N,) at one place or for a layer without places; (N, rows, cols) for a whole map.
+
+        Raises:
+            ValueError: if the layer has no such channel or place.
+        """
+        if activations.dim() not in (2, 4):
+            raise ValueError(f"{self.layer} must put out (N, C) or (N, C, H, W), not {tuple(activations.shape)}")
+        if (self.row is None) != (self.col is None):
+            raise ValueError(f"a place needs row and col: row is {self.row}, col is {self.col}")
+        wanted = [("channel", self.channel)]
+        if self.row is not None:
+            if activations.dim() == 2:
+                raise ValueError(f"{self.layer} has no rows and columns (shape {tuple(activations.shape)}); "
+                                 f"ask for Unit({self.layer!r}, {self.channel})")
+            wanted += [("row", self.row), ("col", self.col)]
+        for (axis, index), size in zip(wanted, activations.shape[1:], strict=False):
+            if not 0 <= index < size:
+                raise ValueError(f"{self.layer} has no {axis} {index}: they go from 0 to {size - 1}")
+        return activations[(slice(None), *(index for _, index in wanted))]
+
+
+def layer(model: nn.Module, name: str) -> nn.Module:
+    """The module with this name.
+
+    Raises:
+        LookupError: if there is none, with the nearest names and the whole list.
+
+    >>> layer(nn.Sequential(nn.ReLU(), nn.Flatten()), "1")
+    Flatten(start_dim=1, end_dim=-1)
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
+    found = dict(model.named_modules(remove_duplicate=False))  # a module with two names answers to both
+    if name == "" or name not in found:
+        raise unknown("layer", name, [known for known in found if known])
+    return found[name]
+
+
+def layers(model: nn.Module, kind: type | tuple[type, ...] = nn.Module) -> list[str]:
+    """The names of all layers, in the order in which they were defined.
+
+    Args:
+        model: any network.
+        kind: only layers of this class, such as nn.Conv2d.
+
+    >>> layers(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)), nn.Conv2d)
+    ['0', '2']
+    """
+    named = model.named_modules(remove_duplicate=False)
+    return [name for name, module in named if name and isinstance(module, kind)]
+
+
+def shapes(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
+    """What comes out of each layer for this picture, in the order in which the layers finish.
+
+    Args:
+        model: any network; it runs once in eval mode, and its own mode is put back.
+        image: (N, C, H, W).
+
+    Returns:
+        name -> shape. Layers that do not run, or put out something other than one tensor, are left out; of a
+        layer that runs several times, the last shape.
+
+    >>> shapes(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), torch.zeros(1, 3, 6, 6))
+    {'0': (1, 8, 4, 4), '1': (1, 128)}
+    """
+    from cnnlab.probing import hooks  # late: hooks looks layers up by the functions above
+
+    found: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, output: object) -> None:
+        if isinstance(output, Tensor):
+            found.pop(name, None)
+            found[name] = tuple(output.shape)
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), hooks.evaluating(model):
+        with hooks.listening(model, layers(model), note):
+            model(image.detach().clone())
+    return found
