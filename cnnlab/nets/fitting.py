@@ -75,7 +75,7 @@ def transposed(
     if y.shape[1] != filters:
         raise ValueError(
             f"y has {y.shape[1]} channels but weight {tuple(weight.shape)} has {filters} filters: "
-            "a transposed convolution takes the weight of the convolution that it runs backwards, (F, C, K, K), as it is"
+            "a transposed convolution takes the (F, C, K, K) weight of the convolution that it runs backwards"
         )
     if groups < 1 or filters % groups:
         raise ValueError(f"{filters} filters do not divide into {groups} groups")

@@ -29,7 +29,8 @@ class Recorder:
             model(image)
         acts["conv2"]  # (N, C, rows, cols)
 
-    The records are those of the latest pass. They are copies: an in-place ReLU after a layer leaves them alone.
+    The records are those of the latest pass. They are copies: an in-place ReLU after a layer leaves them
+    alone.
 
     Args:
         model: any network; not a compiled or scripted one, whose layers cannot be seen.
@@ -87,8 +88,9 @@ class Recorder:
             raise unknown("recorded layer", name, self.names)
         if not self._calls[name]:
             reason = (
-                "the model has not been run inside the with block" if not self._passes else
-                "the forward pass did not call it (a part for training only, a module whose weights are used "
+                "the model has not been run inside the with block"
+                if not self._passes
+                else "the forward pass did not call it (a part for training only, a module whose weights are used "
                 "without calling it, or the pass ended earlier)"
             )
             raise LookupError(f"layer {name!r} has no record: {reason}")
@@ -140,8 +142,10 @@ def edit(model: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> I
         if not isinstance(new, Tensor):
             raise TypeError(f"the edit of {name!r} must return a tensor, not {type(new).__name__}: return it")
         if new.shape != output.shape:
-            raise ValueError(f"the edit of {name!r} must keep the shape {tuple(output.shape)}, "
-                             f"but returned {tuple(new.shape)}")
+            raise ValueError(
+                f"the edit of {name!r} must keep the shape {tuple(output.shape)}, "
+                f"but returned {tuple(new.shape)}"
+            )
         return new.clone()  # an in-place ReLU that follows must not write into the caller's tensor
 
     with listening(model, [name], replace):
@@ -182,26 +186,26 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
         return
     _refuse_compiled(model)
     with ExitStack() as stack:
-        inside = _Inside(name, apply)
+        inside = _Inside(model, name, apply)
         for module in model.modules():  # all, so that a part called by itself counts as a pass too
-            for handle in (module.register_forward_pre_hook(inside.enter),
-                           module.register_forward_hook(inside.finish),
-                           module.register_forward_hook(inside.leave, always_call=True)):
+            for handle in (
+                module.register_forward_pre_hook(inside.enter),
+                module.register_forward_hook(inside.finish),
+                module.register_forward_hook(inside.leave, always_call=True),
+            ):
                 stack.callback(handle.remove)
         with inside:
             yield
-    if not inside.passes:
-        raise ValueError(f"the rule {name!r} did nothing: run the model inside the with block, "
-                         "because the rule goes with the forward pass")
+    inside.check()
 
 
 class _Inside(TorchFunctionMode):
     """Sees every torch function called, and swaps the ReLUs called while the model is running."""
 
-    def __init__(self, name: str, rule: rules.Rule):
+    def __init__(self, model: nn.Module, name: str, rule: rules.Rule):
         super().__init__()
-        self.name, self.rule = name, rule
-        self.depth = self.met = self.passes = 0
+        self.model, self.name, self.rule = model, name, rule
+        self.depth = self.met = self.passes = self.finished = 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
         kwargs = kwargs or {}
@@ -211,19 +215,34 @@ class _Inside(TorchFunctionMode):
             asked = args[1] if len(args) > 1 else kwargs.get("inplace", False)
             return rules.rectify(x, self.rule, in_place=asked or func in rules.IN_PLACE)
         if self.depth and func in rules.UNDEFINED:
-            raise ValueError(f"the rule {self.name!r} is defined for ReLU, and this model uses "
-                             f"{rules.UNDEFINED[func]}. Use rule='gradient', or a model with ReLUs.")
+            raise ValueError(
+                f"the rule {self.name!r} is defined for ReLU, and this model uses "
+                f"{rules.UNDEFINED[func]}. Use rule='gradient', or a model with ReLUs."
+            )
         return func(*args, **kwargs)
 
     def enter(self, *_: object) -> None:
         if not self.depth:
-            self.passes, self.met = self.passes + 1, 0
+            self.passes += 1
         self.depth += 1
 
-    def finish(self, _module: nn.Module, _inputs: object, output: object) -> None:
-        if self.depth == 1 and not self.met and output is not None:  # None: ended early by a Recorder
-            raise ValueError(f"the rule {self.name!r} met no ReLU in this pass: it would be the plain gradient. "
-                             "Use rule='gradient', or build the model with nn.ReLU or F.relu.")
+    def finish(self, module: nn.Module, _inputs: object, output: object) -> None:
+        if self.depth == 1 and output is not None:  # None: ended early by a Recorder
+            self.finished += 1
+            if module is self.model:
+                self.check()
+
+    def check(self) -> None:
+        if not self.passes:
+            raise ValueError(
+                f"the rule {self.name!r} did nothing: run the model inside the with block, "
+                "because the rule goes with the forward pass"
+            )
+        if self.finished and not self.met:
+            raise ValueError(
+                f"the rule {self.name!r} met no ReLU: this would be the plain gradient. "
+                "Use rule='gradient', or build the model with nn.ReLU or F.relu."
+            )
 
     def leave(self, *_: object) -> None:
         self.depth -= 1
@@ -231,7 +250,7 @@ class _Inside(TorchFunctionMode):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block: no dropout, batch norm by its running statistics. Then each module's own mode."""
+    """Eval mode inside the block: no dropout, batch norm by running statistics. Then each module's own."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
@@ -245,11 +264,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def listening(
     model: nn.Module, names: Iterable[str], hear: Callable[[str, object], Tensor | None]
 ) -> Iterator[None]:
-    """Inside the block, hear(name, output) after each run of each layer; an answer takes the output's place."""
+    """Inside the block, hear(name, output) after each run of a layer; an answer takes the output's place."""
     with ExitStack() as stack:
         for name in names:
+
             def hook(_module, _inputs, output, name=name):
                 return hear(name, output)
+
             stack.callback(layer(model, name).register_forward_hook(hook).remove)
         yield
 
@@ -279,14 +300,21 @@ def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
 
 def _refuse_compiled(model: nn.Module) -> None:
     for name, module in model.named_modules():
-        if (isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod")
-                or getattr(module, "_compiled_call_impl", None) is not None):
-            raise ValueError(f"{repr(name) if name else 'the model'} is compiled or scripted: what runs inside "
-                             "cannot be seen or changed. Give the model as it was before.")
+        if (
+            isinstance(module, torch.jit.ScriptModule)
+            or hasattr(module, "_orig_mod")
+            or getattr(module, "_compiled_call_impl", None) is not None
+        ):
+            raise ValueError(
+                f"{repr(name) if name else 'the model'} is compiled or scripted: what runs "
+                "inside cannot be seen or changed. Give the model as it was before."
+            )
 
 
 def _one_tensor(name: str, output: object, done: str) -> Tensor:
     if not isinstance(output, Tensor):
-        raise TypeError(f"layer {name!r} puts out {type(output).__name__}; only one tensor can be {done}. "
-                        "Choose a layer inside it, or the one that follows.")
+        raise TypeError(
+            f"layer {name!r} puts out {type(output).__name__}; only one tensor can be {done}. "
+            "Choose a layer inside it, or the one that follows."
+        )
     return output

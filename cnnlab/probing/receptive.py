@@ -1,9 +1,9 @@
 """Which part of the picture does a unit see?
 
-Type: (model, layer, image size) -> Field. Going back through one layer of kernel k, stride s and padding p turns the
-span [low, high] of what is seen into [low*s - p, high*s - p + k - 1]; where branches meet, their spans unite. So the
-size grows by (k - 1) times the stride so far. Here the way back is read off the graph that autograd keeps: it holds
-for functional pools, sums and concatenations as for nn.Sequential.
+Type: (model, layer, image size) -> Field. Going back through one layer of kernel k, stride s and padding p
+turns the span [low, high] of what is seen into [low*s - p, high*s - p + k - 1]; where branches meet, their
+spans unite. So the size grows by (k - 1) times the stride so far. The way back is read off the graph that
+autograd keeps, so it holds for functional pools, sums and concatenations as for nn.Sequential.
 
 Paper: Araujo, Norris & Sim, Computing receptive fields of convolutional neural networks, Distill 2019.
 """
@@ -25,7 +25,7 @@ _POINTWISE = set(
 
 
 class Rectangle(NamedTuple):
-    """Pixels from row top to bottom - 1 and column left to right - 1; below 0 or beyond the picture is padding."""
+    """Rows top to bottom - 1, columns left to right - 1; what is below 0 or beyond the picture is padding."""
 
     top: int
     left: int
@@ -53,9 +53,12 @@ class Field(NamedTuple):
     def rectangle(self, row: int, col: int, *, clip: bool = True) -> Rectangle:
         """The pixels that the unit at this place sees.
 
+        At the border of the picture it is at most these: where the windows of an earlier layer leave out the
+        last row, or that layer's own map is padded, a unit near the border sees a little less.
+
         Args:
             row, col: the place on the feature map, from 0.
-            clip: only pixels of the picture; if False, the padding that it sees too (negative, or beyond the edge).
+            clip: only pixels of the picture; if False also padding (negative, or beyond the edge).
 
         Raises:
             ValueError: for a place that is not on the map.
@@ -82,52 +85,61 @@ class Field(NamedTuple):
             (N, C, *size), a copy.
         """
         if images.dim() != 4 or tuple(images.shape[-2:]) != self.picture:
-            raise ValueError(f"this field is for pictures (N, C, {self.picture[0]}, {self.picture[1]}), "
-                             f"not {tuple(images.shape)}: call field again with the new size")
+            raise ValueError(
+                f"this field is for pictures (N, C, {self.picture[0]}, {self.picture[1]}), "
+                f"not {tuple(images.shape)}: call field again with the new size"
+            )
         whole, part = self.rectangle(row, col, clip=False), self.rectangle(row, col)
         seen = images[..., part.top : part.bottom, part.left : part.right]
-        missing = (part.left - whole.left, whole.right - part.right, part.top - whole.top, whole.bottom - part.bottom)
-        return F.pad(seen, missing, value=outside).clone()
+        left, right = part.left - whole.left, whole.right - part.right
+        top, bottom = part.top - whole.top, whole.bottom - part.bottom
+        return F.pad(seen, (left, right, top, bottom), value=outside).clone()
 
 
 def field(model: nn.Module, layer: str, image_size: int | tuple[int, ...]) -> Field:
     """The receptive field of the units of a layer.
 
-    Where branches of different depth meet (residual, Inception) it is that of the union. Global average pooling
-    counts as a window as large as its map.
+    Where branches of different depth meet (residual, Inception) it is that of the union. Global average
+    pooling counts as a window as large as its map.
 
     Args:
         model: any network; it runs once on an empty picture, in eval mode.
         layer: its name; of a layer that runs several times, the first run.
-        image_size: n for n x n pixels, (H, W), or (C, H, W) where the number of channels cannot be guessed from
-            the first convolution.
+        image_size: n for n x n pixels, (H, W), or (C, H, W) where the number of channels is not that of the
+            first nn.Conv2d.
 
     Returns:
         Field(size, stride, start, picture, grid).
 
     Raises:
         LookupError: for a wrong layer.
-        ValueError: for a layer without rows and columns (every unit sees the whole picture), or for an operation
-            on the way whose windows differ from place to place or that is not known here.
+        ValueError: for a layer without rows and columns (every unit sees the whole picture), or for an
+            operation on the way whose windows differ from place to place or that is not known here.
     """
     find(model, layer)
     shape = _shape(model, image_size)
     anchor = next(model.parameters(), torch.zeros(()))
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]), evaluating(model):
+    awake = torch.inference_mode(False), torch.enable_grad()  # a graph is needed
+    with awake[0], awake[1], torch.random.fork_rng(devices=[]), evaluating(model):
         image = torch.zeros(1, *shape, dtype=anchor.dtype, device=anchor.device, requires_grad=True)
         with Recorder(model, layer, stop=True, grad=True) as acts:
             model(image.clone())
         output = acts[layer]
     if output.dim() != 4:
-        raise ValueError(f"layer {layer!r} has no rows and columns (output {tuple(output.shape)}): each of its units "
-                         "sees the whole picture")
+        raise ValueError(
+            f"layer {layer!r} has no rows and columns (output {tuple(output.shape)}): "
+            "each of its units sees the whole picture"
+        )
     try:
         rows, cols = _walk_back(output, image)
     except _Untold as reason:
         raise ValueError(f"the receptive field of {layer!r} cannot be told: {reason}") from None
     return Field(
-        (rows.high - rows.low + 1, cols.high - cols.low + 1), (rows.step, cols.step), (rows.low, cols.low),
-        tuple(shape[1:]), tuple(output.shape[2:]),
+        (rows.high - rows.low + 1, cols.high - cols.low + 1),
+        (rows.step, cols.step),
+        (rows.low, cols.low),
+        tuple(shape[1:]),
+        tuple(output.shape[2:]),
     )
 
 
@@ -199,11 +211,18 @@ def _before(node, rows: _Span, cols: _Span) -> tuple[_Span, _Span]:
     name = node.name().split("Backward")[0]
     both = (rows, cols)
     if name == "Convolution" and not node._saved_transposed:
-        windows = zip(node._saved_weight.shape[2:], node._saved_stride, node._saved_padding,
-                      node._saved_dilation, strict=True)
+        windows = zip(
+            node._saved_weight.shape[2:],
+            node._saved_stride,
+            node._saved_padding,
+            node._saved_dilation,
+            strict=True,
+        )
     elif name == "MaxPool2DWithIndices":
         kernel = node._saved_kernel_size
-        windows = zip(kernel, node._saved_stride or kernel, node._saved_padding, node._saved_dilation, strict=True)
+        windows = zip(
+            kernel, node._saved_stride or kernel, node._saved_padding, node._saved_dilation, strict=True
+        )
     elif name == "AvgPool2D":
         kernel = node._saved_kernel_size
         windows = zip(kernel, node._saved_stride or kernel, node._saved_padding, strict=True)
@@ -214,8 +233,10 @@ def _before(node, rows: _Span, cols: _Span) -> tuple[_Span, _Span]:
             raise _Untold("adaptive pooling has windows of different sizes here; choose another image size")
     elif name == "Mean" and node._saved_keepdim and len(node._saved_self_sym_sizes) == 4:
         axes = {_axis(dim) for dim in node._saved_dim}
-        windows = [(n, n) if axis in axes else (1, 1)
-                   for axis, n in zip((-2, -1), node._saved_self_sym_sizes[2:], strict=True)]
+        windows = [
+            (n, n) if axis in axes else (1, 1)
+            for axis, n in zip((-2, -1), node._saved_self_sym_sizes[2:], strict=True)
+        ]
     elif name == "ConstantPadNd":
         pad = [*node._saved_pad, 0, 0][:4]  # left, right, top, bottom
         windows = [(1, 1, pad[2]), (1, 1, pad[0])]

@@ -1,7 +1,7 @@
 """How a gradient passes a ReLU: three rules, and which calls in a network are ReLUs.
 
-Type of a rule: (gradient from above g, output of the ReLU y) -> gradient below, all of one shape; y > 0 exactly
-where the input x > 0. Nothing here touches a model: `hooks.relu_rule` puts a rule to work.
+Type of a rule: (gradient from above g, output of the ReLU y) -> gradient below, all of one shape; y > 0
+exactly where the input x > 0. Nothing here touches a model: `hooks.relu_rule` puts a rule to work.
 
 Papers: Simonyan et al. 2014 (gradient), Zeiler & Fergus 2014 (deconvnet), Springenberg et al. 2015 (guided).
 """
@@ -37,9 +37,11 @@ _ATEN = torch.ops.aten
 IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_, _ATEN.relu_, _ATEN.relu_.default}
 RELUS = {F.relu, torch.relu, Tensor.relu, _ATEN.relu, _ATEN.relu.default, *IN_PLACE}
 
-# Activations for which no paper says what the rule would be. (Sigmoid, tanh and softmax are left as they are.)
-_RELATIVES = ("relu6 hardtanh leaky_relu prelu rrelu elu selu celu gelu silu mish softplus hardswish threshold "
-              "softshrink hardshrink logsigmoid rnn_relu rnn_relu_cell").split()
+# Activations for which no paper says what the rule would be. (Sigmoid, tanh, softmax are left as they are.)
+_RELATIVES = (
+    "relu6 hardtanh leaky_relu prelu rrelu elu selu celu gelu silu mish softplus hardswish threshold "
+    "softshrink hardshrink logsigmoid rnn_relu rnn_relu_cell"
+).split()
 UNDEFINED = {
     getattr(home, name): wanted
     for wanted in _RELATIVES

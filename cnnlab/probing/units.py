@@ -1,7 +1,7 @@
 """Units and layers by name: what there is in a network, and how large what comes out of it is.
 
-Type: (model) -> names; (model, name) -> module; (model, image) -> shapes. A unit is one channel of one layer, at
-one place of its feature map or anywhere on it.
+Type: (model) -> names; (model, name) -> module; (model, image) -> shapes. A unit is one channel of one layer,
+at one place of its feature map or anywhere on it.
 """
 
 from typing import NamedTuple
@@ -46,14 +46,17 @@ class Unit(NamedTuple):
             ValueError: if the layer has no such channel or place.
         """
         if activations.dim() not in (2, 4):
-            raise ValueError(f"{self.layer} must put out (N, C) or (N, C, H, W), not {tuple(activations.shape)}")
+            given = tuple(activations.shape)
+            raise ValueError(f"{self.layer} must put out (N, C) or (N, C, H, W), not {given}")
         if (self.row is None) != (self.col is None):
             raise ValueError(f"a place needs row and col: row is {self.row}, col is {self.col}")
         wanted = [("channel", self.channel)]
         if self.row is not None:
             if activations.dim() == 2:
-                raise ValueError(f"{self.layer} has no rows and columns (shape {tuple(activations.shape)}); "
-                                 f"ask for Unit({self.layer!r}, {self.channel})")
+                raise ValueError(
+                    f"{self.layer} has no rows and columns (shape {tuple(activations.shape)}); "
+                    f"ask for Unit({self.layer!r}, {self.channel})"
+                )
             wanted += [("row", self.row), ("col", self.col)]
         for (axis, index), size in zip(wanted, activations.shape[1:], strict=False):
             if not 0 <= index < size:

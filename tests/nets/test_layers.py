@@ -47,8 +47,11 @@ def test_groups(groups, batch):
 def test_float32():
     x, weight = normal(2, 3, 11, 11, dtype=torch.float32), normal(4, 3, 3, 3, dtype=torch.float32)
     close(layers.conv2d(x, weight), F.conv2d(x, weight), 1e-5)
-    close(layers.conv_transpose2d(layers.conv2d(x, weight), weight),
-          F.conv_transpose2d(F.conv2d(x, weight), weight), 1e-4)
+    close(
+        layers.conv_transpose2d(layers.conv2d(x, weight), weight),
+        F.conv_transpose2d(F.conv2d(x, weight), weight),
+        1e-4,
+    )
 
 
 def test_convolution_by_hand():
@@ -63,8 +66,9 @@ TRANSPOSED = [
     dict(stride=s, padding=p, dilation=d, output_padding=o)
     for s, p, d in itertools.product([1, 2, (3, 1)], [0, 1, (0, 2)], [1, 2, (3, 1)])
     for o in [0, 1, (1, 0)]
-    if all(o_ < max(s_, d_) for o_, s_, d_ in
-           zip(fitting.pair(o), fitting.pair(s), fitting.pair(d), strict=True))
+    if all(
+        o_ < max(s_, d_) for o_, s_, d_ in zip(fitting.pair(o), fitting.pair(s), fitting.pair(d), strict=True)
+    )
 ]
 
 
@@ -111,8 +115,10 @@ def test_gradients():
     for tensor in (x, weight, bias):
         tensor.requires_grad_()
     assert gradcheck(lambda *a: layers.conv2d(*a, stride=2, padding=1, groups=2), (x, weight, bias))
-    assert gradcheck(lambda *a: layers.conv_transpose2d(*a, stride=2, padding=1, output_padding=1, groups=2),
-                     (x, weight, bias))
+    assert gradcheck(
+        lambda *a: layers.conv_transpose2d(*a, stride=2, padding=1, output_padding=1, groups=2),
+        (x, weight, bias),
+    )
     one = weight[:, :1].detach().repeat(1, 2, 1, 1).requires_grad_()
     assert gradcheck(lambda *a: layers.conv2d_loops(*a, stride=2, dilation=(1, 2)), (x, one, bias))
     assert gradcheck(lambda x: layers.max_pool2d(x, 3, 2, 1)[0], (x,))
@@ -122,8 +128,18 @@ def test_gradients():
     assert gradcheck(lambda p: layers.max_unpool2d(p, switches, (5, 5)), (small,))
 
 
-POOLS = [dict(size=s, stride=t, padding=p) for s, t, p in
-         [(2, None, 0), (3, 2, 0), (3, 2, 1), (3, 1, 1), (2, 1, 1), ((2, 3), (3, 1), (1, 0)), (5, 5, 2)]]
+POOLS = [
+    dict(size=s, stride=t, padding=p)
+    for s, t, p in [
+        (2, None, 0),
+        (3, 2, 0),
+        (3, 2, 1),
+        (3, 1, 1),
+        (2, 1, 1),
+        ((2, 3), (3, 1), (1, 0)),
+        (5, 5, 2),
+    ]
+]
 
 
 @pytest.mark.parametrize("options", POOLS, ids=str)
@@ -142,7 +158,7 @@ def test_unpooling_is_the_backward_pass_of_max_pooling(options):
         x.requires_grad_()
         y = F.max_pool2d(x, options["size"], options["stride"], options["padding"])
         value = normal(*y.shape, seed=1)
-        expected, = torch.autograd.grad(y, x, value)
+        (expected,) = torch.autograd.grad(y, x, value)
         pooled, switches = layers.max_pool2d(x, **options)
         close(layers.max_unpool2d(value, switches, x.shape), expected)
         close(layers.max_unpool2d(value, switches, (8, 11)), expected)

@@ -1,0 +1,95 @@
+"""Units, layers by name, shapes; and that looking costs nothing at import."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from probed_nets import Residual, picture, seeded, sequential, state
+from torch import nn
+
+from cnnlab.probing import Unit, layer, layers, shapes
+
+
+def test_unit_picks_its_activation():
+    a = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5).requires_grad_()
+    assert torch.equal(Unit("c", 1).of(a), a[:, 1])
+    assert torch.equal(Unit("c", 2, 3, 4).of(a), a[:, 2, 3, 4])
+    assert torch.equal(Unit("fc", 2).of(a[:, :, 0, 0]), a[:, 2, 0, 0])
+    assert Unit("c", 1).of(a).requires_grad
+    assert Unit("c", 1) == Unit("c", 1, None, None)
+    assert str(Unit("c", 1)) == "c, channel 1"
+
+
+@pytest.mark.parametrize(
+    "unit, shape, message",
+    [
+        (Unit("c", 3), (1, 3, 4, 4), "c has no channel 3: they go from 0 to 2"),
+        (Unit("c", -1), (1, 3, 4, 4), "no channel -1"),
+        (Unit("c", 0, 4, 0), (1, 3, 4, 4), "no row 4: they go from 0 to 3"),
+        (Unit("c", 0, 0, 9), (1, 3, 4, 4), "no col 9"),
+        (Unit("c", 0, 0), (1, 3, 4, 4), "needs row and col"),
+        (Unit("fc", 0, 0, 0), (1, 3), r"no rows and columns .* Unit\('fc', 0\)"),
+        (Unit("c", 0), (3, 4, 4), "must put out"),
+    ],
+)
+def test_unit_refuses(unit, shape, message):
+    with pytest.raises(ValueError, match=message):
+        unit.of(torch.zeros(shape))
+
+
+def test_layers_by_name():
+    model = Residual()
+    assert layers(model)[:2] == ["conv1", "bn1"]
+    assert layers(model, nn.Conv2d) == ["conv1", "conv2", "conv3"]
+    assert layers(model, (nn.ReLU, nn.Linear)) == ["relu", "fc"]
+    assert layer(model, "conv3") is model.conv3
+    model.again = model.conv1
+    assert layer(model, "again") is model.conv1 and "again" in layers(model)
+    with pytest.raises(LookupError, match="no layer 'Conv3'. Did you mean 'conv3'"):
+        layer(model, "Conv3")
+    with pytest.raises(LookupError):
+        layer(model, "")
+
+
+def test_shapes_in_the_order_in_which_layers_finish():
+    model = seeded(Residual).train()
+    model.spare = nn.Linear(2, 2)
+    x = picture(17, n=2, dtype=torch.float32)
+    before = state(model, x)
+    assert shapes(model, x) == {
+        "conv1": (2, 6, 9, 9),
+        "bn1": (2, 6, 9, 9),
+        "conv2": (2, 6, 9, 9),
+        "bn2": (2, 6, 9, 9),
+        "pool": (2, 12, 4, 4),
+        "conv3": (2, 4, 4, 2),
+        "relu": (2, 4, 4, 2),
+        "fc": (2, 5),
+    }
+    assert state(model, x) == before
+    with pytest.raises(RuntimeError):
+        shapes(model, x[:, :1])
+    assert state(model, x) == before
+
+
+def test_shapes_of_large_networks(large):
+    x = picture(64 if large.name != "alexnet" else 96, dtype=torch.float32)
+    assert list(shapes(large, x).values())[-1][:2] == (1, 1000)
+
+
+def test_a_first_relu_in_place_does_not_touch_the_picture():
+    x = picture() - 0.5
+    before = x.clone()
+    shapes(nn.Sequential(nn.ReLU(inplace=True), *sequential().double()), x)
+    assert torch.equal(x, before)
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import torch, sys; before = set(sys.modules); import cnnlab.nets.layers, cnnlab.probing; "
+        "print(sorted({m.split('.')[0] for m in set(sys.modules) - before} - {'cnnlab'}), "
+        "'torch._dynamo' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["[]", "False"] or out.strip() == "['difflib'] False"
