@@ -1,0 +1,220 @@
+"""Pictures, maps and numbers on matplotlib axes: data and `ax` in, `ax` out.
+
+Titles are large enough for the back row. A map always comes with its colour bar: a colour without a number
+says nothing. Leave `ax` out and a new figure is made; `ax.figure` is what `show` takes.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cnnlab.drawing import pixels
+
+TITLE, LABEL = 15, 12  # points, on a figure about 11 inches wide
+
+
+def picture(image: Tensor, ax=None, *, title: str | None = None):
+    """A picture as it is: (H, W), (1, H, W) or (3, H, W) in [0, 1]."""
+    ax = _axes(ax)
+    drawn = pixels.grey(image)
+    ax.imshow(drawn, interpolation="nearest" if drawn.shape[0] < 64 else "antialiased")
+    return _bare(ax, title)
+
+
+def signed(values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None, bar: bool = True):
+    """A map with a sign: white is zero, red above, blue below.
+
+    Args:
+        values: (H, W); dimensions of size 1 may stand in front.
+        ax: where to draw.
+        limit: the value of the strongest colour; the largest absolute value if left out.
+        title: what stands above.
+        bar: whether to draw the colour bar.
+
+    Raises:
+        ValueError: not one map, or a number that is not finite.
+    """
+    top = limit if limit is not None else torch.as_tensor(values).abs().max().item()
+    return _map(pixels.signed(values, top), ax, title, ("RdBu_r", -top, top) if bar else None)
+
+
+def magnitude(values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None, bar: bool = True):
+    """A map of numbers from zero up: dark is zero, bright is much. Arguments as for `signed`.
+
+    Raises:
+        ValueError: not one map, a number that is not finite, or a number below zero.
+    """
+    top = limit if limit is not None else torch.as_tensor(values).max().item()
+    return _map(pixels.magnitude(values, top), ax, title, ("viridis", 0.0, top) if bar else None)
+
+
+def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None):
+    """A grey picture that is coloured where the map is large.
+
+    Args:
+        image: (1 or 3, H, W) in [0, 1].
+        values: (H, W), zero or more, of the same size.
+        ax: where to draw.
+        limit: the value of the full colour. Left out: the value that 1 % of the pixels exceed, so that a
+            single strong pixel does not hide the rest.
+        title: what stands above.
+
+    Raises:
+        ValueError: picture and map differ in size, or the map is negative or not finite somewhere.
+    """
+    if image.shape[-2:] != values.shape[-2:]:
+        raise ValueError(f"the picture is {tuple(image.shape[-2:])}, the map {tuple(values.shape[-2:])} pixels")
+    ax = _axes(ax)
+    flat = values.detach().flatten().float()
+    top = limit if limit is not None else (flat.quantile(0.99).item() or flat.max().item())
+    colours = pixels.magnitude(values, top or 1.0)
+    strength = (values.detach().reshape(values.shape[-2:]) / (top or 1.0)).clamp(0, 1).numpy()
+    ax.imshow(pixels.grey(image.detach().mean(dim=-3)), vmin=0, vmax=255)
+    ax.imshow(colours, alpha=0.9 * strength**0.5)
+    _bar(ax, "viridis", 0.0, top or 1.0)
+    return _bare(ax, title)
+
+
+def numbers(matrix: Tensor, ax=None, *, title: str | None = None, decimals: int | None = None, is_signed=False):
+    """A matrix of numbers, written into its cells; black is the smallest, white the largest.
+
+    Args:
+        matrix: (rows, columns), small enough to be read: up to about 10 x 10.
+        ax: where to draw.
+        title: what stands above.
+        decimals: digits after the point; chosen to fit if left out.
+        is_signed: red and blue about zero instead of black to white.
+    """
+    ax = _axes(ax)
+    ax.imshow(pixels.numbers(matrix, decimals=decimals, is_signed=is_signed, cell=72), interpolation="antialiased")
+    return _bare(ax, title)
+
+
+def filters(weight: Tensor, ax=None, *, shared: bool = True, columns: int | None = None, title: str | None = None):
+    """The filters of a first layer as small pictures.
+
+    Args:
+        weight: (F, C, h, w). Three channels are drawn as colours about grey; one channel as a signed map.
+        ax: where to draw.
+        shared: one scale for all filters, so that a weak filter looks weak; else each fills its own scale.
+        columns: filters in a row; about a square if left out.
+        title: what stands above.
+
+    Raises:
+        ValueError: neither one nor three input channels: such a filter has no picture (see lecture 02).
+    """
+    if weight.dim() != 4 or weight.shape[1] not in (1, 3):
+        raise ValueError(
+            f"filters of shape {tuple(weight.shape)} cannot be shown as pictures: that takes 1 or 3 input channels. "
+            "Show one kernel of it with signed(weight[f, c])."
+        )
+    weight = weight.detach()
+    each = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12)  # (F,)
+    scale = each.max().expand_as(each) if shared else each
+    if weight.shape[1] == 1:
+        drawn = [pixels.signed(kernel[0], limit.item()) for kernel, limit in zip(weight, scale, strict=True)]
+    else:
+        drawn = [pixels.grey(0.5 + 0.5 * f / limit) for f, limit in zip(weight, scale, strict=True)]
+    ax = _axes(ax)
+    ax.imshow(pixels.tile(drawn, columns, gap=1), interpolation="nearest")
+    return _bare(ax, title)
+
+
+def grid(images: Tensor, ax=None, *, columns: int | None = None, title: str | None = None):
+    """Many pictures of one size as one sheet: (N, 1 or 3, H, W) in [0, 1]."""
+    ax = _axes(ax)
+    ax.imshow(pixels.tile([pixels.grey(image) for image in images], columns), interpolation="antialiased")
+    return _bare(ax, title)
+
+
+def row(images: Sequence[Tensor], *, titles: Sequence[str], columns: int | None = None):
+    """A figure of pictures with a title each, in rows of `columns`.
+
+    Returns:
+        The figure, 3.4 inches for each picture.
+
+    Raises:
+        ValueError: not as many titles as pictures.
+    """
+    from matplotlib import pyplot as plt
+
+    columns = columns if columns is not None else len(images)
+    rows = math.ceil(len(images) / columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 3.7 * rows), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(images) :]:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        picture(image, ax=ax, title=title)
+    if len(titles) != len(images):
+        plt.close(fig)
+        raise ValueError(f"{len(images)} pictures, but {len(titles)} titles")
+    return fig
+
+
+def equation(*tables: Tensor, signs: Sequence[str], titles: Sequence[str]):
+    """A figure of tables of numbers with signs between them: pixels x weights = products.
+
+    Args:
+        *tables: (rows, columns) each; all on one signed scale.
+        signs: what stands between them, one less than there are tables.
+        titles: one for each table.
+    """
+    from matplotlib import pyplot as plt
+
+    widths = [1, *(part for _ in signs for part in (0.18, 1))]
+    fig, axes = plt.subplots(
+        1, len(widths), figsize=(3.2 * len(tables), 3), width_ratios=widths, layout="constrained"
+    )
+    for ax, table, title in zip(axes[::2], tables, titles, strict=True):
+        numbers(table, ax=ax, title=title, is_signed=bool((table < 0).any()))
+    for ax, sign in zip(axes[1::2], signs, strict=True):
+        ax.text(0.5, 0.5, sign, fontsize=28, ha="center", va="center", transform=ax.transAxes)
+        ax.axis("off")
+    return fig
+
+
+def frame(ax, *, row: int, column: int, height: int, width: int):
+    """An orange frame around a rectangle of pixels of the picture on `ax`."""
+    from matplotlib.patches import Rectangle
+
+    colour = [part / 255 for part in pixels.FRAME]
+    ax.add_patch(Rectangle((column - 0.5, row - 0.5), width, height, fill=False, edgecolor=colour, linewidth=2.5))
+    return ax
+
+
+def _axes(ax):
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(figsize=(4, 4), layout="constrained")[1]
+
+
+def _map(drawn, ax, title, bar):
+    ax = _axes(ax)
+    ax.imshow(drawn, interpolation="nearest" if drawn.shape[0] < 64 else "antialiased")
+    if bar is not None:
+        _bar(ax, *bar)
+    return _bare(ax, title)
+
+
+def _bar(ax, palette: str, low: float, high: float):
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    if high == low:
+        high = low + 1.0  # a map of zeros: any scale shows it
+    bar = ax.figure.colorbar(ScalarMappable(Normalize(low, high), palette), ax=ax, fraction=0.046, pad=0.03)
+    bar.set_ticks([low, (low + high) / 2, high])
+    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in (low, (low + high) / 2, high)], fontsize=LABEL)
+
+
+def _bare(ax, title):
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    if title is not None:
+        ax.set_title(title, fontsize=TITLE)
+    return ax
