@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from cnnlab.names import unknown
 from cnnlab.probing import rules
@@ -90,8 +89,8 @@ class Recorder:
             reason = (
                 "the model has not been run inside the with block"
                 if not self._passes
-                else "the forward pass did not call it (a part for training only, a module whose weights are used "
-                "without calling it, or the pass ended earlier)"
+                else "the forward pass did not call it (a part for training only, a module whose weights are "
+                "used without calling it, or the pass ended earlier)"
             )
             raise LookupError(f"layer {name!r} has no record: {reason}")
         return list(self._calls[name])
@@ -186,7 +185,7 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
         return
     _refuse_compiled(model)
     with ExitStack() as stack:
-        inside = _Inside(model, name, apply)
+        inside = rules.Inside(model, name, apply)
         for module in model.modules():  # all, so that a part called by itself counts as a pass too
             for handle in (
                 module.register_forward_pre_hook(inside.enter),
@@ -197,55 +196,6 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
         with inside:
             yield
     inside.check()
-
-
-class _Inside(TorchFunctionMode):
-    """Sees every torch function called, and swaps the ReLUs called while the model is running."""
-
-    def __init__(self, model: nn.Module, name: str, rule: rules.Rule):
-        super().__init__()
-        self.model, self.name, self.rule = model, name, rule
-        self.depth = self.met = self.passes = self.finished = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
-        kwargs = kwargs or {}
-        if self.depth and func in rules.RELUS:
-            self.met += 1
-            x = args[0] if args else kwargs["input"]
-            asked = args[1] if len(args) > 1 else kwargs.get("inplace", False)
-            return rules.rectify(x, self.rule, in_place=asked or func in rules.IN_PLACE)
-        if self.depth and func in rules.UNDEFINED:
-            raise ValueError(
-                f"the rule {self.name!r} is defined for ReLU, and this model uses "
-                f"{rules.UNDEFINED[func]}. Use rule='gradient', or a model with ReLUs."
-            )
-        return func(*args, **kwargs)
-
-    def enter(self, *_: object) -> None:
-        if not self.depth:
-            self.passes += 1
-        self.depth += 1
-
-    def finish(self, module: nn.Module, _inputs: object, output: object) -> None:
-        if self.depth == 1 and output is not None:  # None: ended early by a Recorder
-            self.finished += 1
-            if module is self.model:
-                self.check()
-
-    def check(self) -> None:
-        if not self.passes:
-            raise ValueError(
-                f"the rule {self.name!r} did nothing: run the model inside the with block, "
-                "because the rule goes with the forward pass"
-            )
-        if self.finished and not self.met:
-            raise ValueError(
-                f"the rule {self.name!r} met no ReLU: this would be the plain gradient. "
-                "Use rule='gradient', or build the model with nn.ReLU or F.relu."
-            )
-
-    def leave(self, *_: object) -> None:
-        self.depth -= 1
 
 
 @contextmanager

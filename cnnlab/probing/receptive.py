@@ -191,7 +191,7 @@ def _walk_back(output: Tensor, image: Tensor) -> tuple[_Span, _Span]:
 
 
 def _consumers_first(root, image: Tensor) -> list:
-    """The nodes of the graph on a way from the root to the picture, each before those that it was made from."""
+    """The nodes of the graph on a way from the root to the picture, each before its sources."""
     leads, order, stack = {}, [], [(root, False)]
     while stack:
         node, done = stack.pop()

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 
@@ -74,3 +75,52 @@ def rectify(x: Tensor, rule: Rule, in_place: bool) -> Tensor:
     """ReLU of x under a rule; with in_place also written into x, as nn.ReLU(inplace=True) does."""
     y = RuledRelu.apply(x, rule)
     return x.copy_(y) if in_place else y
+
+
+class Inside(TorchFunctionMode):
+    """Sees every torch function called, and swaps the ReLUs called while the model is running."""
+
+    def __init__(self, model: nn.Module, name: str, rule: Rule):
+        super().__init__()
+        self.model, self.name, self.rule = model, name, rule
+        self.depth = self.met = self.passes = self.finished = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
+        kwargs = kwargs or {}
+        if self.depth and func in RELUS:
+            self.met += 1
+            x = args[0] if args else kwargs["input"]
+            asked = args[1] if len(args) > 1 else kwargs.get("inplace", False)
+            return rectify(x, self.rule, in_place=asked or func in IN_PLACE)
+        if self.depth and func in UNDEFINED:
+            raise ValueError(
+                f"the rule {self.name!r} is defined for ReLU, and this model uses "
+                f"{UNDEFINED[func]}. Use rule='gradient', or a model with ReLUs."
+            )
+        return func(*args, **kwargs)
+
+    def enter(self, *_: object) -> None:
+        if not self.depth:
+            self.passes += 1
+        self.depth += 1
+
+    def finish(self, module: nn.Module, _inputs: object, output: object) -> None:
+        if self.depth == 1 and output is not None:  # None: ended early by a Recorder
+            self.finished += 1
+            if module is self.model:
+                self.check()
+
+    def check(self) -> None:
+        if not self.passes:
+            raise ValueError(
+                f"the rule {self.name!r} did nothing: run the model inside the with block, "
+                "because the rule goes with the forward pass"
+            )
+        if self.finished and not self.met:
+            raise ValueError(
+                f"the rule {self.name!r} met no ReLU: this would be the plain gradient. "
+                "Use rule='gradient', or build the model with nn.ReLU or F.relu."
+            )
+
+    def leave(self, *_: object) -> None:
+        self.depth -= 1

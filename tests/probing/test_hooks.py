@@ -75,6 +75,15 @@ def test_stop_in_a_part_called_by_itself(model):
     assert acts["0.0"].shape == (1, 6, 16, 16)
 
 
+def test_a_recorder_swallows_only_its_own_end(model):
+    whole, reached = nn.Sequential(model), []
+    with Recorder(whole, "0.0", stop=True) as outer:
+        with Recorder(whole, "0.3", stop=True):
+            model(picture())
+        reached.append("after the inner block")
+    assert not reached and outer["0.0"].shape == (1, 6, 16, 16)
+
+
 def test_many_passes_keep_the_latest(model):
     with Recorder(model, "0", stop=True) as acts:
         for seed in range(3):
@@ -218,6 +227,14 @@ def test_edit_in_place_and_gradients(model):
     assert g.any()
 
 
+def test_an_edit_in_place_does_not_reach_the_picture():
+    net, x = nn.Sequential(nn.Identity(), nn.Flatten()), picture()  # Identity hands on the picture itself
+    before = x.clone()
+    with edit(net, "0", lambda a: a.zero_()):
+        assert not net(x).any()
+    assert torch.equal(x, before)
+
+
 def test_edit_refuses(model):
     x = picture()
     with (
@@ -260,9 +277,10 @@ def test_everything_is_as_before(small, tool):
     x = picture(n=2)
     seen = []
     handle = small.register_forward_hook(lambda *_: seen.append("mine"))  # the user's own hook stays
+    before = state(small, x)
     with evaluating(small):
         small(x)
-    before = state(small, x)
+    assert state(small, x) == before
     with evaluating(small), uses(name)[tool](small):
         small(x)
     assert state(small, x) == before

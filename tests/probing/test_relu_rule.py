@@ -97,10 +97,10 @@ def test_the_forward_pass_is_the_same(small):
     "stride", [2, 1]
 )  # 2: as drawn in the paper; 1: overlapping windows, whose values add
 def test_the_explicit_deconvnet_is_backprop_with_its_rule(stride):
-    make = lambda: nn.Sequential(
+    make = lambda: nn.Sequential(  # noqa: E731
         nn.Conv2d(3, 5, 3, padding=1),
         nn.ReLU(),
-        nn.MaxPool2d(2, stride),  # noqa: E731
+        nn.MaxPool2d(2, stride),
         nn.Conv2d(5, 4, 3, stride=2),
         nn.ReLU(),
         nn.MaxPool2d(2, stride),
@@ -204,6 +204,16 @@ def test_the_rule_goes_with_the_forward_pass():
     y = model(x)
     with pytest.raises(ValueError, match="did nothing: run the model inside"), relu_rule(model, "guided"):
         torch.autograd.grad(y[0, 2], x)
+
+
+def test_a_pass_that_fails_does_not_leave_the_rule_on():
+    model, x = seeded(sequential), picture(dtype=torch.float32)
+    with relu_rule(model, "guided"):
+        with pytest.raises(RuntimeError):
+            model(x[..., 1:])  # fails in the linear layer
+        z = torch.tensor([-1.0, 1.0], requires_grad=True)
+        assert torch.autograd.grad(-F.relu(z).sum(), z)[0].tolist() == [0, -1]
+        model(x)
 
 
 class Clamped(nn.Module):
