@@ -1,0 +1,6 @@
+"""Functions become sliders: `explore(view, sigma=(0, 1, .05))`. The widgets of each lecture stand in its own file."""
+
+from cnnlab.widgets.controls import Matrix, Picture
+from cnnlab.widgets.explorer import explore
+
+__all__ = ["Matrix", "Picture", "explore"]

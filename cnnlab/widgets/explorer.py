@@ -1,0 +1,222 @@
+"""`explore(view, **ranges)`: a plain function from values to pictures gets a control for every value.
+
+The view is called with the values and returns what to show. It knows nothing of widgets, so it is tested
+without a browser. Pictures are updated in place: their bytes change, nothing else, and that is what makes a
+slider feel live. A view that raises shows its message in the cell; the last picture stays.
+"""
+
+import html
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import torch
+
+from cnnlab.drawing import pixels
+from cnnlab.drawing.display import png
+from cnnlab.names import unknown
+from cnnlab.widgets.controls import control
+
+_SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
+_LEAST = 256  # pixels on the page: smaller pictures are enlarged by the browser
+# Few pixels enlarged should look like pixels, not like fog.
+_SHARP = "<style>.cnnlab-sharp { image-rendering: pixelated; }</style>"
+_created: "weakref.WeakSet[Explorer]" = weakref.WeakSet()
+
+
+def explore(
+    view: Callable,
+    *,
+    title: str | None = None,
+    alt: str | None = None,
+    start: Mapping[str, Any] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    continuous: bool | None = None,
+    **ranges,
+) -> "Explorer":
+    """Give every parameter of a view a control, and redraw when one changes.
+
+    Args:
+        view: `view(**values)` returns a picture (tensor (H, W) or (C, H, W) in [0, 1], or uint8 (H, W, 3)), a
+            matplotlib Figure, a text, or a dict caption -> any of these, drawn side by side.
+        title: stands above the controls.
+        alt: what the pictures show, in a few words; caption and values are added to it at every redraw.
+        start: values at the start, where they are not the lowest or the first.
+        presets: name -> values; a button each.
+        continuous: redraw while a slider moves? Left out: yes, if the first redraw took less than 50 ms.
+        **ranges: one for each parameter; see `controls.control`.
+
+    Returns:
+        The widget. `.render(**values)` is the plain call: it draws nothing and raises what the view raises.
+
+    Raises:
+        LookupError: `start` or a preset names a parameter that has no range.
+        Anything that the view raises for the values at the start: a broken view should not wait for a reader.
+    """
+    return Explorer(view, ranges, title, alt, dict(start or {}), dict(presets or {}), continuous)
+
+
+def created() -> list["Explorer"]:
+    """All explorers of this process that still exist: for tests that try every slider of a notebook."""
+    return list(_created)
+
+
+class Explorer(ipywidgets.VBox):
+    """What `explore` returns: controls above, pictures below."""
+
+    def __init__(self, view, ranges, title, alt, start, presets, continuous):
+        for name in [*start, *(name for values in presets.values() for name in values)]:
+            if name not in ranges:
+                raise unknown("parameter", name, ranges)
+        self.view, self.presets, self.alt = view, presets, alt or title or view.__name__.replace("_", " ")
+        self.controls = {name: control(name, range_, start.get(name)) for name, range_ in ranges.items()}
+        self.panels: dict[str, ipywidgets.Widget] = {}
+        self.stage = ipywidgets.HBox(layout={"flex_flow": "row wrap", "align_items": "flex-end"})
+        self.message = ipywidgets.HTML()
+        self._quiet = False
+        began = time.perf_counter()
+        self._show(self.render())
+        slow = time.perf_counter() - began > _SLOW
+        for each in self.controls.values():
+            if hasattr(each.widget, "readout"):  # the sliders
+                each.widget.continuous_update = not slow if continuous is None else continuous
+            each.widget.observe(lambda _: self._redraw(), "value")
+        heading = ipywidgets.HTML(_SHARP + (f"<b>{html.escape(title)}</b>" if title else ""))
+        widgets = [each.widget for each in self.controls.values()]
+        super().__init__([heading, self._buttons(), *widgets, self.message, self.stage])
+        self.add_class("cnnlab-explore")
+        _created.add(self)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the view gets now."""
+        return {name: each.value for name, each in self.controls.items()}
+
+    def render(self, **values) -> Any:
+        """Call the view, with the controls' values for all that is not given; nothing is drawn.
+
+        Raises:
+            LookupError: there is no such parameter.
+            Anything that the view raises.
+        """
+        for name in values:
+            if name not in self.controls:
+                raise unknown("parameter", name, self.controls)
+        return self.view(**{**self.values, **values})
+
+    def put(self, **values) -> None:
+        """Set several controls and redraw once.
+
+        Raises:
+            LookupError: there is no such parameter.
+        """
+        for name in values:
+            if name not in self.controls:
+                raise unknown("parameter", name, self.controls)
+        self._quiet = True
+        try:
+            for name, value in values.items():
+                self.controls[name].put(value)
+        finally:
+            self._quiet = False
+        self._redraw()
+
+    def reset(self) -> None:
+        """Back to the values at the start."""
+        self.put(**{name: each.start for name, each in self.controls.items()})
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """What a test should `put`: each control at each of its ends, the others at the start; then each preset."""
+        start = {name: each.start for name, each in self.controls.items()}
+        for name, each in self.controls.items():
+            for end in each.ends:
+                yield {**start, name: end}
+        for values in self.presets.values():
+            yield {**start, **values}
+
+    def _buttons(self):
+        reset = ipywidgets.Button(description="Reset", icon="undo", tooltip="back to the values at the start")
+        reset.on_click(lambda _: self.reset())
+        buttons = [reset]
+        for name, values in self.presets.items():
+            button = ipywidgets.Button(description=name, tooltip=f"preset: {name}", layout={"width": "auto"})
+            button.on_click(lambda _, values=values: self.put(**values))
+            buttons.append(button)
+        return ipywidgets.HBox(buttons, layout={"flex_flow": "row wrap"})
+
+    def _redraw(self):
+        if self._quiet:
+            return
+        try:
+            self._show(self.render())
+        except Exception as error:  # whatever it is: the reader must see it, and the picture stays
+            text = html.escape(f"{type(error).__name__}: {error}")
+            style = "border-left: 4px solid #D55E00; padding: 4px 10px"
+            self.message.value = f'<div role="alert" style="{style}">{text}</div>'
+        else:
+            self.message.value = ""
+
+    def _show(self, result):
+        parts = result if isinstance(result, dict) else {"": result}
+        if list(parts) != list(self.panels):
+            self.panels = {caption: self._panel(part) for caption, part in parts.items()}
+            self.stage.children = [_captioned(caption, panel) for caption, panel in self.panels.items()]
+        for caption, part in parts.items():
+            panel = self.panels[caption]
+            if isinstance(part, str):
+                panel.value = _text(part)
+                continue
+            panel.value, width, enlarged = _picture(part)
+            panel.layout.width = f"{width}px"
+            (panel.add_class if enlarged else panel.remove_class)("cnnlab-sharp")
+            panel.tooltip = self._words(caption)
+
+    def _panel(self, part):
+        if isinstance(part, str):
+            return ipywidgets.HTML(layout={"max_width": "100%"})
+        image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        # ipywidgets.Image has no alt; its tooltip becomes the title, which screen readers take for the name.
+        return image
+
+    def _words(self, caption: str) -> str:
+        settings = ", ".join(
+            f"{each.widget.description} {_short(each.widget.value)}"
+            for each in self.controls.values()
+            if getattr(each.widget, "description", "")
+        )
+        return f"{self.alt}: {caption}; {settings}" if caption else f"{self.alt}; {settings}"
+
+
+def _picture(part) -> tuple[bytes, int, bool]:
+    """The bytes of a picture, how wide it stands on the page, and whether the browser enlarges it."""
+    if isinstance(part, torch.Tensor):
+        part = pixels.grey(part)
+    if not isinstance(part, np.ndarray):
+        if not hasattr(part, "savefig"):
+            raise TypeError(
+                f"a view returns tensors, arrays, figures, texts or a dict of them, not {type(part).__name__}"
+            )
+        width = round(part.get_size_inches()[0] * 80)  # before png closes the figure
+        return png(part), width, False
+    # Tiny pictures grow to a size that can be seen from a chair, by a whole factor.
+    factor = 1 if part.shape[1] >= 100 else max(1, _LEAST // part.shape[1])
+    return pixels.encode(part), part.shape[1] * factor, factor > 1
+
+
+def _captioned(caption: str, panel):
+    if not caption:
+        return panel
+    heading = ipywidgets.HTML(f'<div style="text-align: center">{html.escape(caption)}</div>')
+    return ipywidgets.VBox([heading, panel], layout={"margin": "0 12px 8px 0", "align_items": "center"})
+
+
+def _text(text: str) -> str:
+    family = "font-family: var(--jp-code-font-family, monospace);" if "\n" in text else ""
+    return f'<div role="status" style="white-space: pre-wrap; {family} font-size: 15px">{html.escape(text)}</div>'
+
+
+def _short(value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
