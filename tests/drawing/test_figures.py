@@ -1,0 +1,120 @@
+"""Figures: the right numbers are drawn, nothing stays open, and no picture goes without words."""
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from cnnlab.drawing import charts, images, pixels, show
+from cnnlab.drawing.display import Shown, png
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left_and_no_setting_changed():
+    before = matplotlib.rcParams.copy()
+    yield
+    plt.close("all")
+    assert matplotlib.rcParams == before
+
+
+def test_show_displays_an_image_with_alt_text_and_closes_the_figure(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    fig = images.picture(torch.rand(3, 8, 8)).figure
+    show(fig, alt='A photo of a "cat" & a dog')
+    assert 'alt="A photo of a &quot;cat&quot; &amp; a dog"' in shown[0]._repr_html_()
+    assert shown[0].png.startswith(b"\x89PNG") and "cat" in repr(shown[0])
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("alt", ("", "cat", None, "two words"))
+def test_show_refuses_a_figure_without_words(alt):
+    with pytest.raises(ValueError, match="sentence"):
+        show(plt.figure(), alt=alt)
+
+
+def test_png_wants_a_figure_and_says_where_an_axes_has_one():
+    with pytest.raises(TypeError, match="ax.figure"):
+        png(images.picture(torch.rand(4, 4)))
+
+
+def test_shown_scales_down_on_a_small_screen():
+    assert "max-width: 100%" in Shown(b"", "three short words", 800)._repr_html_()
+
+
+def test_signed_map_has_a_bar_with_its_numbers_symmetric_about_zero():
+    ax = images.signed(torch.tensor([[-0.5, 0.25]]), title="map")
+    bar = ax.figure.axes[1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["-0.5", "0", "0.5"]
+    assert ax.get_title() == "map"
+    assert np.array_equal(ax.images[0].get_array(), pixels.signed(torch.tensor([[-0.5, 0.25]])))
+
+
+def test_overlay_refuses_another_size_and_draws_on_zeros():
+    with pytest.raises(ValueError, match="picture is"):
+        images.overlay(torch.rand(3, 8, 8), torch.rand(4, 4))
+    assert len(images.overlay(torch.rand(3, 8, 8), torch.zeros(8, 8)).images) == 2
+
+
+def test_filters_on_one_scale_or_each_on_its_own():
+    weight = torch.stack([torch.ones(1, 2, 2), 0.1 * torch.ones(1, 2, 2)])
+    together = images.filters(weight, columns=2).images[0].get_array()
+    apart = images.filters(weight, columns=2, shared=False).images[0].get_array()
+    assert not np.array_equal(together[:, :2], together[:, 3:])
+    assert np.array_equal(apart[:, :2], apart[:, 3:])
+    with pytest.raises(ValueError, match="1 or 3 input channels"):
+        images.filters(torch.zeros(2, 5, 3, 3))
+
+
+def test_row_wants_a_title_for_each_picture():
+    fig = images.row([torch.rand(1, 4, 4)] * 3, titles=["a", "b", "c"], columns=2)
+    assert [ax.get_title() for ax in fig.axes][:3] == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="3 pictures, but 2 titles"):
+        images.row([torch.rand(1, 4, 4)] * 3, titles=["a", "b"])
+
+
+def test_equation_draws_tables_and_signs():
+    fig = images.equation(torch.eye(2), -torch.eye(2), signs=["="], titles=["a", "b"])
+    assert [text.get_text() for ax in fig.axes for text in ax.texts] == ["="]
+
+
+@pytest.mark.parametrize("draw", (images.picture, images.signed, images.magnitude, images.numbers))
+def test_a_drawing_uses_the_axes_it_is_given_and_returns_them(draw):
+    _, ax = plt.subplots()
+    values = torch.rand(4, 4)
+    before = values.clone()
+    assert draw(values, ax=ax) is ax
+    assert torch.equal(values, before)
+    assert len(plt.get_fignums()) == 1
+
+
+def test_titles_can_be_read_from_the_back_row():
+    assert images.picture(torch.rand(4, 4), title="x").title.get_fontsize() >= 14
+    assert charts.bars({"a": 1.0}).get_yticklabels()[0].get_fontsize() >= 12
+
+
+def test_bars_write_their_values_and_refuse_what_cannot_be_drawn():
+    ax = charts.bars({"many": 1234.0, "part": 0.25})
+    assert [text.get_text() for text in ax.texts] == ["1,234", "0.25"]
+    with pytest.raises(ValueError, match="finite"):
+        charts.bars({"a": float("nan")})
+    with pytest.raises(ValueError, match="above zero"):
+        charts.bars({"a": 0.0}, log=True)
+
+
+def test_lines_are_named_at_their_end_and_differ_by_dash_too():
+    ax = charts.lines({"a": [1, 2], "b": [2, 1]})
+    assert [text.get_text() for text in ax.texts] == ["a", "b"]
+    assert len({line.get_linestyle() for line in ax.lines}) == 2
+    with pytest.raises(ValueError, match="at most"):
+        charts.lines({str(k): [0, 1] for k in range(7)})
+
+
+def test_matrix_is_white_exactly_where_it_is_zero():
+    ax = charts.matrix(torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
+    colours = ax.images[0].to_rgba(ax.images[0].get_array())
+    white = (colours == 1).all(axis=2)
+    assert white.tolist() == [[True, False], [False, True]]
+    with pytest.raises(ValueError, match="matrix"):
+        charts.matrix(torch.zeros(3))

@@ -1,0 +1,87 @@
+"""The fast path: colours mean what they say, and bytes come back as they went in."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cnnlab.drawing import pixels
+
+
+def test_grey_takes_every_usual_shape():
+    for shape in ((4, 5), (1, 4, 5), (3, 4, 5), (1, 3, 4, 5)):
+        assert pixels.grey(torch.rand(shape)).shape == (4, 5, 3)
+    assert pixels.grey(torch.tensor([[0.0, 0.5, 1.0, 7.0, -1.0]]))[0, :, 0].tolist() == [0, 128, 255, 255, 0]
+    colour = torch.zeros(3, 1, 1)
+    colour[2] = 1
+    assert pixels.grey(colour)[0, 0].tolist() == [0, 0, 255]
+
+
+def test_signed_is_white_at_zero_red_above_and_blue_below():
+    zero, up, down = pixels.signed(torch.tensor([[0.0, 2.0, -2.0]]))[0].astype(int)
+    assert min(zero) > 240
+    assert up[0] > up[2] + 50 and down[2] > down[0] + 50
+
+
+def test_a_common_limit_keeps_a_weak_map_weak():
+    weak, strong = torch.tensor([[0.1, 0.0]]), torch.tensor([[1.0, 0.0]])
+    assert np.array_equal(pixels.signed(weak), pixels.signed(strong))
+    assert not np.array_equal(pixels.signed(weak, limit=1), pixels.signed(strong, limit=1))
+
+
+def test_magnitude_grows_brighter_and_refuses_negative_numbers():
+    drawn = pixels.magnitude(torch.linspace(0, 1, 9)[None]).astype(int).sum(axis=2)[0]
+    assert (np.diff(drawn) > 0).all()
+    with pytest.raises(ValueError, match="signed"):
+        pixels.magnitude(torch.tensor([[-1.0, 1.0]]))
+
+
+def test_maps_of_zeros_are_drawn_and_nan_is_refused():
+    assert pixels.signed(torch.zeros(2, 2)).min() > 240
+    assert (pixels.magnitude(torch.zeros(2, 2)) == pixels.palette("viridis")[0]).all()
+    with pytest.raises(ValueError, match="1 of 4 numbers are NaN"):
+        pixels.signed(torch.tensor([[0.0, float("nan")], [1.0, 1.0]]))
+    with pytest.raises(ValueError, match="above zero"):
+        pixels.signed(torch.ones(2, 2), limit=-1)
+    with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
+        pixels.signed(torch.zeros(2, 3, 4))
+
+
+def test_tile_puts_pictures_in_rows():
+    one, two, three = (np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30))
+    page = pixels.tile([one, two, three], columns=2, gap=1)
+    assert page.shape == (5, 7, 3)
+    assert page[0, 0, 0] == 10 and page[0, 4, 0] == 20 and page[3, 0, 0] == 30 and page[3, 4, 0] == 255
+    with pytest.raises(ValueError, match="one size"):
+        pixels.tile([one, np.zeros((1, 1, 3), np.uint8)])
+
+
+def test_outline_frames_its_pixels_and_leaves_the_others_and_the_original():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    framed = pixels.outline(picture, 2, 3, 5, 4, thick=1)
+    touched = (framed != 0).any(axis=2)
+    assert touched.sum() == 2 * 5 + 2 * 4 - 4 and touched[2:7, 3:7].sum() == touched.sum()
+    assert picture.max() == 0
+
+
+def test_numbers_writes_into_cells_and_leaves_nan_empty():
+    page = pixels.numbers(torch.tensor([[0.0, 1.0], [float("nan"), 0.5]]), cell=40)
+    assert page.shape == (80, 80, 3)
+    black, white, empty = page[2:38, 2:38], page[2:38, 42:78], page[42:78, 2:38]
+    assert black[0, 0, 0] == 0 and black.max() == 255  # white letters on black
+    assert white[0, 0, 0] == 255 and white.min() == 0  # black letters on white
+    assert empty.min() == 255
+
+
+def test_numbers_on_a_fixed_scale_do_not_change_colour_with_their_neighbours():
+    alone = pixels.numbers(torch.tensor([[1.0, 2.0]]), is_signed=True, limits=(-4, 4))
+    beside = pixels.numbers(torch.tensor([[1.0, 4.0]]), is_signed=True, limits=(-4, 4))
+    assert np.array_equal(alone[:, :40], beside[:, :40])
+    assert not np.array_equal(alone[:, 40:], beside[:, 40:])
+
+
+def test_encode_is_a_png_with_the_same_pixels():
+    picture = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(pixels.encode(picture)))), picture)

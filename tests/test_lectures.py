@@ -1,0 +1,211 @@
+"""Every lecture, as a student gets it and as it is answered: it runs, it checks itself, it needs no network.
+
+nbval runs every cell of every notebook besides (see pyproject.toml). Here are the things that nbval does not
+see: other parameters, errors inside widgets, strict checks, memory and seconds, and a blocked network. A new
+lecture is covered as soon as its source is in solutions/.
+"""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from cnnlab.course import build, syllabus
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))
+LECTURES = [path.stem for path in SOURCES]
+OTHER = {"00_start_here": {"PHOTO": "coffee"}, "01_convolution": {"PHOTO": "astronaut", "SEED": 7}}
+
+# Runs inside the kernel, after the lecture: every explorer at every end of every control.
+EVERY_END = """
+from cnnlab.widgets.explorer import created
+tried = 0
+for widget in created():
+    for values in widget.ends():
+        widget.put(**values)
+        assert not widget.message.value, (values, widget.message.value)
+        tried += 1
+    widget.reset()
+print("explorers", len(created()), "tried", tried)
+"""
+PEAK = "import resource, torch\nprint('peak MB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+NO_NETWORK = """
+import socket
+def refused(self, address, *rest):
+    assert self.family == getattr(socket, "AF_UNIX", None) or address[0] in ("127.0.0.1", "::1"), address
+    return plain(self, address, *rest)
+plain, socket.socket.connect = socket.socket.connect, refused
+"""
+
+
+def with_cells(notebook, first=(), last=()):
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    cells = [nbformat.v4.new_code_cell(code) for code in first], [nbformat.v4.new_code_cell(code) for code in last]
+    notebook.cells = cells[0] + notebook.cells + cells[1]
+    return notebook
+
+
+def run(notebook, tmp_path, parameters=None, **environment):
+    """Execute with papermill; return the notebook with its outputs."""
+    source, result = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(notebook, source)
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        papermill.execute_notebook(
+            source, result, parameters=parameters or {}, progress_bar=False, cwd=ROOT / "notebooks",
+            kernel_name="python3", execution_timeout=120,
+        )
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    return nbformat.read(result, as_version=4)
+
+
+def printed(notebook) -> str:
+    """Everything that a reader can read in the outputs, without the pictures."""
+    texts = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            texts.append(output.get("text", ""))
+            texts.append(output.get("data", {}).get("text/plain", ""))
+    return "\n".join(texts)
+
+
+def widget_errors(notebook) -> list:
+    """Errors that widgets swallowed: in Output widgets, and in the alert boxes of explorers."""
+    states = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    found = []
+    for model in states.get("state", {}).values():
+        state = model.get("state", {})
+        found += [out for out in state.get("outputs", []) if out.get("output_type") == "error"]
+        if 'role="alert"' in str(state.get("value", "")):
+            found.append(state["value"])
+    return found
+
+
+@pytest.fixture(scope="module", params=SOURCES, ids=LECTURES)
+def lecture(request):
+    """(name, the student's notebook, the answered one), built from the source."""
+    student, answered = build.notebooks(request.param)
+    return request.param.stem, student, answered
+
+
+def test_there_are_lectures_and_the_committed_notebooks_are_built_from_them():
+    assert LECTURES[:2] == ["00_start_here", "01_convolution"]
+    assert build.check_built(ROOT) == []
+
+
+def test_student_notebook_runs_with_other_parameters_without_network(lecture, tmp_path):
+    name, student, _ = lecture
+    parameters = {"FAST": True, **OTHER.get(name, {})}
+    ran = run(with_cells(student, [NO_NETWORK], [EVERY_END, PEAK]), tmp_path, parameters)
+    assert widget_errors(ran) == []
+    text = printed(ran)
+    explorers, tried = re.search(r"explorers (\d+) tried (\d+)", text).groups()
+    assert int(explorers) >= 2 and int(tried) >= 2 * int(explorers)
+    assert int(re.search(r"peak MB (\d+)", text)[1]) < 1024
+    assert ran.metadata.papermill.duration < 60
+    exercises = len(re.findall(r'check\("', str(student)))
+    bugs = len(re.findall(r'check\(\\?"\d\d\.bug', str(student)))
+    assert len(re.findall("not started", text)) >= exercises - bugs
+
+
+def test_the_student_notebook_with_the_answers_passes_every_check_in_strict_mode(lecture, tmp_path):
+    name, _, answered = lecture
+    ran = run(answered, tmp_path, {"FAST": True}, CNNLAB_STRICT="1")
+    assert widget_errors(ran) == []
+    assert "not started" not in printed(ran), name
+
+
+def test_strict_mode_fails_an_untouched_notebook(lecture, tmp_path):
+    _, student, _ = lecture
+    with pytest.raises(papermill.PapermillExecutionError):
+        run(student, tmp_path, CNNLAB_STRICT="1")
+
+
+def test_answers_and_teacher_cells_do_not_reach_the_student(lecture):
+    _, student, answered = lecture
+    for notebook in (student, answered):
+        text = json.dumps(notebook)
+        assert "BEGIN SOLUTION" not in text and "# hint:" not in text
+        assert all(not cell.get("outputs") for cell in notebook["cells"])
+    tags = {tag for cell in student["cells"] for tag in cell["metadata"].get("tags", [])}
+    assert not tags & {"solution", "teacher"}
+    assert "TODO(" in json.dumps(student)
+
+
+def test_rules_of_a_lecture(lecture):
+    name, student, answered = lecture
+    tags = [tag for cell in answered["cells"] for tag in cell["metadata"].get("tags", [])]
+    text = "\n".join("".join(cell["source"]) for cell in student["cells"])
+    assert tags.count("predict") >= 1 and tags.count("widget") >= 2 and "bug-hunt" in tags
+    assert 2 <= len(set(re.findall(r'check\("(\d\d\.\d)"', text))) <= 4
+    assert "## Three things to keep" in text and "## New words" in text and "## References" in text
+    listed = next(each for each in syllabus.LECTURES if name.startswith(each.number))
+    minutes = sum(int(n) for n in re.findall(r"(\d+) for the", text)[:2])
+    assert minutes == listed.minutes
+
+
+def test_no_cell_is_longer_than_its_slide(lecture):
+    _, student, _ = lecture
+    for cell in student["cells"]:
+        if cell["cell_type"] == "code":
+            assert "".join(cell["source"]).count("\n") < 25, "".join(cell["source"])[:200]
+
+
+def test_colour_maps_are_safe_for_colour_blind_readers(root):
+    text = "".join(path.read_text() for path in [*SOURCES, *(root / "cnnlab").rglob("*.py")])
+    assert not re.search(r"""["'](jet|hot|rainbow|hsv|Set1|RdGreen|RdYlGn)(_r)?["']""", text)
+
+
+def test_links_between_our_files_lead_somewhere(root):
+    pages = {root / "README.md": (root / "README.md").read_text(), root / "CONTRIBUTING.md": ""}
+    for path in (root / "notebooks").glob("*.ipynb"):
+        pages[path] = "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"])
+    links = 0
+    for page, text in pages.items():
+        for target in re.findall(r"\]\(([^)#\s]+)\)", text):
+            if not target.startswith(("http://", "https://")):
+                links += 1
+                assert (page.parent / target).exists(), (page.name, target)
+    assert links >= 3
+
+
+def test_readme_shows_the_syllabus(root):
+    text = (root / "README.md").read_text()
+    assert f"<!-- syllabus -->\n{syllabus.table(root / 'notebooks', link='notebooks/')}\n<!-- end -->" in text
+
+
+def test_a_lecture_imports_few_names(lecture):
+    _, student, _ = lecture
+    cell = next(cell for cell in student["cells"] if cell["cell_type"] == "code")
+    lines = [node for node in ast.parse("".join(cell["source"])).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert len(lines) <= 9
+    assert all(alias.name != "*" for node in lines for alias in node.names)
+
+
+def test_a_callback_that_raises_would_be_seen(tmp_path):
+    """The net under all of the above: plant an error in a widget, and see that it is found."""
+    code = (
+        "import torch\nfrom cnnlab.widgets import explore\n"
+        "def view(n):\n    if n: raise RuntimeError('planted')\n    return torch.zeros(4, 4)\n"
+        "widget = explore(view, n=(0, 3))\nwidget.put(n=2)\nwidget"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    assert any("planted" in str(error) for error in widget_errors(run(notebook, tmp_path)))
+
+
+def test_import_of_the_package_alone_is_light():
+    code = "import sys, cnnlab; print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "False"

@@ -1,0 +1,239 @@
+"""Explorers without a browser: a control changes, the picture's bytes change; errors are shown, and raised by render."""
+
+import io
+
+import ipywidgets
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from cnnlab.drawing import pixels
+from cnnlab.widgets import Matrix, Picture, explore
+from cnnlab.widgets.controls import YOURS, control
+from cnnlab.widgets.explorer import created
+
+
+def level(value=0.0, flip=False):
+    x = torch.full((4, 4), float(value))
+    return 1 - x if flip else x
+
+
+def pixel(widget):
+    (panel,) = widget.panels.values()
+    return np.asarray(Image.open(io.BytesIO(panel.value)))[0, 0, 0]
+
+
+def test_moving_a_slider_changes_the_same_picture_widget():
+    widget = explore(level, value=(0.0, 1.0, 0.1), flip=False)
+    (panel,) = widget.panels.values()
+    assert pixel(widget) == 0
+    widget.controls["value"].widget.value = 1.0
+    assert pixel(widget) == 255 and list(widget.panels.values()) == [panel]
+    widget.controls["flip"].widget.value = True
+    assert pixel(widget) == 0
+
+
+def test_the_words_of_a_picture_follow_the_slider():
+    widget = explore(level, value=(0.0, 1.0, 0.1), alt="a grey square")
+    (panel,) = widget.panels.values()
+    assert panel.tooltip == "a grey square; value 0"
+    widget.put(value=0.5)
+    assert panel.tooltip == "a grey square; value 0.5"
+
+
+def test_a_preset_and_reset_redraw_once():
+    calls = []
+
+    def view(a, b):
+        calls.append((a, b))
+        return torch.zeros(2, 2)
+
+    widget = explore(view, a=(0, 5), b=(0, 5), presets={"both": {"a": 2, "b": 3}}, start={"b": 1})
+    buttons = {b.description: b for b in widget.children[1].children}
+    buttons["both"].click()
+    assert calls == [(0, 1), (2, 3)]
+    buttons["Reset"].click()
+    assert calls[-1] == (0, 1) and len(calls) == 3
+
+
+def test_a_view_that_raises_keeps_the_picture_and_shows_the_message():
+    def view(value):
+        if value > 0.5:
+            raise ValueError("too <bright>")
+        return level(value)
+
+    widget = explore(view, value=(0.0, 1.0, 0.1))
+    widget.put(value=0.2)
+    before = pixel(widget)
+    widget.put(value=0.9)
+    assert "ValueError: too &lt;bright&gt;" in widget.message.value and 'role="alert"' in widget.message.value
+    assert pixel(widget) == before
+    with pytest.raises(ValueError, match="bright"):
+        widget.render(value=0.9)
+    widget.put(value=0.1)
+    assert widget.message.value == ""
+
+
+def test_a_view_that_is_broken_from_the_start_raises_at_once():
+    with pytest.raises(ZeroDivisionError):
+        explore(lambda value: 1 / value, value=(0, 1))
+
+
+def test_render_is_the_plain_call():
+    widget = explore(level, value=(0.0, 1.0, 0.1), flip=True)
+    assert torch.equal(widget.render(value=0.25), torch.full((4, 4), 0.75))
+    assert widget.values == {"value": 0.0, "flip": True}
+    for call in (widget.render, widget.put):
+        with pytest.raises(LookupError, match="Did you mean 'value'"):
+            call(valu=1)
+    with pytest.raises(LookupError, match="parameter"):
+        explore(level, value=(0.0, 1.0), presets={"x": {"vlue": 1}})
+
+
+def test_a_dict_is_a_row_of_captioned_panels_and_may_change():
+    def view(n):
+        return {"picture": torch.zeros(2, 2), "": "one\ntwo"} if n else {"<b>": "text"}
+
+    widget = explore(view, n=(0, 1))
+    assert "&lt;b&gt;" in widget.stage.children[0].children[0].value
+    widget.put(n=1)
+    assert list(widget.panels) == ["picture", ""] and "one\ntwo" in widget.panels[""].value
+
+
+def test_figures_are_closed_and_other_results_refused():
+    def view(n):
+        fig, ax = plt.subplots()
+        ax.plot([0, n])
+        return fig
+
+    widget = explore(view, n=(0, 3))
+    first = next(iter(widget.panels.values())).value
+    widget.put(n=2)
+    assert next(iter(widget.panels.values())).value != first
+    assert not plt.get_fignums()
+    with pytest.raises(TypeError, match="a view returns"):
+        explore(lambda n: n, n=(0, 3))
+
+
+def test_small_pictures_are_enlarged_sharply_and_large_ones_left():
+    (small,) = explore(lambda n: torch.zeros(8, 8), n=(0, 1)).panels.values()  # noqa: ARG005
+    assert small.layout.width == "256px" and "cnnlab-sharp" in small._dom_classes
+    (large,) = explore(lambda n: torch.zeros(300, 300), n=(0, 1)).panels.values()  # noqa: ARG005
+    assert large.layout.width == "300px" and "cnnlab-sharp" not in large._dom_classes
+
+
+def test_a_slow_view_waits_until_the_slider_is_let_go():
+    import time
+
+    def slow(n):
+        time.sleep(0.08)
+        return torch.zeros(2, 2)
+
+    def fast(n):
+        return torch.zeros(2, 2)
+
+    assert not explore(slow, n=(0, 1)).controls["n"].widget.continuous_update
+    assert explore(fast, n=(0, 1)).controls["n"].widget.continuous_update
+    assert explore(slow, n=(0, 1), continuous=True).controls["n"].widget.continuous_update
+
+
+def test_ends_cover_every_end_and_preset_and_created_finds_the_widget():
+    widget = explore(level, value=(0.0, 1.0, 0.1), flip=False, presets={"half": {"value": 0.5}})
+    assert list(widget.ends()) == [
+        {"value": 0.0, "flip": False}, {"value": 1.0, "flip": False},
+        {"value": 0.0, "flip": False}, {"value": 0.0, "flip": True}, {"value": 0.5, "flip": False},
+    ]
+    assert widget in created()
+
+
+@pytest.mark.parametrize(
+    ("range_", "kind", "start"),
+    (
+        ((0, 5), ipywidgets.IntSlider, 0),
+        ((0, 1, 0.05), ipywidgets.FloatSlider, 0.0),
+        (["a", "b"], ipywidgets.Dropdown, "a"),
+        ({"one": 1, "two": 2}, ipywidgets.Dropdown, 1),
+        (True, ipywidgets.Checkbox, True),
+        ("word", ipywidgets.Text, "word"),
+    ),
+)
+def test_a_range_becomes_its_control_with_a_label(range_, kind, start):
+    made = control("window_size", range_)
+    assert type(made.widget) is kind and made.value == start
+    assert made.widget.description == "window size"
+
+
+@pytest.mark.parametrize("range_", ((5, 5), (5, 1), [], {}))
+def test_empty_ranges_are_refused(range_):
+    with pytest.raises(ValueError, match="'x'"):
+        control("x", range_)
+
+
+def test_other_mistakes_in_a_range_are_named():
+    with pytest.raises(ValueError, match="not at 7"):
+        control("x", (0, 5), start=7)
+    with pytest.raises(ValueError, match="cannot start at 'c'"):
+        control("x", ["a", "b"], start="c")
+    with pytest.raises(TypeError, match="Matrix"):
+        control("x", {1, 2})
+
+
+def test_matrix_editor_edits_grows_and_shrinks_about_the_middle():
+    seen = []
+    widget = explore(lambda m: seen.append(m) or torch.zeros(2, 2), m=Matrix(torch.eye(3)))
+    editor = widget.controls["m"].widget
+    editor.cells[0][1].value = 5.0
+    assert seen[-1].tolist() == [[1, 5, 0], [0, 1, 0], [0, 0, 1]] and len(seen) == 2
+    editor.side.value = 5
+    assert seen[-1].shape == (5, 5) and seen[-1][1, 2] == 5 and len(editor.table.children) == 25
+    editor.side.value = 3
+    assert seen[-1].tolist() == [[1, 5, 0], [0, 1, 0], [0, 0, 1]]
+    widget.put(m=torch.ones(7, 7))
+    assert seen[-1].shape == (7, 7) and editor.side.value == 7
+    widget.reset()
+    assert torch.equal(seen[-1], torch.eye(3))
+
+
+def test_matrix_cells_are_named_and_a_wrong_table_is_refused():
+    editor = control("kernel", Matrix(torch.eye(3))).widget
+    assert editor.cells[1][2].tooltip == "row 2, column 3"
+    with pytest.raises(Exception, match="3 or 5 or 7"):
+        editor.value = torch.ones(4, 4)
+
+
+def upload(chooser, data, name="me.png"):
+    chooser.upload.value = ({"name": name, "type": "image/png", "size": len(data), "content": data,
+                             "last_modified": None},)
+
+
+def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():
+    widget = explore(lambda photo: photo, photo=Picture(("cat", "coffee"), size=32))
+    chooser = widget.controls["photo"].widget
+    assert pixel(widget) != 255
+    upload(chooser, pixels.encode(np.full((40, 50, 3), 255, np.uint8)))
+    assert chooser.value == YOURS and pixel(widget) == 255 and "me.png" in chooser.message.value
+    upload(chooser, b"<script>no picture</script>", "bad.png")
+    assert 'role="alert"' in chooser.message.value and pixel(widget) == 255
+    upload(chooser, pixels.encode(np.full((40, 50, 3), 7, np.uint8)), "<b>.png")
+    assert pixel(widget) == 7 and "&lt;b&gt;" in chooser.message.value
+    widget.reset()
+    assert chooser.value == "cat"
+
+
+def test_a_view_cannot_spoil_the_picture_for_the_next_one():
+    def spoil(photo):
+        shown = photo.clone()
+        photo.zero_()
+        return shown
+
+    widget = explore(spoil, photo=Picture(("cat",), size=16))
+    assert torch.equal(widget.render(), widget.render())
+
+
+def test_redrawing_leaves_matplotlib_and_the_random_state_alone():
+    before, state = matplotlib.rcParams.copy(), torch.get_rng_state()
+    explore(level, value=(0.0, 1.0)).put(value=1.0)
+    assert matplotlib.rcParams == before and torch.equal(torch.get_rng_state(), state)
