@@ -1,5 +1,6 @@
 """Explorers without a browser: a control changes, the picture's bytes change; errors are shown, and raised by render."""
 
+import datetime
 import io
 
 import ipywidgets
@@ -206,7 +207,7 @@ def test_matrix_cells_are_named_and_a_wrong_table_is_refused():
 
 def upload(chooser, data, name="me.png"):
     chooser.upload.value = ({"name": name, "type": "image/png", "size": len(data), "content": data,
-                             "last_modified": None},)
+                             "last_modified": datetime.datetime(2026, 1, 1)},)
 
 
 def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():

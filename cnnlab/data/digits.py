@@ -1,0 +1,49 @@
+"""Handwritten digits that are already on this machine: the test part of the UCI "pen and paper" set.
+
+They come inside scikit-learn as 8x8 pictures. They look like MNIST from a distance, but they are another data
+set: smaller, coarser, other writers. A result on them is never a result on MNIST.
+Source: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998.
+"""
+
+import torch
+
+from cnnlab.data.labelled import Labelled
+from cnnlab.data.photos import resize
+from cnnlab.names import unknown
+
+_TEST_SHARE = 5  # every fifth picture of each digit
+_SPLITS = ("train", "test")
+
+
+def load(split: str) -> Labelled:
+    """The digits of one split.
+
+    The 8x8 pictures are resized to 20x20 and framed by 4 dark pixels, as the makers of MNIST did with theirs:
+    so the same network fits both, and no stroke touches the border.
+
+    Args:
+        split: "train" (1440 pictures) or "test" (357). The split is fixed: of each digit every fifth picture,
+            in the order of the file, is for testing.
+
+    Returns:
+        Labelled pictures (N, 1, 28, 28) float32 in [0, 1], white on black; the classes are "0" to "9".
+
+    Raises:
+        LookupError: there is no such split.
+
+    >>> load("test").images.shape
+    torch.Size([357, 1, 28, 28])
+    """
+    if split not in _SPLITS:
+        raise unknown("split", split, _SPLITS)
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    labels = torch.from_numpy(raw.target).long()
+    small = torch.from_numpy(raw.images).float()[:, None] / 16  # (N, 1, 8, 8); 16 is the brightest
+    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    for digit in range(10):
+        is_test[(labels == digit).nonzero()[:, 0][_TEST_SHARE - 1 :: _TEST_SHARE]] = True
+    chosen = is_test if split == "test" else ~is_test
+    images = torch.nn.functional.pad(resize(small[chosen], 20), (4, 4, 4, 4))  # -> (N, 1, 28, 28)
+    return Labelled(images, labels[chosen], tuple(str(digit) for digit in range(10)))
