@@ -1,1 +1,1 @@
-"""Pictures to look at: embedded photos, handwritten digits, synthetic scenes with their ground truth, downloads."""
+"""Pictures to look at: photos, handwritten digits, scenes with their ground truth, downloads, uploads."""

@@ -2,6 +2,7 @@
 
 They come inside scikit-learn as 8x8 pictures. They look like MNIST from a distance, but they are another data
 set: smaller, coarser, other writers. A result on them is never a result on MNIST.
+The same 13 people wrote both splits here, so the test asks for other pictures, not for other hands.
 Source: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998.
 """
 
@@ -22,7 +23,7 @@ def load(split: str) -> Labelled:
     so the same network fits both, and no stroke touches the border.
 
     Args:
-        split: "train" (1440 pictures) or "test" (357). The split is fixed: of each digit every fifth picture,
+        split: "train" (1442 pictures) or "test" (355). The split is fixed: of each digit every fifth picture,
             in the order of the file, is for testing.
 
     Returns:
@@ -32,7 +33,7 @@ def load(split: str) -> Labelled:
         LookupError: there is no such split.
 
     >>> load("test").images.shape
-    torch.Size([357, 1, 28, 28])
+    torch.Size([355, 1, 28, 28])
     """
     if split not in _SPLITS:
         raise unknown("split", split, _SPLITS)

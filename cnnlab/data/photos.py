@@ -4,7 +4,8 @@
 """
 
 import functools
-from importlib import resources
+import importlib.util
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -29,39 +30,70 @@ class _Photo(NamedTuple):
     credit: Credit
 
 
-_SKIMAGE, _SKLEARN = "scikit-image", "scikit-learn"
-_TEXTURES = "CC0Textures"
+# As the docstrings of skimage.data and the file datasets/images/README.txt of scikit-learn state it.
+_CC0, _FREE, _FLICKR = "CC0", "public domain", "https://www.flickr.com/photos"
+
+
+def _skimage(file: str, title: str, author: str, licence: str, address: str = "") -> _Photo:
+    source = f"scikit-image, from {address}" if address else "scikit-image"
+    return _Photo("skimage", f"data/{file}", Credit(title, author, licence, source))
+
+
+def _sklearn(file: str, title: str, author: str, address: str) -> _Photo:
+    return _Photo(
+        "sklearn",
+        f"datasets/images/{file}",
+        Credit(title, author, "CC BY 2.0", f"scikit-learn, from {address}"),
+    )
+
+
 _PHOTOS = {
-    "cat": _Photo("skimage.data", "chelsea.png", Credit("Chelsea the cat", "Stefan van der Walt", "CC0", _SKIMAGE)),
-    "astronaut": _Photo(
-        "skimage.data", "astronaut.png", Credit("Eileen Collins", "NASA", "public domain", _SKIMAGE)
+    "cat": _skimage("chelsea.png", "Chelsea the cat", "Stefan van der Walt", _CC0),
+    "astronaut": _skimage("astronaut.png", "Eileen Collins", "NASA", _FREE, "https://flic.kr/p/r9qvLn"),
+    "coffee": _skimage("coffee.png", "Coffee cup", "Rachel Michetti, Pikolo Espresso Bar", _CC0),
+    "camera": _skimage("camera.png", "A man with a camera", "Lav Varshney", _CC0),
+    "bricks": _skimage(
+        "brick.png", "Brick wall", "CC0Textures", _CC0, "https://cc0textures.com/view.php?tex=Bricks25"
     ),
-    "coffee": _Photo(
-        "skimage.data", "coffee.png", Credit("A cup of coffee", "Rachel Michetti, Pikolo Espresso Bar", "CC0", _SKIMAGE)
+    "grass": _skimage(
+        "grass.png",
+        "Grass",
+        "linolafett",
+        _CC0,
+        "https://www.deviantart.com/linolafett/art/Grass-01-434853879",
     ),
-    "camera": _Photo("skimage.data", "camera.png", Credit("A cameraman", "Lav Varshney", "CC0", _SKIMAGE)),
-    "bricks": _Photo("skimage.data", "brick.png", Credit("A brick wall", _TEXTURES, "CC0", _SKIMAGE)),
-    "grass": _Photo("skimage.data", "grass.png", Credit("Grass", "Linda Hall, DeviantArt", "CC0", _SKIMAGE)),
-    "gravel": _Photo("skimage.data", "gravel.png", Credit("Gravel", _TEXTURES, "CC0", _SKIMAGE)),
-    "clock": _Photo(
-        "skimage.data", "clock_motion.png", Credit("A clock, blurred", "Stefan van der Walt", "public domain", _SKIMAGE)
+    "gravel": _skimage(
+        "gravel.png", "Gravel", "CC0Textures", _CC0, "https://cc0textures.com/view.php?tex=Gravel04"
     ),
-    "coins": _Photo(
-        "skimage.data", "coins.png", Credit("Coins from Pompeii", "Brooklyn Museum", "no known restrictions", _SKIMAGE)
+    "clock": _skimage("clock_motion.png", "Motion blurred clock", "Stefan van der Walt", _FREE),
+    "coins": _skimage(
+        "coins.png",
+        "Greek coins from Pompeii",
+        "Brooklyn Museum",
+        "no known copyright restrictions",
+        "https://www.brooklynmuseum.org/opencollection/archives/image/51611",
     ),
-    "rocket": _Photo(
-        "skimage.data", "rocket.jpg", Credit("Launch of DSCOVR", "SpaceX", "public domain", _SKIMAGE)
+    "rocket": _skimage(
+        "rocket.jpg", "Launch of DSCOVR on Falcon 9", "SpaceX", _FREE, f"{_FLICKR}/spacexphotos/16511594820"
     ),
-    "galaxies": _Photo(
-        "skimage.data", "hubble_deep_field.jpg", Credit("Hubble deep field", "NASA", "public domain", _SKIMAGE)
+    "galaxies": _skimage(
+        "hubble_deep_field.jpg",
+        "Hubble eXtreme Deep Field",
+        "NASA",
+        _FREE,
+        "http://hubblesite.org/newscenter/archive/releases/2012/37/image/a/",
     ),
-    "retina": _Photo("skimage.data", "retina.jpg", Credit("Retina", "Mikael H\u00e4ggstr\u00f6m", "CC0", _SKIMAGE)),
-    "temple": _Photo(
-        "sklearn.datasets.images", "china.jpg", Credit("A temple in China", "danielbuechele", "CC BY 2.0", _SKLEARN)
+    "retina": _skimage(
+        "retina.jpg",
+        "Human retina",
+        "Mikael Häggström",
+        _CC0,
+        "https://commons.wikimedia.org/wiki/File:Fundus_photograph_of_normal_left_eye.jpg",
     ),
-    "flower": _Photo(
-        "sklearn.datasets.images", "flower.jpg", Credit("A flower", "vultilion", "CC BY 2.0", _SKLEARN)
+    "temple": _sklearn(
+        "china.jpg", "A temple in China", "danielbuechele", f"{_FLICKR}/danielbuechele/6061409035"
     ),
+    "flower": _sklearn("flower.jpg", "A flower", "vultilion", f"{_FLICKR}/vultilion/6056698931"),
 }
 
 
@@ -98,14 +130,14 @@ def load(name: str, size: int | None = None) -> Tensor:
         ValueError: the size is not a positive whole number.
     """
     photo = _find(name)
-    if size is None:
-        return _pixels(photo.package, photo.file).clone()
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ValueError(f"size is a number of pixels, 1 or more, but it is {size!r}")
+    if size is not None:
+        _check_whole("size", size)
     image = _pixels(photo.package, photo.file)
+    if size is None:
+        return _unit_range(image)
     side = min(image.shape[-2:])
     top, left = (image.shape[-2] - side) // 2, (image.shape[-1] - side) // 2
-    return resize(image[..., top : top + side, left : left + side], size)
+    return resize(_unit_range(image[..., top : top + side, left : left + side]), size)
 
 
 def crops(size: int = 64, n: int = 2000, seed: int = 0) -> Labelled:
@@ -120,22 +152,23 @@ def crops(size: int = 64, n: int = 2000, seed: int = 0) -> Labelled:
         Labelled pictures (n, 3, size, size); the label is the photo from which a piece was cut.
 
     Raises:
-        ValueError: size or n is not positive.
+        ValueError: size or n is not a positive whole number.
     """
-    if size < 1 or n < 1:
-        raise ValueError(f"size and n must be 1 or more, but they are {size} and {n}")
+    _check_whole("size", size)
+    _check_whole("n", n)
     generator = torch.Generator().manual_seed(seed)
     images = torch.empty(n, 3, size, size)
     labels = torch.arange(n) % len(_PHOTOS)
+    photos = list(_PHOTOS.values())
     for k, label in enumerate(labels.tolist()):
-        photo = list(_PHOTOS.values())[label]
+        photo = photos[label]
         image = _pixels(photo.package, photo.file)
         height, width = image.shape[-2:]
         scale, down, across = torch.rand(3, generator=generator).tolist()
         # Between an eighth of the photo and all of it, as often small as large.
         side = max(8, round(min(height, width) * 2 ** (-3 * scale)))
         top, left = int(down * (height - side + 1)), int(across * (width - side + 1))
-        images[k] = resize(image[..., top : top + side, left : left + side], size)[0]
+        images[k] = resize(_unit_range(image[..., top : top + side, left : left + side]), size)[0]
     return Labelled(images, labels, tuple(_PHOTOS))
 
 
@@ -152,7 +185,9 @@ def resize(image: Tensor, size: int) -> Tensor:
     resized = torch.nn.functional.interpolate(
         image, size=(size, size), mode="bicubic", antialias=True, align_corners=False
     )
-    return resized.clamp(0, 1)  # bicubic weights are negative in part, and overshoot a little at sharp edges
+    return resized.clamp(
+        0, 1
+    )  # bicubic weights are negative in part, and overshoot a little at sharp edges
 
 
 def _find(name: str) -> _Photo:
@@ -161,12 +196,24 @@ def _find(name: str) -> _Photo:
     return _PHOTOS[name]
 
 
+def _check_whole(what: str, number: object) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"{what} is a whole number, 1 or more, but it is {number!r}")
+
+
+def _unit_range(pixels: Tensor) -> Tensor:
+    """Bytes as a fresh float32 tensor in [0, 1]."""
+    return pixels.float() / 255
+
+
 @functools.lru_cache(maxsize=16)
 def _pixels(package: str, file: str) -> Tensor:
-    """(1, 3, H, W) in [0, 1]; kept, so never handed out: callers cut or copy."""
+    """(1, 3, H, W) uint8, as it is kept. Never handed out: `_unit_range` makes a fresh tensor."""
     import numpy as np
     from PIL import Image
 
-    with resources.files(package).joinpath(file).open("rb") as stream, Image.open(stream) as image:
+    # Where the package lies, without importing it: that would take longer than reading the photo.
+    folder = Path(importlib.util.find_spec(package).submodule_search_locations[0])
+    with Image.open(folder / file) as image:
         array = np.array(image.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255  # (H, W, 3) -> (1, 3, H, W)
+    return torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()  # (H, W, 3) -> (1, 3, H, W)

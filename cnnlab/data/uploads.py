@@ -10,13 +10,13 @@ import warnings
 import torch
 from torch import Tensor
 
-from cnnlab.data.photos import resize
-
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-_TRY = "Try a PNG or JPEG picture of less than 10 MB."
+_TRY = "Try a PNG or JPEG picture, 1000 pixels wide for example."
 
 
-def read(data: bytes, size: int = 224, *, max_bytes: int = 10_000_000, max_pixels: int = 25_000_000) -> Tensor:
+def read(
+    data: bytes, size: int = 224, *, max_bytes: int = 10_000_000, max_pixels: int = 25_000_000
+) -> Tensor:
     """The middle square of an uploaded picture.
 
     Args:
@@ -31,54 +31,84 @@ def read(data: bytes, size: int = 224, *, max_bytes: int = 10_000_000, max_pixel
         becomes white; of a moving picture the first frame is taken.
 
     Raises:
-        ValueError: too many bytes or pixels, no picture, an unknown format, or a broken file. The message says which
-            and what to do.
+        TypeError: data is not bytes.
+        ValueError: too many bytes or pixels, no picture, an unknown format, a broken file, or a size below 1.
+            The message says which, and what to do.
     """
-    from PIL import Image, ImageOps
-
-    if not data:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"data is the content of a file, as bytes, but it is {type(data).__name__}")
+    data = bytes(data) if len(data) <= max_bytes else data
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"size is a number of pixels, 1 or more, but it is {size!r}")
+    if not len(data):
         raise ValueError(f"the file is empty. {_TRY}")
     if len(data) > max_bytes:
-        raise ValueError(f"the file has {len(data) / 1e6:.1f} MB; at most {max_bytes / 1e6:.0f} MB are read. {_TRY}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures; we refuse them ourselves below
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _refuse_large(image.size, max_pixels)
-                upright = ImageOps.exif_transpose(image)  # unpacks the first frame
-                array = _rgb(upright)
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"the picture has too many pixels; at most {max_pixels / 1e6:.0f} million are read. {_TRY}") from error
-    except Image.UnidentifiedImageError as error:
-        raise ValueError(f"this is no picture of a known format ({', '.join(FORMATS)}). {_TRY}") from error
-    except (OSError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
-        # Pillow's decoders raise all of these on damaged files.
-        raise ValueError(f"the picture is damaged or incomplete ({error}). Save it again, or take another. {_TRY}") from error
-    side = min(array.shape[-2:])
-    top, left = (array.shape[-2] - side) // 2, (array.shape[-1] - side) // 2
-    return resize(array[..., top : top + side, left : left + side], size)
-
-
-def _refuse_large(size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
         raise ValueError(
-            f"the picture has {width} x {height} = {width * height / 1e6:.0f} million pixels; at most "
-            f"{max_pixels / 1e6:.0f} million are read. Make it smaller, 1000 pixels wide for example."
+            f"the file has {len(data) / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are read. {_TRY}"
         )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large pictures; we refuse them ourselves
+        _check(data, max_pixels)
+        return _square(data, size)
 
 
-def _rgb(image) -> Tensor:
-    """Any kind of Pillow picture as (1, 3, H, W) in [0, 1], on white paper."""
-    import numpy as np
+def _check(data: bytes, max_pixels: int) -> None:
+    """Refuse by the header alone, then by the check sums; no pixel is unpacked here."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16-bit grey: convert() would cut it at 255 instead of scaling
-        grey = torch.from_numpy(np.array(image, dtype=np.float32)) / 65535
-        return grey.clamp(0, 1)[None, None].expand(1, 3, -1, -1)
+    most = f"at most {max_pixels / 1e6:g} million are read. {_TRY}"
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height <= max_pixels:
+                image.verify()
+                return
+    except Image.DecompressionBombError as error:  # Pillow's own limit, met before ours
+        raise ValueError(f"the picture has far too many pixels; {most}") from error
+    except Image.UnidentifiedImageError as error:
+        raise ValueError(f"this is no picture of a known kind ({', '.join(FORMATS)}). {_TRY}") from error
+    except Exception as error:
+        raise _damaged(error) from error
+    raise ValueError(
+        f"the picture has {width} x {height} = {width * height / 1e6:.0f} million pixels; {most}"
+    )
+
+
+def _square(data: bytes, size: int) -> Tensor:
+    """The middle square, upright, (1, 3, size, size) in [0, 1]; cut first, to save memory."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            upright = ImageOps.exif_transpose(image)  # unpacks the first frame
+            side = min(upright.size)
+            left, top = (upright.width - side) // 2, (upright.height - side) // 2
+            flat, white = _on_white(upright.crop((left, top, left + side, top + side)))
+            # Pillow's resize widens its filter when it shrinks: no aliasing.
+            array = np.array(flat.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
+    except Exception as error:  # the decoders raise a dozen kinds of error on damaged files
+        raise _damaged(error) from error
+    pixels = torch.from_numpy(array) / white
+    pixels = pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels.expand(3, -1, -1)  # -> (3, size, size)
+    return pixels[None].clamp(0, 1).contiguous()
+
+
+def _on_white(image):
+    """Any kind of Pillow picture as RGB (white is 255) or float grey (white is 65535), on white paper."""
+    from PIL import Image
+
+    if image.mode.startswith(
+        "I"
+    ):  # 16-bit grey: convert("RGB") would cut it off at 255 instead of scaling it
+        return image.convert("I").convert("F"), 65535
     if image.has_transparency_data:
         layers = image.convert("RGBA")
-        paper = Image.new("RGBA", layers.size, "white")
-        image = Image.alpha_composite(paper, layers)
-    array = np.array(image.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255  # (H, W, 3) -> (1, 3, H, W)
+        image = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
+    return image.convert("RGB"), 255
+
+
+def _damaged(error: Exception) -> ValueError:
+    return ValueError(
+        f"the picture is damaged or incomplete ({error}). Save it again, or take another. {_TRY}"
+    )

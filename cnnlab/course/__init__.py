@@ -1,0 +1,9 @@
+"""What a student types: `check`, `hint`, `predict`, `quiz`, `progress` and `TODO`; and what builds a lecture."""
+
+from cnnlab.course.exercise import TODO, check
+from cnnlab.course.hints import hint
+from cnnlab.course.ledger import progress
+from cnnlab.course.predictions import predict
+from cnnlab.course.questions import quiz
+
+__all__ = ["TODO", "check", "hint", "predict", "progress", "quiz"]

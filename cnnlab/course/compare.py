@@ -1,0 +1,83 @@
+"""Is this the same answer? Shapes first, then numbers; and if not, a sentence that says where it differs.
+
+`(got, expected, tolerance) -> None or a sentence`.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def difference(got, expected, tolerance: float = 1e-5) -> str | None:
+    """What is wrong with an answer.
+
+    Args:
+        got: the answer to judge.
+        expected: the right one: a tensor, a number, a text, or a tuple, list or dict of these.
+        tolerance: how far a number may be off, absolute and relative.
+
+    Returns:
+        None if they are equal; else the first difference in words, shapes before values.
+    """
+    if got is None and expected is not None:
+        return "it returned nothing (None). Is a `return` missing?"
+    if isinstance(expected, Tensor):
+        return _tensors(got, expected, tolerance)
+    if isinstance(expected, Mapping):
+        if not isinstance(got, Mapping) or set(got) != set(expected):
+            return f"expected a dict with the keys {sorted(map(str, expected))}, got {_kind(got)}"
+        parts = ((f"[{key!r}]", got[key], expected[key]) for key in expected)
+    elif isinstance(expected, tuple | list):
+        if not isinstance(got, tuple | list):
+            return f"expected {len(expected)} results in a tuple, got {_kind(got)}"
+        if len(got) != len(expected):
+            return f"expected {len(expected)} results, got {len(got)}"
+        parts = ((f"[{k}]", *pair) for k, pair in enumerate(zip(got, expected, strict=True)))
+    else:
+        return _plain(got, expected, tolerance)
+    for place, one, other in parts:
+        if found := difference(one, other, tolerance):
+            return f"in result {place}: {found}"
+    return None
+
+
+def _tensors(got, expected: Tensor, tolerance: float) -> str | None:
+    if not isinstance(got, Tensor):
+        if not hasattr(got, "__array__"):
+            return f"expected a tensor of shape {tuple(expected.shape)}, got {_kind(got)}"
+        got = torch.as_tensor(got)
+    got = got.detach()
+    if got.shape != expected.shape:
+        return f"expected the shape {tuple(expected.shape)}, got {tuple(got.shape)}"
+    if expected.dtype == torch.int64 and got.is_floating_point():
+        return f"expected whole numbers (int64), got {str(got.dtype).removeprefix('torch.')}"
+    close = torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+    if close.all():
+        return None
+    place = tuple((~close).nonzero()[0].tolist())
+    where = f"at {list(place)} " if place else ""
+    wrong = f" ({(~close).sum()} of {close.numel()} numbers differ)" if close.numel() > 1 else ""
+    return f"{where}expected {expected[place].item():.6g}, got {got[place].item():.6g}{wrong}"
+
+
+def _plain(got, expected, tolerance: float) -> str | None:
+    if isinstance(got, Tensor) and got.numel() == 1:
+        got = got.item()
+    if isinstance(expected, bool) or not isinstance(expected, int | float):
+        return None if got == expected else f"expected {expected!r}, got {_kind(got)}"
+    if isinstance(got, bool) or not isinstance(got, int | float):
+        return f"expected a number, got {_kind(got)}"
+    if isinstance(expected, int) and not isinstance(got, int):
+        return f"expected the whole number {expected}, got {got!r}"
+    if math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance) or (got != got and expected != expected):
+        return None
+    return f"expected {expected!r}, got {got!r}"
+
+
+def _kind(value) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"

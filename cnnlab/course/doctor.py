@@ -1,0 +1,174 @@
+"""Does it run here? One row for each thing that the course needs, with the next step where it is missing."""
+
+import html
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+_SYMBOLS = {"ok": "\u2713", "note": "\u2139", "problem": "\u2717"}
+_NEEDED = ("jupyterlab", "ipywidgets", "matplotlib", "scikit-image", "scikit-learn", "pillow", "safetensors")
+
+
+class Row(NamedTuple):
+    """One thing: what it is, how it stands ("ok", "note" or "problem"), what was found, and what to do."""
+
+    what: str
+    state: str
+    found: str
+    next_step: str = ""
+
+
+def rows() -> list[Row]:
+    """Look at everything. A look that fails is a problem with its reason, never an error."""
+    looks: dict[str, Callable[[], Row]] = {
+        "Python": _python, "PyTorch": _torch, "torchvision": _torchvision, "threads": _threads,
+        "memory": _memory, "disk": _disk, "packages": _packages, "widgets": _widgets,
+        "embedded data": _embedded, "data cache": _cache, "MNIST": _mnist, "browser for tests": _chromium,
+        "lectures": _lectures,
+    }
+    found = []
+    for what, look in looks.items():
+        try:
+            found.append(look())
+        except Exception as error:  # a doctor who falls ill helps nobody
+            found.append(Row(what, "problem", f"{type(error).__name__}: {error}", "pip install -r requirements.txt"))
+    return found
+
+
+def table() -> "Table":
+    """The rows as something that Jupyter displays as a table and a terminal prints as text."""
+    return Table(rows())
+
+
+def main() -> int:
+    """Print the table. Returns 1 if something has to be done, else 0."""
+    found = table()
+    print(found)
+    return int(any(row.state == "problem" for row in found.rows))
+
+
+class Table:
+    """Rows, for a page and for a terminal."""
+
+    def __init__(self, rows: list[Row]):
+        self.rows = rows
+
+    def _repr_html_(self) -> str:
+        lines = [
+            "<tr>" + "".join(f"<td style='text-align: left'>{html.escape(text)}</td>" for text in line) + "</tr>"
+            for line in self._lines()
+        ]
+        return "<table><tr><th>what</th><th>state</th><th>found</th><th>next step</th></tr>" + "".join(lines) + "</table>"
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{what:18} {state:10} {found}{'  -> ' + step if step else ''}"
+                         for what, state, found, step in self._lines())
+
+    def _lines(self):
+        return [(row.what, f"{_SYMBOLS[row.state]} {row.state}", row.found, row.next_step) for row in self.rows]
+
+
+def _python() -> Row:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fine = sys.version_info >= (3, 11)
+    return Row("Python", "ok" if fine else "problem", version, "" if fine else "install Python 3.11 or later")
+
+
+def _torch() -> Row:
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU (enough for the course)"
+    return Row("PyTorch", "ok", f"{torch.__version__}, {device}")
+
+
+def _torchvision() -> Row:
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:  # "operator torchvision::nms does not exist"
+        step = "install torch and torchvision as a pair, from one index (see README)"
+        return Row("torchvision", "problem", f"does not fit to PyTorch: {error}", step)
+    return Row("torchvision", "ok", torchvision.__version__)
+
+
+def _threads() -> Row:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = torch.get_num_threads()
+    if threads > cores:
+        return Row("threads", "note", f"{threads} on {cores} cores: slow", f"set OMP_NUM_THREADS={cores}")
+    return Row("threads", "ok", f"{threads} on {cores} cores")
+
+
+def _memory() -> Row:
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**30
+    step = "" if free >= 1 else "close other programs: a lecture takes about 1 GiB"
+    return Row("memory", "ok" if free >= 1 else "problem", f"{free:.1f} GiB free", step)
+
+
+def _disk() -> Row:
+    free = shutil.disk_usage(Path.home()).free / 2**30
+    step = "" if free >= 0.5 else "free some space: saving a notebook could fail"
+    return Row("disk", "ok" if free >= 0.5 else "problem", f"{free:.1f} GiB free", step)
+
+
+def _packages() -> Row:
+    found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _NEEDED[:1] + _NEEDED[2:])
+    return Row("packages", "ok", found)
+
+
+def _widgets() -> Row:
+    try:
+        manager = importlib.metadata.version("jupyterlab_widgets")
+    except importlib.metadata.PackageNotFoundError:
+        return Row("widgets", "problem", "no jupyterlab_widgets", "pip install jupyterlab_widgets, restart JupyterLab")
+    where = "live in this notebook" if "ipykernel" in sys.modules else "live in JupyterLab"
+    return Row("widgets", "ok", f"ipywidgets {importlib.metadata.version('ipywidgets')}, manager {manager}, {where}")
+
+
+def _embedded() -> Row:
+    from cnnlab.data import digits, photos
+
+    for name in photos.names():
+        photos.load(name, size=8)
+    return Row("embedded data", "ok", f"{len(photos.names())} photos, {len(digits.load('train').labels)} digits")
+
+
+def _cache() -> Row:
+    from cnnlab.data import downloads
+
+    folder = downloads.cache()
+    parent = next(each for each in (folder, *folder.parents) if each.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        return Row("data cache", "note", f"{folder} cannot be written", "set CNNLAB_DATA to a folder of yours")
+    return Row("data cache", "ok", str(folder))
+
+
+def _mnist() -> Row:
+    from cnnlab.data import downloads
+
+    there = (downloads.cache() / "MNIST" / "raw").is_dir()
+    step = "not needed; python -m cnnlab fetch mnist brings it"
+    return Row("MNIST", "ok" if there else "note", "there" if there else "not there", "" if there else step)
+
+
+def _chromium() -> Row:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    step = "" if found else "only developers need it: apt-get install chromium"
+    return Row("browser for tests", "ok" if found else "note", found or "none", step)
+
+
+def _lectures() -> Row:
+    from cnnlab.course import build, commands
+
+    root = commands.root()
+    stale = build.check_built(root)
+    if stale:
+        return Row("lectures", "note", f"not built from their sources: {', '.join(stale)}", "python -m cnnlab build")
+    return Row("lectures", "ok", f"{len(list((root / 'notebooks').glob('*.ipynb')))} notebooks, up to date")

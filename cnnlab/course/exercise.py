@@ -1,0 +1,145 @@
+"""Exercises that check themselves: `conv2d = check("01.1", conv2d)`.
+
+A check never stops the notebook. A wrong answer is told with the smallest input on which it fails and, where we
+know the mistake, its name; then the notebook goes on with the reference, so that one error spoils nothing below it.
+"""
+
+import copy
+import functools
+import os
+import traceback
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from cnnlab.course import ledger
+from cnnlab.course.box import tell
+from cnnlab.course.compare import difference
+from cnnlab.course.references import Exercise, find
+
+
+class NotStarted(NotImplementedError):
+    """An exercise was called before it was written."""
+
+
+class NotRight(AssertionError):
+    """A check in strict mode did not pass."""
+
+
+def TODO(what: str) -> None:  # noqa: N802 - it should stand out in the student's code
+    """Mark what a student has to write.
+
+    Raises:
+        NotStarted: always. Replace the line by your code.
+    """
+    raise NotStarted(f"here you write: {what}. Replace the line TODO(...) by your code.")
+
+
+def check(id: str, answer: Callable, strict: bool = False) -> Callable:
+    """Compare a student's function with the right one.
+
+    Args:
+        id: the exercise, "01.2".
+        answer: the student's function.
+        strict: raise if it is not right, for graders and tests. The environment variable CNNLAB_STRICT=1 does the same.
+
+    Returns:
+        `answer` if it is right, else the reference, so that the cells below can go on.
+
+    Raises:
+        LookupError: there is no such exercise.
+        NotRight: only in strict mode.
+    """
+    exercise = find(id)
+    kind, text = _judge(exercise, answer)
+    ledger.note(id, kind == "right")
+    tell(kind, f"{exercise.id} {exercise.title}", text)
+    if kind == "right":
+        return answer
+    if strict or os.environ.get("CNNLAB_STRICT") == "1":
+        raise NotRight(f"{exercise.id} {exercise.title}\n{text}")
+    return _reference(exercise)
+
+
+def _reference(exercise: Exercise) -> Callable:
+    """Our answer, marked: if the cell of the check is run again, it must not count as the student's."""
+
+    @functools.wraps(exercise.function)
+    def reference(*args, **kwargs):
+        return exercise.function(*args, **kwargs)
+
+    reference.is_reference_of = exercise.id
+    return reference
+
+
+def _judge(exercise: Exercise, answer) -> tuple[str, str]:
+    """("right" | "wrong" | "open", what to tell)."""
+    if getattr(answer, "is_reference_of", None):
+        return "open", "This is our reference, not your function. Run the cell with your function, then this one again."
+    if not callable(answer):
+        return "wrong", f"Give the function itself, without brackets. Got {type(answer).__name__}."
+    goes_on = f"The cells below go on with our answer. Mend yours and run both cells again, or try hint({exercise.id!r})."
+    for arguments in exercise.cases():
+        given = copy.deepcopy(arguments)
+        try:
+            got = answer(*given)
+        except NotStarted as todo:
+            return "open", f"{todo}\nUntil then the cells below go on with our answer. For a start: hint({exercise.id!r})"
+        except Exception as error:  # whatever a student's code raises belongs into the box, not over the notebook
+            return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
+        expected = exercise.function(*copy.deepcopy(arguments))
+        found = difference(got, expected, exercise.tolerance)
+        if found is None and difference(given, arguments, 0) is not None:
+            found = "the result is right, but your function changed its input. Work on a copy: x.clone()"
+        if found is not None:
+            name = _known_mistake(exercise, answer)
+            parts = [name, _input(arguments), f"Difference: {found}", f"got:      {_short(got)}",
+                     f"expected: {_short(expected)}", goes_on]
+            return "wrong", "\n".join(filter(None, parts))
+    return "right", f"Tried on {len(exercise.cases())} inputs. The cells below use your function."
+
+
+def _known_mistake(exercise: Exercise, answer: Callable) -> str | None:
+    """The name of the mistake that gives the same wrong results on every case."""
+    for mistake in exercise.mistakes:
+        if all(_same(mistake.function, answer, arguments, exercise.tolerance) for arguments in exercise.cases()):
+            return mistake.name
+    return None
+
+
+def _same(one: Callable, other: Callable, arguments: tuple, tolerance: float) -> bool:
+    results = []
+    for function in (one, other):
+        try:
+            results.append(function(*copy.deepcopy(arguments)))
+        except Exception as error:  # to fail on the same input is to make the same mistake
+            results.append(type(error).__name__)
+    return difference(*results, tolerance) is None
+
+
+def _last_line(error: Exception) -> str:
+    """The error, and the line of the student's code that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = next((frame for frame in reversed(frames) if "site-packages" not in frame.filename), None)
+    where = f", in line {own.lineno}: {own.line}" if own is not None and own.line else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _input(arguments: tuple) -> str:
+    return "Input: " + ", ".join(map(_short, arguments))
+
+
+def _short(value) -> str:
+    """A value that fits into a box: small tensors whole, large ones by their shape."""
+    if isinstance(value, Tensor):
+        if value.numel() > 64:
+            return f"tensor of shape {tuple(value.shape)}"
+        with torch.no_grad():
+            rounded = (value.double() * 1e4).round() / 1e4
+        text = str([round(x, 4) for x in rounded.flatten().tolist()] if value.dim() < 2 else rounded.tolist())
+        return text.replace(".0,", ",").replace(".0]", "]")
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(map(_short, value)) + ")"
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."

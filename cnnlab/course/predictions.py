@@ -1,0 +1,70 @@
+"""Predict, then run: a guess is locked before the truth is shown."""
+
+import html
+from collections.abc import Sequence
+
+import ipywidgets
+
+from cnnlab.course import ledger
+
+
+def predict(id: str, question: str, *, options: Sequence | None = None, truth) -> "Prediction":
+    """Ask for a guess, lock it, and only then show the truth beside it.
+
+    Args:
+        id: "01.p1": lecture and number.
+        question: what is asked.
+        options: the answers to choose from; a number is asked for if left out.
+        truth: the right answer, or a function that computes it when the guess is locked.
+
+    Returns:
+        A widget. In a kernel that has seen a guess for this id, it is shown as locked.
+    """
+    return Prediction(id, question, options, truth)
+
+
+class Prediction(ipywidgets.VBox):
+    """The question, the choice, and after `lock` the truth."""
+
+    def __init__(self, id: str, question: str, options: Sequence | None, truth):
+        self._id, self._truth = id, truth
+        asked = ipywidgets.HTML(f"<b>Predict:</b> {html.escape(question)}", layout={"max_width": "700px"})
+        if options is None:
+            self.choice = ipywidgets.FloatText(value=None, description="my guess")
+        else:
+            shown = [(str(option), option) for option in options]
+            self.choice = ipywidgets.RadioButtons(
+                options=shown, value=None, description="my guess", layout={"width": "max-content"}
+            )
+        self.button = ipywidgets.Button(
+            description="Lock my guess", icon="lock", tooltip="lock the guess and show the truth"
+        )
+        self.answer = ipywidgets.HTML()
+        self.button.on_click(lambda _: self.lock(self.choice.value))
+        super().__init__([asked, self.choice, self.button, self.answer])
+        if ledger.guess(id) is None:
+            ledger.note(id, False)
+        else:
+            self._reveal(ledger.guess(id))
+
+    def lock(self, value) -> None:
+        """Lock a guess. Without one, ask for it; after the first, nothing changes any more."""
+        if ledger.guess(self._id) is None:
+            if value is None:
+                self.answer.value = "Choose first: a wrong guess teaches more than none."
+                return
+            ledger.lock(self._id, value)
+        self._reveal(ledger.guess(self._id))
+
+    def _reveal(self, guess) -> None:
+        self.choice.disabled = self.button.disabled = True
+        try:
+            truth = self._truth() if callable(self._truth) else self._truth
+        except Exception as error:  # the guess is kept; the reader sees what went wrong
+            self.answer.value = html.escape(f"Your guess {guess} is locked. The truth failed: {error!r}")
+            return
+        verdict = "\u2713 as you said" if guess == truth else "\u2260 a surprise: find out why"
+        self.answer.value = (
+            f'<div role="status">You guessed <b>{html.escape(str(guess))}</b>. '
+            f"It is <b>{html.escape(str(truth))}</b>. {verdict}.</div>"
+        )
