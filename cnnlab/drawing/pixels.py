@@ -116,7 +116,7 @@ def numbers(
     Args:
         matrix: (rows, columns). NaN is an empty cell.
         is_signed: red and blue about zero instead of black to white.
-        limits: the values of black and white. Left out: the smallest and the largest.
+        limits: the values of black and white, or of blue and red. Left out: the smallest and the largest.
         highlight: (row, column, height, width) of cells to frame.
         decimals: digits after the point. Left out: 0 for whole numbers, 1 from 10 on, else 2.
         cell: side of a cell in pixels.
@@ -127,7 +127,7 @@ def numbers(
     there = array[np.isfinite(array)]
     filled = np.where(np.isfinite(array), array, 0.0)
     if is_signed:
-        colours = signed(torch.from_numpy(filled), limit=max(np.abs(filled).max(), 1e-12))
+        colours = signed(torch.from_numpy(filled), limit=np.abs(filled).max() if limits is None else limits[1])
     else:
         low, high = limits if limits is not None else (there.min(), there.max()) if there.size else (0, 1)
         colours = grey(torch.from_numpy((filled - low) / max(high - low, 1e-12)))

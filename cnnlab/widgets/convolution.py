@@ -45,15 +45,17 @@ def scan_view(position: int, kernel: str, picture: str) -> dict:
     y = layers.conv2d(x[None, None], weight[None, None])[0, 0]  # (6, 6)
     row, column = divmod(position, y.shape[1])
     window = x[row : row + 3, column : column + 3]
+    strongest = weight.abs().max().item()  # pixels lie in [0, 1]: no product is larger
+    most = max(y.abs().max().item(), 1e-6)  # of the whole map: colours must not change while it fills
     so_far = y.clone()
     so_far.flatten()[position + 1 :] = float("nan")
     total = (window * weight).sum().item()
     return {
         "picture x": pixels.numbers(x, highlight=(row, column, 3, 3), limits=(0, 1)),
         "window": pixels.numbers(window, limits=(0, 1)),
-        "times kernel w": pixels.numbers(weight, is_signed=True),
-        "products": pixels.numbers(window * weight, is_signed=True),
-        "map y": pixels.numbers(so_far, highlight=(row, column, 1, 1), is_signed=True),
+        "times kernel w": pixels.numbers(weight, is_signed=True, limits=(-strongest, strongest)),
+        "products": pixels.numbers(window * weight, is_signed=True, limits=(-strongest, strongest)),
+        "map y": pixels.numbers(so_far, highlight=(row, column, 1, 1), is_signed=True, limits=(-most, most)),
         "": f"y[{row}, {column}] = sum of the nine products = {total:.2f}",
     }
 

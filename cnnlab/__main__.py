@@ -1,0 +1,53 @@
+"""`python -m cnnlab`: open the course, check the machine, build and run lectures, fetch data."""
+
+import argparse
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the command line and do what it says.
+
+    Returns:
+        The exit code: 0 fine, 1 something failed, 2 a mistake on the command line or in a source, 130 stopped.
+    """
+    parser = argparse.ArgumentParser(prog="python -m cnnlab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("open", help="open the course in JupyterLab (the default); other options go to JupyterLab")
+    commands.add_parser("doctor", help="check this machine, row by row")
+    build = commands.add_parser("build", help="write the notebooks from solutions/NN_name.py")
+    build.add_argument("numbers", nargs="*", metavar="NN", help="lectures; all if left out")
+    build.add_argument("--check", action="store_true", help="write nothing; say which are stale")
+    run = commands.add_parser("run", help="run a lecture, with other parameters")
+    run.add_argument("number", metavar="NN")
+    run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("name", "value"))
+    run.add_argument("--output", help="where to write; runs/NN_name.ipynb if left out")
+    fetch = commands.add_parser("fetch", help="download a data set into the cache and check it")
+    fetch.add_argument("name", help="mnist, cifar10 or imagenette")
+    given, extra = parser.parse_known_args(arguments)
+    if extra and given.command not in (None, "open"):
+        parser.error(f"unknown: {' '.join(extra)}")
+
+    from cnnlab.course import commands as do
+
+    try:
+        match given.command:
+            case "doctor":
+                return do.doctor()
+            case "build":
+                return do.build(given.numbers, given.check)
+            case "run":
+                return do.run(given.number, given.parameters, given.output)
+            case "fetch":
+                return do.fetch(given.name)
+            case _:
+                return do.open_course(extra)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except (ValueError, LookupError, OSError) as error:
+        print(f"cnnlab: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""One source, two notebooks: solutions/NN_name.py -> the student's notebook and the answered one.
+
+The source is a jupytext "percent" file, complete and correct. The student's notebook leaves out the cells
+tagged `solution` or `teacher`, and what stands between `# BEGIN SOLUTION: what to write` and `# END SOLUTION`. The
+`# hint:` lines in between become hints. The same source gives the same bytes, every time.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from cnnlab.course.rules import Cell, Source, complaints
+
+_HIDDEN = {"solution", "teacher"}
+_HINT = "# hint:"
+
+
+class BuildError(ValueError):
+    """A source breaks a rule; the message lists all that is to be mended."""
+
+
+def build(root: Path, numbers: list[str] | None = None) -> list[Path]:
+    """Write the notebooks of the lectures, and the hints.
+
+    Args:
+        root: the repository.
+        numbers: which lectures, ["01"]; all if left out.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        BuildError: a source breaks a rule. Then nothing is written.
+        LookupError: there is no lecture with this number.
+    """
+    chosen = _chosen(root, numbers)
+    texts = {}
+    for source in chosen:
+        student, answered = notebooks(source)
+        texts[root / "notebooks" / f"{source.stem}.ipynb"] = _as_text(student)
+        texts[source.with_suffix(".ipynb")] = _as_text(answered)
+    texts[_hints_file(root)] = _hints_text(root)
+    for path, text in texts.items():
+        _write(path, text)
+    return list(texts)
+
+
+def check_built(root: Path) -> list[str]:
+    """The files that are not what their sources give: their names, relative to the repository; none if all are.
+
+    Raises:
+        BuildError: a source breaks a rule.
+    """
+    texts = {_hints_file(root): _hints_text(root)}
+    for source in _chosen(root, None):
+        student, answered = notebooks(source)
+        texts[root / "notebooks" / f"{source.stem}.ipynb"] = _as_text(student)
+        texts[source.with_suffix(".ipynb")] = _as_text(answered)
+    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    return [str(path.relative_to(root)) for path in stale]
+
+
+def notebooks(path: Path) -> tuple[dict, dict]:
+    """The two notebooks of a source, as they are written: (the student's, the answered one).
+
+    Raises:
+        BuildError: the source breaks a rule.
+    """
+    source = read(path)
+    found = complaints(source) + _hint_complaints(source)
+    if found:
+        raise BuildError("\n".join(found))
+    student = [cell._replace(text=_for_student(cell.text)) for cell in source.cells if not _HIDDEN & set(cell.tags)]
+    answered = [cell._replace(text=_answered(cell.text)) for cell in source.cells]
+    return _notebook(student), _notebook(answered)
+
+
+def read(path: Path) -> Source:
+    """A source file as cells."""
+    import jupytext
+
+    notebook = jupytext.read(path, fmt="py:percent")
+    cells = []
+    for number, cell in enumerate(notebook.cells, 1):
+        slide = cell.metadata.get("slideshow", {}).get("slide_type")
+        cells.append(Cell(number, cell.cell_type, cell.source, tuple(cell.metadata.get("tags", ())), slide))
+    return Source(path.name, cells)
+
+
+def hints(source: Source) -> dict[str, list[str]]:
+    """The hints of a source by exercise: those before a check belong to it."""
+    found, waiting = {}, []
+    for cell in source.cells:
+        waiting += [line.strip().removeprefix(_HINT).strip() for line in cell.text.split("\n") if _is_hint(line)]
+        checked = re.search(r"""\bcheck\(["']([\d.\w]+)["'],""", cell.text)
+        if cell.kind == "code" and checked:
+            if waiting:
+                found[checked[1]] = waiting
+            waiting = []
+    return found
+
+
+def _hint_complaints(source: Source) -> list[str]:
+    found = hints(source)
+    text = "\n".join(cell.text for cell in source.cells if cell.kind == "code")
+    ids = [id for id in re.findall(r"""\bcheck\(["']([\d.\w]+)["'],""", text) if not id.endswith(".bug")]
+    return [
+        f"{source.file}, exercise {id}: {len(found.get(id, []))} hints; write three '{_HINT}' lines: idea, shape, nearly "
+        "the line" for id in ids if len(found.get(id, [])) != 3
+    ]
+
+
+def _for_student(text: str) -> str:
+    """Solution out, TODO in, at the same indentation."""
+    lines, inside = [], False
+    for line in text.split("\n"):
+        if "# BEGIN SOLUTION" in line:
+            what = line.split("# BEGIN SOLUTION:", 1)[1].strip()
+            lines.append(f"{line[: len(line) - len(line.lstrip())]}TODO({json.dumps(what, ensure_ascii=False)})")
+            inside = True
+        elif "# END SOLUTION" in line:
+            inside = False
+        elif not inside:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _answered(text: str) -> str:
+    """The solution stays, markers and hints go."""
+    return "\n".join(
+        line for line in text.split("\n")
+        if "# BEGIN SOLUTION" not in line and "# END SOLUTION" not in line and not _is_hint(line)
+    )
+
+
+def _is_hint(line: str) -> bool:
+    return line.strip().startswith(_HINT)
+
+
+def _notebook(cells: list[Cell]) -> dict:
+    seen: dict[str, int] = {}
+    written = []
+    for cell in cells:
+        # The id depends on what the cell says, not on when it was built; twins are numbered.
+        digest = hashlib.sha256(f"{cell.kind}\n{cell.text}".encode()).hexdigest()[:12]
+        seen[digest] = seen.get(digest, 0) + 1
+        id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+        metadata = {}
+        if cell.slide is not None:
+            metadata["slideshow"] = {"slide_type": cell.slide}
+        if cell.tags:
+            metadata["tags"] = list(cell.tags)
+        source = cell.text.splitlines(keepends=True)
+        entry = {"cell_type": cell.kind, "id": id, "metadata": metadata, "source": source}
+        if cell.kind == "code":
+            entry |= {"execution_count": None, "outputs": []}
+        written.append(dict(sorted(entry.items())))
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": written, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _chosen(root: Path, numbers: list[str] | None) -> list[Path]:
+    sources = sorted((root / "solutions").glob("[0-9][0-9]_*.py"))
+    if numbers is None:
+        return sources
+    there = {source.name[:2]: source for source in sources}
+    for number in numbers:
+        if number not in there:
+            raise LookupError(f"no lecture {number!r}. Lectures: {', '.join(there)}")
+    return [there[number] for number in numbers]
+
+
+def _hints_file(root: Path) -> Path:
+    return root / "cnnlab" / "course" / "hints.json"
+
+
+def _hints_text(root: Path) -> str:
+    together: dict[str, list[str]] = {}
+    for source in _chosen(root, None):
+        together |= hints(read(source))
+    return json.dumps(together, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _as_text(notebook: dict) -> str:
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing: an interruption or a full disk leaves the former file."""
+    path.parent.mkdir(exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        os.chmod(temporary, 0o644)  # mkstemp makes it private
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

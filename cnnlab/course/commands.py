@@ -1,0 +1,113 @@
+"""What `python -m cnnlab` can do, one function for each command. Each returns the exit code."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from cnnlab.names import unknown
+
+
+def root() -> Path:
+    """The folder of the course: where this package is installed from, or the current folder or one above it.
+
+    Raises:
+        FileNotFoundError: the notebooks are not there: only the package was installed.
+    """
+    for folder in (Path(__file__).resolve().parents[2], Path.cwd(), *Path.cwd().parents):
+        if (folder / "solutions").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    raise FileNotFoundError(
+        "the notebooks are not here: the package is installed without them. Go to the folder of the course "
+        "(where README.md and notebooks/ lie) and try again."
+    )
+
+
+def open_course(extra: list[str]) -> int:
+    """Start JupyterLab with lecture 00; `extra` goes to JupyterLab, as --no-browser."""
+    first = "notebooks/00_start_here.ipynb"
+    # A notebook server as root refuses to start without saying so; on Binder and in containers that is usual.
+    return subprocess.call([sys.executable, "-m", "jupyterlab", first, *extra], cwd=root())
+
+
+def doctor() -> int:
+    """Print what runs here and what does not."""
+    from cnnlab.course import doctor
+
+    return doctor.main()
+
+
+def build(numbers: list[str], check: bool) -> int:
+    """Write the notebooks from their sources; or only say which are stale."""
+    from cnnlab.course import build
+
+    if check:
+        stale = build.check_built(root())
+        print("\n".join(f"stale: {name}" for name in stale) or "all notebooks are up to date")
+        return int(bool(stale))
+    for path in build.build(root(), numbers or None):
+        print(path.relative_to(root()))
+    return 0
+
+
+def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> int:
+    """Run a lecture with other parameters; say where the result lies, and which cell failed."""
+    import papermill
+    import yaml
+
+    lecture = _lecture(number)
+    known = papermill.inspect_notebook(str(lecture))
+    for name, _ in parameters:
+        if name not in known:
+            raise unknown("parameter", name, known)
+    values = {name: yaml.safe_load(text) for name, text in parameters}
+    target = Path(output) if output is not None else root() / "runs" / lecture.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        ran = papermill.execute_notebook(
+            str(lecture), str(target), parameters=values, kernel_name="python3", cwd=str(lecture.parent),
+            progress_bar=sys.stderr.isatty(), execution_timeout=600,
+        )
+    except papermill.PapermillExecutionError as error:
+        print(f"cell {error.cell_index} of {lecture.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"what ran so far is in {target}", file=sys.stderr)
+        return 1
+    failed = widget_errors(ran)
+    for message in failed:
+        print(f"a widget of {lecture.name} failed: {message}", file=sys.stderr)
+    print(f"{lecture.name}: {ran.metadata.papermill.duration:.1f} s, result in {target}")
+    return int(bool(failed))
+
+
+def widget_errors(notebook) -> list[str]:
+    """Errors inside widgets, which papermill lets pass: in Output widgets, and in the alerts of explorers.
+
+    Args:
+        notebook: an executed notebook (nbformat).
+    """
+    states = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    found = []
+    for model in states.get("state", {}).values():
+        state = model.get("state", {})
+        outputs = [output for output in state.get("outputs", []) if output.get("output_type") == "error"]
+        found += [f"{output.get('ename')}: {output.get('evalue')}" for output in outputs]
+        if 'role="alert"' in str(state.get("value", "")):
+            found.append(state["value"])
+    return found
+
+
+def fetch(name: str) -> int:
+    """Download a data set into the cache, both splits, and check it."""
+    from cnnlab.data import downloads
+
+    for split in ("train", "test"):
+        found = downloads.load(name, split)
+        print(f"{name} {split}: {len(found.labels)} pictures, {len(found.classes)} classes")
+    print(f"in {downloads.cache()}")
+    return 0
+
+
+def _lecture(number: str) -> Path:
+    there = {path.name[:2]: path for path in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    if number not in there:
+        raise unknown("lecture", number, there)
+    return there[number]
