@@ -164,10 +164,12 @@ def test_an_incomplete_file_is_refused(kind):
 
 
 def test_a_changed_byte_in_a_png_is_noticed():
-    data = bytearray(saved(two_halves()))
-    data[data.index(b"IDAT") + 12] ^= 0xFF
-    with pytest.raises(ValueError, match="damaged"):
-        uploads.read(bytes(data))
+    whole = saved(two_halves())
+    for place in (whole.index(b"IDAT") + 12, whole.index(b"IEND") - 5):  # a pixel; the check sum of the pixels
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        with pytest.raises(ValueError, match="damaged"):
+            uploads.read(bytes(data))
 
 
 def test_damage_anywhere_gives_a_picture_or_a_sentence():
