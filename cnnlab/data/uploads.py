@@ -98,9 +98,7 @@ def _on_white(image):
     """Any kind of Pillow picture as RGB (white is 255) or float grey (white is 65535), on white paper."""
     from PIL import Image
 
-    if image.mode.startswith(
-        "I"
-    ):  # 16-bit grey: convert("RGB") would cut it off at 255 instead of scaling it
+    if image.mode.startswith("I"):  # 16-bit grey, which convert("RGB") would cut off at 255
         return image.convert("I").convert("F"), 65535
     if image.has_transparency_data:
         layers = image.convert("RGBA")

@@ -165,7 +165,7 @@ def test_an_incomplete_file_is_refused(kind):
 
 def test_a_changed_byte_in_a_png_is_noticed():
     whole = saved(two_halves())
-    for place in (whole.index(b"IDAT") + 12, whole.index(b"IEND") - 5):  # a pixel; the check sum of the pixels
+    for place in (whole.index(b"IDAT") + 12, whole.index(b"IEND") - 5):  # a pixel; a check sum
         data = bytearray(whole)
         data[place] ^= 0xFF
         with pytest.raises(ValueError, match="damaged"):
