@@ -1,0 +1,128 @@
+"""Synthetic scenes: pictures for which we know, pixel by pixel, what is there and what decides the class.
+
+Real photos never tell why they carry their label. Here we made the label: **the class is the shape of the
+largest object**. Everything else, the small objects, the colours, the background, is there to distract.
+So a saliency map, or a unit that "detects stripes", can be measured against the truth.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cnnlab.data import scenery
+
+MIN_SIZE, MAX_SIZE = 40, 96
+_LARGE, _SMALL = (0.20, 0.29), (0.07, 0.11)  # radius as a part of the side: no small one comes near a large one
+
+
+class Scenes(NamedTuple):
+    """Pictures with labels and the truth about every pixel.
+
+    Attributes:
+        images: (N, 3, H, W) float32 in [0, 1].
+        labels: (N,) int64, the shape of the largest object, an index into `classes`.
+        classes: the names of the shapes.
+        masks: name -> (N, H, W) bool. "shape:disc", "colour:red", "texture:dots" and so on: pixels of objects of
+            that kind; "part:border", "part:corner": of any object; "background": no object and no watermark;
+            "deciding": the largest object; "watermark": the planted mark.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    masks: dict[str, Tensor]
+
+
+def scenes(
+    n: int, size: int = 64, seed: int = 0, *, distractors: int = 2, watermark: float | None = None
+) -> Scenes:
+    """Draw scenes.
+
+    Args:
+        n: how many. The classes take turns, so each is as frequent as the others, to within one.
+        size: side in pixels, 40 to 96.
+        seed: other numbers give other scenes; scene k depends on seed and k, not on n.
+        distractors: how many small objects at most, 0 to 5. One that finds no free place is left out.
+        watermark: None for no mark. A number from 0 to 1 plants a small mark in a corner of every scene, a code
+            of a class: with this probability the scene's own, else another one. At 1 a net can cheat.
+
+    Returns:
+        Scenes with a mask for every concept.
+
+    Raises:
+        ValueError: a number outside its range.
+
+    >>> scenes(6, size=40).labels.tolist()
+    [0, 1, 2, 3, 4, 5]
+    """
+    for name, value, low, high in (("n", n, 1, 10**6), ("size", size, MIN_SIZE, MAX_SIZE), ("distractors", distractors, 0, 5)):
+        if not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"{name} is a whole number from {low} to {high}, but it is {value!r}")
+    if watermark is not None and not 0 <= watermark <= 1:
+        raise ValueError(f"watermark is a probability from 0 to 1, or None, but it is {watermark!r}")
+    names = concepts(watermark is not None)
+    images = np.empty((n, size, size, 3), np.float32)
+    masks = {name: np.zeros((n, size, size), bool) for name in names}
+    labels = np.arange(n) % len(scenery.SHAPES)
+    for k, label in enumerate(labels):
+        random = np.random.default_rng([seed, k])
+        images[k] = _scene(int(label), size, distractors, watermark, random, {name: masks[name][k] for name in names})
+    return Scenes(
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),  # (N, H, W, 3) -> (N, 3, H, W)
+        torch.from_numpy(labels),
+        tuple(scenery.SHAPES),
+        {name: torch.from_numpy(mask) for name, mask in masks.items()},
+    )
+
+
+def concepts(with_watermark: bool = True) -> list[str]:
+    """The names of all masks."""
+    named = [f"shape:{name}" for name in scenery.SHAPES] + [f"colour:{name}" for name in scenery.COLOURS]
+    named += [f"texture:{name}" for name in scenery.TEXTURES]
+    return [*named, "part:border", "part:corner", "background", "deciding", *(["watermark"] if with_watermark else [])]
+
+
+def _scene(label: int, size: int, distractors: int, watermark: float | None, random, masks: dict) -> np.ndarray:
+    """Draw one scene, (H, W, 3), and fill its masks in place."""
+    page = scenery.background(size, random)
+    placed: list[tuple[float, float, float]] = []  # row, column, radius
+    for k in range(1 + random.integers(0, distractors + 1) if distractors else 1):
+        low, high = _LARGE if k == 0 else _SMALL
+        radius = size * random.uniform(low, high)
+        centre = _free_place(size, radius, placed, random)
+        if centre is None:
+            continue
+        placed.append((*centre, radius))
+        # Drawn by lot even for the first, so that nothing else of a scene depends on its class.
+        lot = int(random.integers(len(scenery.SHAPES)))
+        shape = list(scenery.SHAPES)[label if k == 0 else lot]
+        colour = list(scenery.COLOURS)[random.integers(len(scenery.COLOURS))]
+        texture = list(scenery.TEXTURES)[random.integers(len(scenery.TEXTURES))]
+        turn = random.uniform(0, 2 * np.pi)
+        thing = scenery.thing(shape, size, *centre, radius, turn)
+        page[thing.inside] = scenery.paint(colour, texture, thing, random)[thing.inside]
+        for name in (f"shape:{shape}", f"colour:{colour}", f"texture:{texture}", *(["deciding"] if k == 0 else [])):
+            masks[name] |= thing.inside
+        masks["part:border"] |= thing.border
+        masks["part:corner"] |= thing.corner
+    if watermark is not None:
+        other = (label + 1 + int(random.integers(len(scenery.SHAPES) - 1))) % len(scenery.SHAPES)
+        mark, where = scenery.watermark(label if random.random() < watermark else other, size)
+        page[where] = mark[where]
+        for mask in masks.values():
+            mask &= ~where  # the mark covers what lay under it
+        masks["watermark"] |= where
+    covered = np.any([mask for name, mask in masks.items() if name.startswith("shape:") or name == "watermark"], axis=0)
+    masks["background"] |= ~covered
+    return page
+
+
+def _free_place(size: int, radius: float, placed: list, random) -> tuple[float, float] | None:
+    """A centre at which nothing is touched, neither the border of the picture; None after 40 tries."""
+    for _ in range(40):
+        row, column = random.uniform(radius + 1, size - radius - 2, 2)
+        if all(np.hypot(row - r, column - c) > radius + other + 2 for r, c, other in placed):
+            return row, column
+    return None
