@@ -1,10 +1,10 @@
 """`explore(view, **ranges)`: a plain function from values to pictures gets a control for every value.
 
 The view is called with the values and returns what to show. It knows nothing of widgets, so it is tested
-without a browser. Pictures are updated in place: their bytes change, nothing else, and that is what makes a
-slider feel live. A view that raises shows its message in the cell; the last picture stays.
+without a browser. Pictures are updated in place, without a figure: that is what makes a slider feel live. A view that raises shows its message in the cell; the last picture stays.
 """
 
+import base64
 import html
 import time
 import weakref
@@ -22,8 +22,6 @@ from cnnlab.widgets.controls import control
 
 _SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
 _LEAST = 256  # pixels on the page: smaller pictures are enlarged by the browser
-# Few pixels enlarged should look like pixels, not like fog.
-_SHARP = "<style>.cnnlab-sharp { image-rendering: pixelated; }</style>"
 _created: "weakref.WeakSet[Explorer]" = weakref.WeakSet()
 
 
@@ -84,7 +82,7 @@ class Explorer(ipywidgets.VBox):
             if hasattr(each.widget, "readout"):  # the sliders
                 each.widget.continuous_update = not slow if continuous is None else continuous
             each.widget.observe(lambda _: self._redraw(), "value")
-        heading = ipywidgets.HTML(_SHARP + (f"<b>{html.escape(title)}</b>" if title else ""))
+        heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>" if title else "")
         widgets = [each.widget for each in self.controls.values()]
         super().__init__([heading, self._buttons(), *widgets, self.message, self.stage])
         self.add_class("cnnlab-explore")
@@ -162,24 +160,14 @@ class Explorer(ipywidgets.VBox):
     def _show(self, result):
         parts = result if isinstance(result, dict) else {"": result}
         if list(parts) != list(self.panels):
-            self.panels = {caption: self._panel(part) for caption, part in parts.items()}
+            self.panels = {caption: ipywidgets.HTML(layout={"max_width": "100%"}) for caption in parts}
             self.stage.children = [_captioned(caption, panel) for caption, panel in self.panels.items()]
         for caption, part in parts.items():
             panel = self.panels[caption]
             if isinstance(part, str):
                 panel.value = _text(part)
                 continue
-            panel.value, width, enlarged = _picture(part)
-            panel.layout.width = f"{width}px"
-            (panel.add_class if enlarged else panel.remove_class)("cnnlab-sharp")
-            panel.tooltip = self._words(caption)
-
-    def _panel(self, part):
-        if isinstance(part, str):
-            return ipywidgets.HTML(layout={"max_width": "100%"})
-        image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
-        # ipywidgets.Image has no alt; its tooltip becomes the title, which screen readers take for the name.
-        return image
+            panel.value = _picture(part, self._words(caption))
 
     def _words(self, caption: str) -> str:
         settings = ", ".join(
@@ -190,20 +178,30 @@ class Explorer(ipywidgets.VBox):
         return f"{self.alt}: {caption}; {settings}" if caption else f"{self.alt}; {settings}"
 
 
-def _picture(part) -> tuple[bytes, int, bool]:
-    """The bytes of a picture, how wide it stands on the page, and whether the browser enlarges it."""
+def _picture(part, words: str) -> str:
+    """A picture as an HTML element with alt text.
+
+    `ipywidgets.Image` would be the usual choice, but it has no alt text, and in ipywidgets 8.1.9 one with a tooltip
+    does not appear at all (its view stops with a JavaScript error). So the bytes go into the address.
+    """
+    sharp = ""
     if isinstance(part, torch.Tensor):
         part = pixels.grey(part)
-    if not isinstance(part, np.ndarray):
-        if not hasattr(part, "savefig"):
-            raise TypeError(
-                f"a view returns tensors, arrays, figures, texts or a dict of them, not {type(part).__name__}"
-            )
+    if isinstance(part, np.ndarray):
+        # Tiny pictures grow by a whole factor to a size that can be seen from a chair. Pixels stay pixels.
+        factor = 1 if part.shape[1] >= 100 else max(1, _LEAST // part.shape[1])
+        sharp = "image-rendering: pixelated; " if factor > 1 else ""
+        data, width = pixels.encode(part), part.shape[1] * factor
+    elif hasattr(part, "savefig"):
         width = round(part.get_size_inches()[0] * 80)  # before png closes the figure
-        return png(part), width, False
-    # Tiny pictures grow to a size that can be seen from a chair, by a whole factor.
-    factor = 1 if part.shape[1] >= 100 else max(1, _LEAST // part.shape[1])
-    return pixels.encode(part), part.shape[1] * factor, factor > 1
+        data = png(part)
+    else:
+        raise TypeError(
+            f"a view returns tensors, arrays, figures, texts or a dict of them, not {type(part).__name__}"
+        )
+    address = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    style = f"{sharp}width: {width}px; max-width: 100%; margin: 0"
+    return f'<img src="{address}" alt="{html.escape(words, quote=True)}" style="{style}">'
 
 
 def _captioned(caption: str, panel):
