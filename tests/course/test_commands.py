@@ -1,0 +1,114 @@
+"""The command line: what it prints, its exit codes, and no traceback for a user's mistake."""
+
+import nbformat
+import pytest
+
+from cnnlab.__main__ import main
+from cnnlab.course import build, commands, doctor
+
+
+def test_doctor_is_green_here_and_shows_every_row(capsys):
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for what in ("Python", "PyTorch", "torchvision", "threads", "memory", "disk", "widgets", "embedded data", "lectures"):
+        assert f"\n{what}" in "\n" + text
+    assert "problem" not in text
+
+
+def test_doctor_names_a_problem_and_the_next_step(monkeypatch, capsys):
+    def broken():
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(doctor, "_torchvision", broken)
+    assert main(["doctor"]) == 1
+    line = next(line for line in capsys.readouterr().out.split("\n") if line.startswith("torchvision"))
+    assert "\u2717 problem" in line and "nms" in line and "requirements.txt" in line
+
+
+def test_doctor_is_a_table_on_a_page():
+    table = doctor.Table([doctor.Row("a<b", "note", "found", "do this")])
+    assert "a&lt;b" in table._repr_html_() and "\u2139 note" in table._repr_html_()
+
+
+@pytest.mark.parametrize(("arguments", "text"), (
+    (["run", "99"], "no lecture '99'"),
+    (["run", "01", "-p", "PHOTOS", "cat"], "Did you mean 'PHOTO'"),
+    (["fetch", "minst"], "Did you mean 'mnist'"),
+    (["build", "77"], "no lecture '77'"),
+))
+def test_a_mistake_on_the_command_line_is_answered_in_one_line(arguments, text, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert text in said and "Traceback" not in said and said.startswith("cnnlab: ")
+
+
+def test_unknown_commands_and_options_are_refused(capsys):
+    for arguments in (["dance"], ["doctor", "--loud"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+    assert "--loud" in capsys.readouterr().err
+
+
+def test_open_hands_its_options_to_jupyterlab(monkeypatch):
+    calls = []
+    monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd: calls.append((command, cwd)) or 0)
+    assert main([]) == 0 and main(["open", "--no-browser", "--port", "9999"]) == 0
+    assert calls[0][0][1:] == ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
+    assert calls[1][0][-3:] == ["--no-browser", "--port", "9999"] and calls[0][1] == commands.root()
+
+
+def test_stopping_is_no_error(monkeypatch, capsys):
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.subprocess, "call", stopped)
+    assert main([]) == 130 and "stopped" in capsys.readouterr().err
+
+
+def test_build_check_says_what_is_stale(monkeypatch, capsys):
+    assert main(["build", "--check"]) == 0
+    monkeypatch.setattr(build, "check_built", lambda root: ["notebooks/x.ipynb"])
+    assert main(["build", "--check"]) == 1
+    assert "stale: notebooks/x.ipynb" in capsys.readouterr().out
+
+
+def planted_course(tmp_path, monkeypatch, code):
+    parameters = nbformat.v4.new_code_cell("N = 1")
+    parameters.metadata["tags"] = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(code)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "42_planted.ipynb")
+    monkeypatch.setattr(commands, "root", lambda: tmp_path)
+
+
+def test_run_takes_parameters_and_says_where_the_result_is(tmp_path, monkeypatch, capsys):
+    planted_course(tmp_path, monkeypatch, "assert N == 3")
+    assert main(["run", "42", "-p", "N", "3"]) == 0
+    assert str(tmp_path / "runs" / "42_planted.ipynb") in capsys.readouterr().out
+
+
+def test_run_names_the_cell_that_failed(tmp_path, monkeypatch, capsys):
+    planted_course(tmp_path, monkeypatch, "1 / 0")
+    assert main(["run", "42"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_run_sees_an_error_inside_a_widget(tmp_path, monkeypatch, capsys):
+    code = (
+        "import torch\nfrom cnnlab.widgets import explore\n"
+        "def view(n):\n    if n: raise RuntimeError('planted')\n    return torch.zeros(4, 4)\n"
+        "widget = explore(view, n=(0, 3))\nwidget.put(n=2)\nwidget"
+    )
+    planted_course(tmp_path, monkeypatch, code)
+    assert main(["run", "42"]) == 1
+    assert "planted" in capsys.readouterr().err
+
+
+def test_without_the_notebooks_there_is_a_clear_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "__file__", str(tmp_path / "a" / "b" / "c.py"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["build"]) == 2
+    assert "Go to the folder of the course" in capsys.readouterr().err

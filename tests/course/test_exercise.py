@@ -1,0 +1,191 @@
+"""Checks: the reference passes, an empty stub says so, real mistakes are refused by name, and nothing ever raises."""
+
+import pytest
+import torch
+
+from cnnlab.course import TODO, check, exercise, hint, ledger, progress, references
+from cnnlab.course.compare import difference
+from cnnlab.course.references import Exercise, Mistake
+
+ALL = references.all_ids()
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch):
+    """What the reader is told, as text."""
+    boxes = []
+    monkeypatch.setattr("IPython.display.display", lambda box: boxes.append(box))
+    monkeypatch.delenv("CNNLAB_STRICT", raising=False)
+    ledger.clear()
+    yield boxes
+    ledger.clear()
+
+
+def test_every_lecture_has_its_exercises():
+    assert {"00.1", "00.2", "00.bug", "01.1", "01.2", "01.3", "01.4", "01.bug"} <= set(ALL)
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_the_reference_passes_in_strict_mode(id, told):
+    function = references.find(id).function
+    assert check(id, function, strict=True) is function
+    assert repr(told[-1]).startswith("\u2713") and "right" in repr(told[-1])
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_the_empty_stub_is_not_started(id, told):
+    def stub(*args):
+        TODO("something")
+
+    answer = check(id, stub)
+    assert "not started" in repr(told[-1]) and "you write: something" in repr(told[-1])
+    arguments = references.find(id).cases()[0]
+    assert difference(answer(*arguments), references.find(id).function(*arguments)) is None
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_cases_are_the_same_every_time_and_four_or_more(id):
+    cases = references.find(id).cases()
+    assert len(cases) >= 4
+    assert difference(cases, references.find(id).cases(), 0) is None
+
+
+MISTAKES = [(id, k) for id in ALL for k in range(len(references.find(id).mistakes))]
+
+
+@pytest.mark.parametrize(("id", "k"), MISTAKES)
+def test_each_planted_mistake_is_refused_by_its_own_name(id, k, told):
+    mistake = references.find(id).mistakes[k]
+    answer = check(id, mistake.function)
+    assert answer is not mistake.function
+    assert "not yet" in repr(told[-1]) and mistake.name in repr(told[-1])
+    others = [other.name for other in references.find(id).mistakes if other is not mistake]
+    assert not any(name in repr(told[-1]) for name in others)
+    with pytest.raises(exercise.NotRight, match=r"Input|stopped"):
+        check(id, mistake.function, strict=True)
+
+
+@pytest.mark.parametrize("id", ALL)
+def test_each_exercise_knows_three_mistakes_or_more(id):
+    assert len(references.find(id).mistakes) >= 3
+
+
+def double():
+    return Exercise(
+        "99.1", "Double", lambda x: 2 * x, lambda: [(torch.tensor([1.0, 2.0]),), (torch.ones(9, 9),)],
+        (Mistake("squared", lambda x: x**2),),
+    )
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    monkeypatch.setattr(exercise, "find", lambda id: double())
+
+
+def raises(x):
+    return x.nothing_of_this_name
+
+
+def changes_its_input(x):
+    x *= 2
+    return x
+
+
+def calls_itself(x):
+    return calls_itself(x)
+
+
+@pytest.mark.parametrize(("answer", "text"), (
+    (lambda x: None, "Is a `return` missing"),
+    (lambda x: 3, "expected a tensor of shape (2,), got int 3"),
+    (lambda x: x[:1], "expected the shape (2,), got (1,)"),
+    (lambda x: 2 * x + 1, "at [0] expected 2, got 3 (2 of 2 numbers differ)"),
+    (lambda x: x * float("nan"), "got nan"),
+    (raises, "AttributeError"),
+    (raises, "return x.nothing_of_this_name"),
+    (changes_its_input, "changed its input"),
+    (calls_itself, "RecursionError"),
+    (lambda: 1, "TypeError"),
+    (torch.tensor([1.0]), "without brackets"),
+    (None, "without brackets"),
+    (lambda x: "<script>", "<script>"),
+))
+def test_wrong_answers_are_told_and_never_raise(planted, told, answer, text):
+    function = check("99.1", answer)
+    assert text in repr(told[-1])
+    assert "<script>" not in told[-1]._repr_html_()
+    assert torch.equal(function(torch.tensor([4.0])), torch.tensor([8.0]))
+
+
+@pytest.mark.parametrize("answer", (lambda x: x + x, lambda x: (2 * x).double(), lambda x: (2 * x).numpy()))
+def test_other_ways_to_be_right_are_right(planted, answer):
+    assert check("99.1", answer, strict=True) is answer
+
+
+def test_our_reference_is_not_taken_for_the_students_answer(planted, told):
+    ours = check("99.1", lambda x: x)
+    again = check("99.1", ours)
+    assert "Run the cell with your function" in repr(told[-1])
+    assert torch.equal(again(torch.ones(1)), 2 * torch.ones(1))
+    with pytest.raises(exercise.NotRight):
+        check("99.1", ours, strict=True)
+
+
+def test_the_environment_makes_it_strict(planted, monkeypatch):
+    monkeypatch.setenv("CNNLAB_STRICT", "1")
+    with pytest.raises(exercise.NotRight):
+        check("99.1", lambda x: x)
+
+
+def test_an_unknown_exercise_is_a_mistake_of_the_author():
+    with pytest.raises(LookupError, match="no exercise '01.99'.*01.1"):
+        check("01.99", print)
+
+
+def test_a_check_leaves_the_random_state_alone():
+    before = torch.get_rng_state()
+    for id in ALL:
+        check(id, references.find(id).function)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("got", "expected", "found"), (
+    (3, 3, None),
+    (torch.tensor(3), 3, None),
+    (3.0, 3, "whole number 3"),
+    (True, 1, "expected a number"),
+    (1.0 + 1e-7, 1.0, None),
+    (2.0, 1.0, "expected 1.0"),
+    ((1, 2), [1, 2], None),
+    ((1,), (1, 2), "expected 2 results, got 1"),
+    ((1, 3), (1, 2), "in result [1]"),
+    (torch.tensor([1.0]), (1, 2), "in a tuple"),
+    ({"a": 1}, {"a": 1}, None),
+    ({"b": 1}, {"a": 1}, "keys"),
+    ("cat", "dog", "expected 'dog'"),
+    (torch.tensor([1.0]), torch.tensor([1]), "whole numbers"),
+    (torch.tensor(float("nan")), torch.tensor(float("nan")), None),
+))
+def test_difference(got, expected, found):
+    result = difference(got, expected)
+    assert (result is None) if found is None else (found in result)
+
+
+def test_hints_come_one_after_the_other(told):
+    for k in (1, 2, 3, 3):
+        hint("01.1")
+        text = repr(told[-1])
+        assert f"hint {k} of 3" in text and text.count("\n") == k + 1
+    assert "last one" in text and "out[i, j] =" in text
+    with pytest.raises(LookupError):
+        hint("01.99")
+
+
+def test_progress_lists_done_and_open(told):
+    check("01.1", references.find("01.1").function)
+    check("01.2", lambda *args: 0)
+    table = progress()
+    states = {id: done for id, _, done in table.rows}
+    assert states["01.1"] and not states["01.2"] and not states["01.bug"]
+    assert "1 of 5 done" in repr(table) and "\u2713 done" in table._repr_html_()
+    assert "Nothing met yet" not in repr(progress("00")) and "0 of 3 done" in repr(progress("00"))

@@ -1,0 +1,83 @@
+"""Predictions are locked before the truth shows; quizzes reply to every choice."""
+
+import pytest
+
+from cnnlab.course import ledger, predict, questions, quiz
+
+
+@pytest.fixture(autouse=True)
+def empty_ledger():
+    ledger.clear()
+    yield
+    ledger.clear()
+
+
+def test_the_truth_stays_hidden_and_uncomputed_until_the_guess_is_locked():
+    computed = []
+    asked = predict("99.p1", "How <many>?", options=[1, 2], truth=lambda: computed.append(1) or 2)
+    assert asked.answer.value == "" and not computed and "&lt;many&gt;" in asked.children[0].value
+    asked.button.click()
+    assert "Choose first" in asked.answer.value and not computed
+    asked.choice.value = 1
+    asked.button.click()
+    assert "guessed <b>1</b>" in asked.answer.value and "is <b>2</b>" in asked.answer.value
+    assert "surprise" in asked.answer.value and asked.choice.disabled and asked.button.disabled
+
+
+def test_a_guess_is_locked_for_good_also_in_a_cell_that_is_run_again():
+    predict("99.p1", "?", options=[1, 2], truth=2).lock(1)
+    again = predict("99.p1", "?", options=[1, 2], truth=2)
+    again.lock(2)
+    assert "guessed <b>1</b>" in again.answer.value
+    assert "as you said" not in again.answer.value
+
+
+def test_a_right_guess_a_number_and_a_truth_that_fails():
+    right = predict("99.p2", "?", truth=4.0)
+    right.lock(4.0)
+    assert "as you said" in right.answer.value
+    broken = predict("99.p3", "?", options=[1], truth=lambda: 1 / 0)
+    broken.lock(1)
+    assert "Your guess 1 is locked" in broken.answer.value and "ZeroDivisionError" in broken.answer.value
+
+
+@pytest.mark.parametrize("lecture", ("00", "01"))
+def test_every_quiz_replies_to_every_choice_and_has_one_right_answer(lecture):
+    questions_ = questions.load(lecture)
+    assert len(questions_) >= 2
+    for key, question in questions_.items():
+        asked = quiz(f"{lecture}.{key}")
+        assert asked.choice.value is None and asked.reply.value == ""
+        verdicts = []
+        for index in range(len(question["options"])):
+            asked.choose(index)
+            verdicts.append("Right." in asked.reply.value)
+            assert len(asked.reply.value) > 60
+        assert sum(verdicts) == 1
+
+
+GOOD = '[q1]\nquestion = "?"\n[[q1.options]]\ntext = "a"\nright = true\nfeedback = "f"\n[[q1.options]]\ntext = "b"\nfeedback = "<b>"\n'
+
+
+@pytest.mark.parametrize(("text", "problem"), (
+    (GOOD.replace('question = "?"', ""), "no question"),
+    (GOOD.replace("right = true", ""), "exactly one right"),
+    (GOOD + "right = true\n", "exactly one right"),
+    (GOOD.replace('feedback = "f"', ""), "feedback"),
+    (GOOD.split("[[q1.options]]\ntext = \"b\"")[0], "two options"),
+))
+def test_a_broken_quiz_file_is_named(text, problem, tmp_path, monkeypatch):
+    (tmp_path / "98.toml").write_text(text)
+    monkeypatch.setattr(questions, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=f"98.toml: quiz 'q1' .*{problem}"):
+        quiz("98.q1")
+
+
+def test_feedback_is_text_and_a_missing_quiz_is_named(tmp_path, monkeypatch):
+    (tmp_path / "98.toml").write_text(GOOD)
+    monkeypatch.setattr(questions, "FOLDER", tmp_path)
+    asked = quiz("98.q1")
+    asked.choose(1)
+    assert "&lt;b&gt;" in asked.reply.value
+    with pytest.raises(LookupError, match="98.q1"):
+        quiz("98.q7")
