@@ -18,6 +18,7 @@ import papermill
 import pytest
 
 from cnnlab.course import build, syllabus
+from cnnlab.course.commands import widget_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))
@@ -47,7 +48,7 @@ plain, socket.socket.connect = socket.socket.connect, refused
 
 
 def with_cells(notebook, first=(), last=()):
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    notebook = nbformat.reads(json.dumps(notebook), as_version=4)
     cells = [nbformat.v4.new_code_cell(code) for code in first], [nbformat.v4.new_code_cell(code) for code in last]
     notebook.cells = cells[0] + notebook.cells + cells[1]
     return notebook
@@ -56,7 +57,7 @@ def with_cells(notebook, first=(), last=()):
 def run(notebook, tmp_path, parameters=None, **environment):
     """Execute with papermill; return the notebook with its outputs."""
     source, result = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
-    nbformat.write(notebook, source)
+    source.write_text(nbformat.writes(with_cells(notebook)), encoding="utf-8")
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
@@ -78,18 +79,6 @@ def printed(notebook) -> str:
             texts.append(output.get("text", ""))
             texts.append(output.get("data", {}).get("text/plain", ""))
     return "\n".join(texts)
-
-
-def widget_errors(notebook) -> list:
-    """Errors that widgets swallowed: in Output widgets, and in the alert boxes of explorers."""
-    states = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
-    found = []
-    for model in states.get("state", {}).values():
-        state = model.get("state", {})
-        found += [out for out in state.get("outputs", []) if out.get("output_type") == "error"]
-        if 'role="alert"' in str(state.get("value", "")):
-            found.append(state["value"])
-    return found
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=LECTURES)

@@ -135,7 +135,7 @@ class MatrixEditor(ipywidgets.VBox):
     value = traitlets.Any()
 
     def __init__(self, spec: Matrix, name: str):
-        self._spec = spec
+        self.description = name
         self._quiet = False
         sides = list(range(spec.min_size, spec.max_size + 1, 2))
         self.side = ipywidgets.Dropdown(
@@ -198,10 +198,10 @@ class PictureChooser(ipywidgets.VBox):
     value = traitlets.Unicode()
 
     def __init__(self, spec: Picture, label: dict):
-        self._size = spec.size
+        self._size, self.description = spec.size, label["description"]
         self._pictures: dict[str, Tensor] = {}
         self.choice = ipywidgets.Dropdown(options=list(spec.names), **label)
-        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=f"{YOURS} ...")
+        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=YOURS)
         self.message = ipywidgets.HTML()
         own = ipywidgets.HBox([self.upload, self.message], layout={"margin": "0 0 0 134px"})
         super().__init__([self.choice, own])

@@ -99,9 +99,12 @@ def kernel_view(kernel: Tensor, bias: float, relu: bool, photo: Tensor) -> dict:
         y = layers.relu(y)
     total = kernel.sum().item()
     keeps_brightness = abs(total - 1) < 0.01
-    limit = max(y.abs().max().item(), 1e-6)
+    # A few strong edges would leave the others pale: the scale ends where half a percent lies beyond.
+    limit = max(y.abs().flatten().quantile(0.995).item(), 1e-6)
     drawn = pixels.grey(y[0, 0].clamp(0, 1)) if keeps_brightness else pixels.signed(y[0, 0], limit=limit)
-    scale = "drawn as a photo, 0 to 1" if keeps_brightness else f"red is up to +{limit:.2g}, blue down to -{limit:.2g}"
+    scale = "drawn as a photo, 0 to 1"
+    if not keeps_brightness:
+        scale = f"full red from +{limit:.2g} on, full blue from -{limit:.2g}"
     return {
         "photo": pixels.grey(grey[0, 0]),
         "feature map": drawn,
@@ -115,7 +118,7 @@ def blur():
         blur_view,
         title="Blur",
         sigma=(0.3, 6.0, 0.1),
-        photo=Picture(tuple(photos.names()), size=192),
+        photo=Picture(tuple(photos.names()), size=256),
         start={"sigma": 1.5},
         alt="the photo, its blur and the difference",
     )
@@ -129,7 +132,7 @@ def blur_view(sigma: float, photo: Tensor) -> dict:
         photo: (1, 3, H, W) in [0, 1].
 
     Returns:
-        Photo, blurred photo, their difference on the scale -0.5 to 0.5, and the kernel.
+        Photo, blurred photo, their difference on the scale -0.2 to 0.2, and the kernel.
     """
     kernel = kernels.gaussian(sigma)
     reach = kernel.shape[0] // 2
@@ -140,7 +143,7 @@ def blur_view(sigma: float, photo: Tensor) -> dict:
     return {
         "photo": pixels.grey(photo[0]),
         "blurred": pixels.grey(blurred[0].clamp(0, 1)),
-        "photo - blurred": pixels.signed((photo - blurred)[0].mean(dim=0), limit=0.5),
+        "photo - blurred (-0.2 to 0.2)": pixels.signed((photo - blurred)[0].mean(dim=0), limit=0.2),
         "kernel": pixels.magnitude(kernel),
         "": f"kernel {kernel.shape[0]}x{kernel.shape[0]}, its largest weight is {kernel.max():.3f}",
     }

@@ -171,9 +171,7 @@ class Explorer(ipywidgets.VBox):
 
     def _words(self, caption: str) -> str:
         settings = ", ".join(
-            f"{each.widget.description} {_short(each.widget.value)}"
-            for each in self.controls.values()
-            if getattr(each.widget, "description", "")
+            f"{each.widget.description} {_short(each.widget.value)}" for each in self.controls.values()
         )
         return f"{self.alt}: {caption}; {settings}" if caption else f"{self.alt}; {settings}"
 
@@ -217,4 +215,6 @@ def _text(text: str) -> str:
 
 
 def _short(value) -> str:
+    if isinstance(value, tuple):  # a table of numbers: too long to be read aloud
+        return f"{len(value)} x {len(value)}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -20,7 +20,7 @@ def turn():
         turn_view,
         title="Turn the picture",
         angle=(0, 180),
-        photo=Picture(tuple(photos.names()), size=256, value="bricks"),
+        photo=Picture(tuple(photos.names()), size=362, value="bricks"),
         start={"angle": 0},
         alt="the turned picture, and the pixels that decided",
     )
@@ -48,7 +48,7 @@ def cover():
         row=(0, 100),
         column=(0, 100),
         size=(0, 100),
-        photo=Picture(tuple(photos.names()), size=192, value="bricks"),
+        photo=Picture(tuple(photos.names()), size=256, value="bricks"),
         start={"row": 50, "column": 50, "size": 30},
         alt="the covered picture, and the pixels that decided",
     )
