@@ -8,11 +8,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Read the command line and do what it says.
 
     Returns:
-        The exit code: 0 fine, 1 something failed, 2 a mistake on the command line or in a source, 130 stopped.
+        The exit code: 0 fine, 1 something failed, 2 a mistake on the command line or in a source, 130
+        stopped.
     """
     parser = argparse.ArgumentParser(prog="python -m cnnlab", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="command")
-    commands.add_parser("open", help="open the course in JupyterLab (the default); other options go to JupyterLab")
+    commands.add_parser(
+        "open", help="open the course in JupyterLab (the default); other options go to JupyterLab"
+    )
     commands.add_parser("doctor", help="check this machine, row by row")
     build = commands.add_parser("build", help="write the notebooks from solutions/NN_name.py")
     build.add_argument("numbers", nargs="*", metavar="NN", help="lectures; all if left out")

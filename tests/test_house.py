@@ -1,4 +1,4 @@
-"""The house rules that can be read from the files: imports point one way, and nothing heavy comes in early."""
+"""The house rules that can be read from files: imports point one way, nothing heavy comes in early."""
 
 import ast
 import statistics
@@ -69,11 +69,16 @@ def test_nothing_unpickles_or_evaluates_text(root):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 call = ast.unparse(node.func)
-                assert call not in {"eval", "exec", "pickle.load", "pickle.loads", "torch.load"}, (path, node.lineno)
+                assert call not in {"eval", "exec", "pickle.load", "pickle.loads", "torch.load"}, (
+                    path,
+                    node.lineno,
+                )
 
 
 def test_files_stay_one_idea(root):
-    long = {path.name: n for path in (root / "cnnlab").rglob("*.py") if (n := path.read_text().count("\n")) > 300}
+    long = {
+        path.name: n for path in (root / "cnnlab").rglob("*.py") if (n := path.read_text().count("\n")) > 300
+    }
     assert not long
 
 
@@ -84,18 +89,22 @@ def run(code):
 def test_data_nets_and_probing_import_nothing_heavy():
     code = "import sys, cnnlab, cnnlab.data, cnnlab.nets, cnnlab.probing\n"
     code += "from cnnlab.data import photos, digits, shapes, downloads\n"
-    code += "from cnnlab.nets import layers\nfrom cnnlab.probing import Recorder, edit, relu_rule, Unit, receptive\n"
-    heavy = "matplotlib torchvision sklearn skimage scipy PIL ipywidgets IPython torch._dynamo torch.optim.adam"
+    code += "from cnnlab.nets import layers\n"
+    code += "from cnnlab.probing import Recorder, edit, relu_rule, Unit, receptive\n"
+    heavy = (
+        "matplotlib torchvision sklearn skimage scipy PIL ipywidgets IPython torch._dynamo torch.optim.adam"
+    )
     code += f"print([name for name in {heavy.split()} if name in sys.modules])"
     before = "import sys, torch\n" + code.splitlines()[-1]
     assert run(code) == run(before)
 
 
 def test_cnnlab_costs_at_most_a_twentieth_of_torch():
-    """Timed inside one process, torch first: what the rooms add after torch is there, against torch itself."""
+    """Timed in one process, torch first: what the rooms add once torch is there, against torch itself."""
     code = (
         "import time\na = time.perf_counter()\nimport torch\nb = time.perf_counter()\n"
-        "import cnnlab\nfrom cnnlab.data import photos, digits, shapes, downloads\nfrom cnnlab.nets import layers\n"
+        "import cnnlab\nfrom cnnlab.data import photos, digits, shapes, downloads\n"
+        "from cnnlab.nets import layers\n"
         "from cnnlab.probing import Recorder, edit, relu_rule, Unit, receptive\nc = time.perf_counter()\n"
         "print((c - b) / (b - a))"
     )

@@ -49,7 +49,10 @@ plain, socket.socket.connect = socket.socket.connect, refused
 
 def with_cells(notebook, first=(), last=()):
     notebook = nbformat.reads(json.dumps(notebook), as_version=4)
-    cells = [nbformat.v4.new_code_cell(code) for code in first], [nbformat.v4.new_code_cell(code) for code in last]
+    cells = (
+        [nbformat.v4.new_code_cell(code) for code in first],
+        [nbformat.v4.new_code_cell(code) for code in last],
+    )
     notebook.cells = cells[0] + notebook.cells + cells[1]
     return notebook
 
@@ -62,8 +65,13 @@ def run(notebook, tmp_path, parameters=None, **environment):
     os.environ.update(environment)
     try:
         papermill.execute_notebook(
-            source, result, parameters=parameters or {}, progress_bar=False, cwd=ROOT / "notebooks",
-            kernel_name="python3", execution_timeout=120,
+            source,
+            result,
+            parameters=parameters or {},
+            progress_bar=False,
+            cwd=ROOT / "notebooks",
+            kernel_name="python3",
+            execution_timeout=120,
         )
     finally:
         for name, value in before.items():
@@ -177,7 +185,11 @@ def test_readme_shows_the_syllabus(root):
 def test_a_lecture_imports_few_names(lecture):
     _, student, _ = lecture
     cell = next(cell for cell in student["cells"] if cell["cell_type"] == "code")
-    lines = [node for node in ast.parse("".join(cell["source"])).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    lines = [
+        node
+        for node in ast.parse("".join(cell["source"])).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
     assert len(lines) <= 9
     assert all(alias.name != "*" for node in lines for alias in node.names)
 

@@ -1,4 +1,4 @@
-"""What a student types: `check`, `hint`, `predict`, `quiz`, `progress` and `TODO`; and what builds a lecture."""
+"""What a student types (`check`, `hint`, `predict`, `quiz`, `progress`, `TODO`); what builds a lecture."""
 
 from cnnlab.course.exercise import TODO, check
 from cnnlab.course.hints import hint

@@ -23,7 +23,7 @@ class Box:
         # No colours for text and background: those of the page, so that it reads well in the dark theme too.
         body = f'<pre style="white-space: pre-wrap; margin: 4px 0 0 0">{html.escape(self.text)}</pre>'
         return (
-            f'<div role="status" style="border-left: 5px solid {self.colour}; padding: 6px 12px; margin: 4px 0">'
+            f'<div role="status" style="border-left: 5px solid {self.colour}; padding: 6px 12px">'
             f"<b>{html.escape(self.heading)}</b>{body if self.text else ''}</div>"
         )
 
@@ -36,3 +36,12 @@ def tell(kind: str, title: str, text: str = "") -> None:
     from IPython.display import display
 
     display(Box(kind, title, text))
+
+
+def ask(kind: str, question: str):
+    """A question as a widget: "Predict: how many?"."""
+    import ipywidgets
+
+    # Widgets inherit a line as high as a button; a question of two lines needs its own.
+    text = f"<div style='line-height: 1.5'><b>{kind}:</b> {html.escape(question)}</div>"
+    return ipywidgets.HTML(text, layout={"max_width": "700px"})

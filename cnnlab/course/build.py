@@ -1,8 +1,8 @@
 """One source, two notebooks: solutions/NN_name.py -> the student's notebook and the answered one.
 
 The source is a jupytext "percent" file, complete and correct. The student's notebook leaves out the cells
-tagged `solution` or `teacher`, and what stands between `# BEGIN SOLUTION: what to write` and `# END SOLUTION`. The
-`# hint:` lines in between become hints. The same source gives the same bytes, every time.
+tagged `solution` or `teacher`, and what stands between `# BEGIN SOLUTION: what to write` and `# END
+SOLUTION`. The `# hint:` lines in between become hints. The same source gives the same bytes, every time.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def build(root: Path, numbers: list[str] | None = None) -> list[Path]:
 
 
 def check_built(root: Path) -> list[str]:
-    """The files that are not what their sources give: their names, relative to the repository; none if all are.
+    """The files that are not what their sources give, as names relative to the repository.
 
     Raises:
         BuildError: a source breaks a rule.
@@ -59,7 +59,9 @@ def check_built(root: Path) -> list[str]:
         student, answered = notebooks(source)
         texts[root / "notebooks" / f"{source.stem}.ipynb"] = _as_text(student)
         texts[source.with_suffix(".ipynb")] = _as_text(answered)
-    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    stale = [
+        path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
     return [str(path.relative_to(root)) for path in stale]
 
 
@@ -73,7 +75,9 @@ def notebooks(path: Path) -> tuple[dict, dict]:
     found = complaints(source) + _hint_complaints(source)
     if found:
         raise BuildError("\n".join(found))
-    student = [cell._replace(text=_for_student(cell.text)) for cell in source.cells if not _HIDDEN & set(cell.tags)]
+    student = [
+        cell._replace(text=_for_student(cell.text)) for cell in source.cells if not _HIDDEN & set(cell.tags)
+    ]
     answered = [cell._replace(text=_answered(cell.text)) for cell in source.cells]
     return _notebook(student), _notebook(answered)
 
@@ -94,7 +98,9 @@ def hints(source: Source) -> dict[str, list[str]]:
     """The hints of a source by exercise: those before a check belong to it."""
     found, waiting = {}, []
     for cell in source.cells:
-        waiting += [line.strip().removeprefix(_HINT).strip() for line in cell.text.split("\n") if _is_hint(line)]
+        waiting += [
+            line.strip().removeprefix(_HINT).strip() for line in cell.text.split("\n") if _is_hint(line)
+        ]
         checked = re.search(r"""\bcheck\(["']([\d.\w]+)["'],""", cell.text)
         if cell.kind == "code" and checked:
             if waiting:
@@ -108,8 +114,10 @@ def _hint_complaints(source: Source) -> list[str]:
     text = "\n".join(cell.text for cell in source.cells if cell.kind == "code")
     ids = [id for id in re.findall(r"""\bcheck\(["']([\d.\w]+)["'],""", text) if not id.endswith(".bug")]
     return [
-        f"{source.file}, exercise {id}: {len(found.get(id, []))} hints; write three '{_HINT}' lines: idea, shape, nearly "
-        "the line" for id in ids if len(found.get(id, [])) != 3
+        f"{source.file}, exercise {id}: {len(found.get(id, []))} hints; write three '{_HINT}' lines: "
+        "idea, shape, nearly the line"
+        for id in ids
+        if len(found.get(id, [])) != 3
     ]
 
 
@@ -119,7 +127,9 @@ def _for_student(text: str) -> str:
     for line in text.split("\n"):
         if "# BEGIN SOLUTION" in line:
             what = line.split("# BEGIN SOLUTION:", 1)[1].strip()
-            lines.append(f"{line[: len(line) - len(line.lstrip())]}TODO({json.dumps(what, ensure_ascii=False)})")
+            lines.append(
+                f"{line[: len(line) - len(line.lstrip())]}TODO({json.dumps(what, ensure_ascii=False)})"
+            )
             inside = True
         elif "# END SOLUTION" in line:
             inside = False
@@ -131,7 +141,8 @@ def _for_student(text: str) -> str:
 def _answered(text: str) -> str:
     """The solution stays, markers and hints go."""
     return "\n".join(
-        line for line in text.split("\n")
+        line
+        for line in text.split("\n")
         if "# BEGIN SOLUTION" not in line and "# END SOLUTION" not in line and not _is_hint(line)
     )
 

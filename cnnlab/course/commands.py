@@ -64,11 +64,19 @@ def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> i
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         ran = papermill.execute_notebook(
-            str(lecture), str(target), parameters=values, kernel_name="python3", cwd=str(lecture.parent),
-            progress_bar=sys.stderr.isatty(), execution_timeout=600,
+            str(lecture),
+            str(target),
+            parameters=values,
+            kernel_name="python3",
+            cwd=str(lecture.parent),
+            progress_bar=sys.stderr.isatty(),
+            execution_timeout=600,
         )
     except papermill.PapermillExecutionError as error:
-        print(f"cell {error.cell_index} of {lecture.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(
+            f"cell {error.cell_index} of {lecture.name} failed: {error.ename}: {error.evalue}",
+            file=sys.stderr,
+        )
         print(f"what ran so far is in {target}", file=sys.stderr)
         return 1
     failed = widget_errors(ran)

@@ -71,7 +71,9 @@ def _plain(got, expected, tolerance: float) -> str | None:
         return f"expected a number, got {_kind(got)}"
     if isinstance(expected, int) and not isinstance(got, int):
         return f"expected the whole number {expected}, got {got!r}"
-    if math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance) or (got != got and expected != expected):
+    if math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance) or (
+        got != got and expected != expected
+    ):
         return None
     return f"expected {expected!r}, got {got!r}"
 

@@ -25,9 +25,18 @@ class Row(NamedTuple):
 def rows() -> list[Row]:
     """Look at everything. A look that fails is a problem with its reason, never an error."""
     looks: dict[str, Callable[[], Row]] = {
-        "Python": _python, "PyTorch": _torch, "torchvision": _torchvision, "threads": _threads,
-        "memory": _memory, "disk": _disk, "packages": _packages, "widgets": _widgets,
-        "embedded data": _embedded, "data cache": _cache, "MNIST": _mnist, "browser for tests": _chromium,
+        "Python": _python,
+        "PyTorch": _torch,
+        "torchvision": _torchvision,
+        "threads": _threads,
+        "memory": _memory,
+        "disk": _disk,
+        "packages": _packages,
+        "widgets": _widgets,
+        "embedded data": _embedded,
+        "data cache": _cache,
+        "MNIST": _mnist,
+        "browser for tests": _chromium,
         "lectures": _lectures,
     }
     found = []
@@ -35,7 +44,9 @@ def rows() -> list[Row]:
         try:
             found.append(look())
         except Exception as error:  # a doctor who falls ill helps nobody
-            found.append(Row(what, "problem", f"{type(error).__name__}: {error}", "pip install -r requirements.txt"))
+            found.append(
+                Row(what, "problem", f"{type(error).__name__}: {error}", "pip install -r requirements.txt")
+            )
     return found
 
 
@@ -59,17 +70,27 @@ class Table:
 
     def _repr_html_(self) -> str:
         lines = [
-            "<tr>" + "".join(f"<td style='text-align: left'>{html.escape(text)}</td>" for text in line) + "</tr>"
+            "<tr>"
+            + "".join(f"<td style='text-align: left'>{html.escape(text)}</td>" for text in line)
+            + "</tr>"
             for line in self._lines()
         ]
-        return "<table><tr><th>what</th><th>state</th><th>found</th><th>next step</th></tr>" + "".join(lines) + "</table>"
+        return (
+            "<table><tr><th>what</th><th>state</th><th>found</th><th>next step</th></tr>"
+            + "".join(lines)
+            + "</table>"
+        )
 
     def __repr__(self) -> str:
-        return "\n".join(f"{what:18} {state:10} {found}{'  -> ' + step if step else ''}"
-                         for what, state, found, step in self._lines())
+        return "\n".join(
+            f"{what:18} {state:10} {found}{'  -> ' + step if step else ''}"
+            for what, state, found, step in self._lines()
+        )
 
     def _lines(self):
-        return [(row.what, f"{_SYMBOLS[row.state]} {row.state}", row.found, row.next_step) for row in self.rows]
+        return [
+            (row.what, f"{_SYMBOLS[row.state]} {row.state}", row.found, row.next_step) for row in self.rows
+        ]
 
 
 def _python() -> Row:
@@ -127,9 +148,16 @@ def _widgets() -> Row:
     try:
         manager = importlib.metadata.version("jupyterlab_widgets")
     except importlib.metadata.PackageNotFoundError:
-        return Row("widgets", "problem", "no jupyterlab_widgets", "pip install jupyterlab_widgets, restart JupyterLab")
+        return Row(
+            "widgets",
+            "problem",
+            "no jupyterlab_widgets",
+            "pip install jupyterlab_widgets, restart JupyterLab",
+        )
     where = "live in this notebook" if "ipykernel" in sys.modules else "live in JupyterLab"
-    return Row("widgets", "ok", f"ipywidgets {importlib.metadata.version('ipywidgets')}, manager {manager}, {where}")
+    return Row(
+        "widgets", "ok", f"ipywidgets {importlib.metadata.version('ipywidgets')}, manager {manager}, {where}"
+    )
 
 
 def _embedded() -> Row:
@@ -137,7 +165,9 @@ def _embedded() -> Row:
 
     for name in photos.names():
         photos.load(name, size=8)
-    return Row("embedded data", "ok", f"{len(photos.names())} photos, {len(digits.load('train').labels)} digits")
+    return Row(
+        "embedded data", "ok", f"{len(photos.names())} photos, {len(digits.load('train').labels)} digits"
+    )
 
 
 def _cache() -> Row:
@@ -146,7 +176,9 @@ def _cache() -> Row:
     folder = downloads.cache()
     parent = next(each for each in (folder, *folder.parents) if each.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        return Row("data cache", "note", f"{folder} cannot be written", "set CNNLAB_DATA to a folder of yours")
+        return Row(
+            "data cache", "note", f"{folder} cannot be written", "set CNNLAB_DATA to a folder of yours"
+        )
     return Row("data cache", "ok", str(folder))
 
 
@@ -170,5 +202,7 @@ def _lectures() -> Row:
     root = commands.root()
     stale = build.check_built(root)
     if stale:
-        return Row("lectures", "note", f"not built from their sources: {', '.join(stale)}", "python -m cnnlab build")
+        return Row(
+            "lectures", "note", f"not built from their sources: {', '.join(stale)}", "python -m cnnlab build"
+        )
     return Row("lectures", "ok", f"{len(list((root / 'notebooks').glob('*.ipynb')))} notebooks, up to date")

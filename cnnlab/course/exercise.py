@@ -1,7 +1,8 @@
 """Exercises that check themselves: `conv2d = check("01.1", conv2d)`.
 
-A check never stops the notebook. A wrong answer is told with the smallest input on which it fails and, where we
-know the mistake, its name; then the notebook goes on with the reference, so that one error spoils nothing below it.
+A check never stops the notebook. A wrong answer is told with the smallest input on which it fails and, where
+we know the mistake, its name; then the notebook goes on with the reference, so that one error spoils nothing
+below it.
 """
 
 import copy
@@ -42,7 +43,8 @@ def check(id: str, answer: Callable, strict: bool = False) -> Callable:
     Args:
         id: the exercise, "01.2".
         answer: the student's function.
-        strict: raise if it is not right, for graders and tests. The environment variable CNNLAB_STRICT=1 does the same.
+        strict: raise if it is not right, for graders and tests. The environment variable CNNLAB_STRICT=1
+            does the same.
 
     Returns:
         `answer` if it is right, else the reference, so that the cells below can go on.
@@ -76,17 +78,19 @@ def _reference(exercise: Exercise) -> Callable:
 def _judge(exercise: Exercise, answer) -> tuple[str, str]:
     """("right" | "wrong" | "open", what to tell)."""
     if getattr(answer, "is_reference_of", None):
-        return "open", "This is our reference, not your function. Run the cell with your function, then this one again."
+        return "open", "This is our answer, not yours. Run the cell with your function, then this one again."
     if not callable(answer):
         return "wrong", f"Give the function itself, without brackets. Got {type(answer).__name__}."
-    goes_on = f"The cells below go on with our answer. Mend yours and run both cells again, or try hint({exercise.id!r})."
+    goes_on = "The cells below go on with our answer. Mend yours and run both cells again."
+    if not exercise.id.endswith(".bug"):
+        goes_on += f" Stuck? hint({exercise.id!r})"
     for arguments in exercise.cases():
         given = copy.deepcopy(arguments)
         try:
             got = answer(*given)
         except NotStarted as todo:
-            return "open", f"{todo}\nUntil then the cells below go on with our answer. For a start: hint({exercise.id!r})"
-        except Exception as error:  # whatever a student's code raises belongs into the box, not over the notebook
+            return "open", f"{todo}\nUntil then ours is used. For a start: hint({exercise.id!r})"
+        except Exception as error:  # whatever it is, it belongs into the box, not over the notebook
             return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
         expected = exercise.function(*copy.deepcopy(arguments))
         found = difference(got, expected, exercise.tolerance)
@@ -94,8 +98,14 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
             found = "the result is right, but your function changed its input. Work on a copy: x.clone()"
         if found is not None:
             name = _known_mistake(exercise, answer)
-            parts = [name, _input(arguments), f"Difference: {found}", f"got:      {_short(got)}",
-                     f"expected: {_short(expected)}", goes_on]
+            parts = [
+                name,
+                _input(arguments),
+                f"Difference: {found}",
+                f"got:      {_short(got)}",
+                f"expected: {_short(expected)}",
+                goes_on,
+            ]
             return "wrong", "\n".join(filter(None, parts))
     return "right", f"Tried on {len(exercise.cases())} inputs. The cells below use your function."
 
@@ -103,7 +113,9 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
 def _known_mistake(exercise: Exercise, answer: Callable) -> str | None:
     """The name of the mistake that gives the same wrong results on every case."""
     for mistake in exercise.mistakes:
-        if all(_same(mistake.function, answer, arguments, exercise.tolerance) for arguments in exercise.cases()):
+        if all(
+            _same(mistake.function, answer, arguments, exercise.tolerance) for arguments in exercise.cases()
+        ):
             return mistake.name
     return None
 

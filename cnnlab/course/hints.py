@@ -1,4 +1,4 @@
-"""Three hints for each exercise: the idea, the shape, nearly the line. They are written in the lecture's source."""
+"""Three hints for each exercise: idea, shape, nearly the line. They stand in the lecture's source."""
 
 import functools
 import json

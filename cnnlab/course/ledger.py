@@ -52,7 +52,9 @@ def progress(lecture: str | None = None) -> "Progress":
     for number in lectures:
         exercises = references.of_lecture(number)
         rows += [(exercise.id, exercise.title, _done.get(exercise.id, False)) for exercise in exercises]
-        others = sorted(id for id in _done if id.split(".")[0] == number and id not in {e.id for e in exercises})
+        others = sorted(
+            id for id in _done if id.split(".")[0] == number and id not in {e.id for e in exercises}
+        )
         kinds = {"p": "prediction", "q": "quiz"}
         rows += [(id, kinds.get(id.split(".")[1][:1], "exercise"), _done[id]) for id in others]
     return Progress(rows)
@@ -71,7 +73,8 @@ class Progress:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{id}</td><td style='text-align: left'>{html.escape(title)}</td><td>{_WORDS[done]}</td></tr>"
+            f"<tr><td>{id}</td><td style='text-align: left'>{html.escape(title)}</td>"
+            f"<td>{_WORDS[done]}</td></tr>"
             for id, title, done in self.rows
         )
         return f"<table><caption>{self._summary()}</caption>{rows}</table>"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import ipywidgets
 
 from cnnlab.course import ledger
+from cnnlab.course.box import ask
 
 
 def predict(id: str, question: str, *, options: Sequence | None = None, truth) -> "Prediction":
@@ -28,7 +29,7 @@ class Prediction(ipywidgets.VBox):
 
     def __init__(self, id: str, question: str, options: Sequence | None, truth):
         self._id, self._truth = id, truth
-        asked = ipywidgets.HTML(f"<b>Predict:</b> {html.escape(question)}", layout={"max_width": "700px"})
+        asked = ask("Predict", question)
         if options is None:
             self.choice = ipywidgets.FloatText(value=None, description="my guess")
         else:

@@ -1,4 +1,4 @@
-"""Quizzes: a question with options, and a reply to each. They stand in quizzes/NN.toml, one file per lecture."""
+"""Quizzes: a question with options, and a reply to each; in quizzes/NN.toml, one file per lecture."""
 
 import html
 import tomllib
@@ -7,6 +7,7 @@ from pathlib import Path
 import ipywidgets
 
 from cnnlab.course import ledger
+from cnnlab.course.box import ask
 from cnnlab.names import unknown
 
 FOLDER = Path(__file__).with_name("quizzes")
@@ -36,8 +37,8 @@ def load(lecture: str) -> dict[str, dict]:
     """All quizzes of a lecture, "01", checked; an empty dict if it has none.
 
     Raises:
-        ValueError: a question without text, fewer than two options, not exactly one right option, or an option
-            without feedback.
+        ValueError: a question without text, fewer than two options, not exactly one right option, or an
+            option without feedback.
     """
     file = FOLDER / f"{lecture}.toml"
     if not file.is_file():
@@ -64,10 +65,12 @@ class Quiz(ipywidgets.VBox):
 
     def __init__(self, id: str, question: dict):
         self._id, self._options = id, question["options"]
-        asked = ipywidgets.HTML(f"<b>Quiz:</b> {html.escape(question['question'])}", layout={"max_width": "700px"})
+        asked = ask("Quiz", question["question"])
         self.choice = ipywidgets.RadioButtons(
             options=[(option["text"], k) for k, option in enumerate(self._options)],
-            value=None, description="my answer", layout={"width": "max-content", "max_width": "100%"},
+            value=None,
+            description="my answer",
+            layout={"width": "max-content", "max_width": "100%"},
         )
         self.reply = ipywidgets.HTML(layout={"max_width": "700px"})
         self.choice.observe(lambda change: self._answer(change["new"]), "value")

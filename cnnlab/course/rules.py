@@ -10,10 +10,21 @@ from typing import NamedTuple
 
 from cnnlab.course import questions, references
 
-TAGS = ("parameters", "solution", "teacher", "exercise", "check", "bug-hunt", "predict", "widget", "remove-input")
+TAGS = (
+    "parameters",
+    "solution",
+    "teacher",
+    "exercise",
+    "check",
+    "bug-hunt",
+    "predict",
+    "widget",
+    "remove-input",
+)
 SLIDES = ("slide", "subslide", "fragment", "skip")
 _DOWNLOADS = re.compile(
-    r"urlretrieve|urlopen|requests\.|torch\.hub|download=True|downloads\.load|^\s*[!%]\s*(pip|conda|wget|curl)", re.M
+    r"urlretrieve|urlopen|requests\.|torch\.hub|download=True|downloads\.load|^\s*[!%]\s*(pip|conda|wget|curl)",
+    re.M,
 )
 
 
@@ -73,7 +84,7 @@ def parameters(source: Source) -> Iterator[str]:
     for statement in code[1][1].body:
         literal = isinstance(statement, ast.Assign) and _is_literal(statement.value)
         if not literal:
-            yield f"cell {code[1][0].number}: parameters are plain values; move '{ast.unparse(statement)}' below"
+            yield f"cell {code[1][0].number}: parameters are plain values, not '{ast.unparse(statement)}'"
         else:
             names |= {ast.unparse(target) for target in statement.targets}
     if missing := {"FAST", "SEED"} - names:
@@ -115,7 +126,7 @@ def markers(source: Source) -> Iterator[str]:
             if (begin and opened) or (end and not opened):
                 yield f"cell {cell.number}: '{line.strip()}' without its partner"
             if begin and not line.startswith(" "):
-                yield f"cell {cell.number}: BEGIN SOLUTION stands inside a function, indented, since TODO raises"
+                yield f"cell {cell.number}: BEGIN SOLUTION stands inside a function: TODO raises"
             if begin and not re.search(r"# BEGIN SOLUTION: \S", line):
                 yield f"cell {cell.number}: say what to write, '# BEGIN SOLUTION: two loops'"
             opened = (opened or begin) and not end
@@ -140,11 +151,11 @@ def alt_texts(source: Source) -> Iterator[str]:
 def downloads(source: Source) -> Iterator[str]:
     for cell in source.cells:
         if cell.kind == "code" and (found := _DOWNLOADS.search(cell.text)):
-            yield f"cell {cell.number}: '{found[0].strip()}' downloads; ship the data, or let 'cnnlab fetch' bring it"
+            yield f"cell {cell.number}: '{found[0].strip()}' downloads; ship the data, or name 'cnnlab fetch'"
 
 
 def ids(source: Source) -> Iterator[str]:
-    """Every check has its reference, every hint its exercise, every quiz its text, and all belong to this lecture."""
+    """Every check has its reference, every hint its exercise, every quiz its text, in this lecture."""
     number = source.file[:2]
     known = {
         "check": {exercise.id for exercise in references.of_lecture(number)},
@@ -156,7 +167,8 @@ def ids(source: Source) -> Iterator[str]:
             for call in _calls(tree, function):
                 id = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
                 if id not in there:
-                    yield f"cell {cell.number}: no {function} {id!r} is registered. There are: {', '.join(sorted(there))}"
+                    listed = ", ".join(sorted(there))
+                    yield f"cell {cell.number}: no {function} {id!r} is registered. There are: {listed}"
         for call in _calls(tree, "check"):
             if len(call.args) > 1 and "check" not in cell.tags:
                 yield f"cell {cell.number}: a cell that checks has the tag 'check'"
@@ -177,5 +189,13 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 _RULES: tuple[Callable[[Source], Iterator[str]], ...] = (
-    header, syntax, parameters, imports, known_tags, markers, alt_texts, downloads, ids
+    header,
+    syntax,
+    parameters,
+    imports,
+    known_tags,
+    markers,
+    alt_texts,
+    downloads,
+    ids,
 )

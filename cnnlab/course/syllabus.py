@@ -44,7 +44,11 @@ LECTURES = tuple(
             ("dropout", "Why does it fit the training set and fail elsewhere, and what helps?", 75),
             ("batchnorm", "Why do deep networks not train, and what made them train?", 90),
             ("adversarial_noise", "How little must a picture change to change the answer?", 90),
-            ("code_vectors", "What is in the vector before the classifier, and does it know translation?", 90),
+            (
+                "code_vectors",
+                "What is in the vector before the classifier, and does it know translation?",
+                90,
+            ),
             ("dissection", "Can we explain a whole small ConvNet, and then build one by hand?", 120),
             ("network_dissection", "Does a unit stand for a concept we have a word for?", 75),
             ("transfer", "What can a trained network give to another problem?", 75),
@@ -70,7 +74,10 @@ def table(notebooks: Path | None = None, link: str = "") -> str:
     for lecture in LECTURES:
         title = lecture.name.replace("_", " ")
         if lecture.exists(notebooks):
-            rows.append(f"| {lecture.number} | [{title}]({link}{lecture.file}) | {lecture.question} | {lecture.minutes} |")
+            rows.append(
+                f"| {lecture.number} | [{title}]({link}{lecture.file}) "
+                f"| {lecture.question} | {lecture.minutes} |"
+            )
         else:
             planned = f"about {lecture.minutes}"
             rows.append(f"| {lecture.number} | {title} (to come) | {lecture.question} | {planned} |")

@@ -1,7 +1,7 @@
 """Larger data sets, fetched once, checked, and kept: MNIST, CIFAR-10, Imagenette.
 
-`name, split -> Labelled`. Nothing here runs unless somebody asks for it. Every file's hash is checked before it
-is opened, nothing is unpickled, and an interrupted or doubled download leaves no half-written file behind.
+`name, split -> Labelled`. Nothing here runs unless somebody asks for it. Every file's hash is checked before
+it is opened, nothing is unpickled, and an interrupted or doubled download leaves no half-written file behind.
 """
 
 import contextlib
@@ -102,9 +102,11 @@ def _mnist(folder: Path, split: str) -> Labelled:
     from torchvision.datasets.utils import check_integrity
 
     raw = folder / "MNIST" / "raw"
-    # torchvision fetches what is missing or altered, checks the packed files, and unpacks beside them. It trusts
-    # unpacked files as they lie there, so we let it unpack again whenever that is cheap to do: always.
-    files = [_File(name, tuple(mirror + name for mirror in MNIST.mirrors), md5) for name, md5 in MNIST.resources]
+    # torchvision fetches what is missing or altered, checks the packed files, and unpacks beside them. It
+    # trusts unpacked files as they lie there, so we let it unpack again whenever that is cheap to do: always.
+    files = [
+        _File(name, tuple(mirror + name for mirror in MNIST.mirrors), md5) for name, md5 in MNIST.resources
+    ]
     for file in files:
         if not check_integrity(str(raw / file.name), file.md5):
             _fetch(file, raw)
@@ -140,7 +142,9 @@ def _imagenette(folder: Path, split: str, size: int) -> Labelled:
 
     there = (folder / "imagenette2-160").is_dir()
     try:
-        made = Imagenette(folder, split="train" if split == "train" else "val", size="160px", download=not there)
+        made = Imagenette(
+            folder, split="train" if split == "train" else "val", size="160px", download=not there
+        )
     except BaseException:
         if not there:  # unpacked in part: the next try must start anew
             shutil.rmtree(folder / "imagenette2-160", ignore_errors=True)
@@ -160,13 +164,16 @@ def _fetch(file: _File, folder: Path) -> None:
     for address in file.addresses:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{file.name}.")
         try:
-            with os.fdopen(handle, "wb") as stream, urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+            with (
+                os.fdopen(handle, "wb") as stream,
+                urllib.request.urlopen(address, timeout=_TIMEOUT) as answer,
+            ):
                 shutil.copyfileobj(answer, stream)
             found = _md5(Path(temporary))
             if found != file.md5:
                 size = Path(temporary).stat().st_size
                 raise OSError(
-                    f"{file.name} came damaged or cut short: {size} bytes with md5 {found}, expected {file.md5}. "
+                    f"{file.name} came damaged or cut short: {size} bytes, md5 {found}, expected {file.md5}. "
                     "Nothing was kept; try again."
                 )
             os.replace(temporary, folder / file.name)
@@ -228,13 +235,15 @@ def _explained(folder: Path, name: str) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OSError(
-                errno.ENOSPC, f"the disk with {folder} is full; nothing half-written was kept. Free some space, or set "
-                "CNNLAB_DATA to a folder on another disk"
+                errno.ENOSPC,
+                f"the disk with {folder} is full; nothing half-written was kept. Free some space, or set "
+                "CNNLAB_DATA to a folder on another disk",
             ) from error
         raise
 
 
 def _cannot_write(folder: Path) -> PermissionError:
     return PermissionError(
-        errno.EACCES, f"cannot write to {folder}. Set the environment variable CNNLAB_DATA to a folder of yours"
+        errno.EACCES,
+        f"cannot write to {folder}. Set the environment variable CNNLAB_DATA to a folder of yours",
     )

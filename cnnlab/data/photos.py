@@ -185,9 +185,7 @@ def resize(image: Tensor, size: int) -> Tensor:
     resized = torch.nn.functional.interpolate(
         image, size=(size, size), mode="bicubic", antialias=True, align_corners=False
     )
-    return resized.clamp(
-        0, 1
-    )  # bicubic weights are negative in part, and overshoot a little at sharp edges
+    return resized.clamp(0, 1)  # bicubic weights are negative in part, and overshoot a little at sharp edges
 
 
 def _find(name: str) -> _Photo:

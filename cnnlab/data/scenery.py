@@ -45,13 +45,20 @@ SHAPES: dict[str, tuple[Callable, np.ndarray]] = {
     "triangle": (_inside_polygon(_TRIANGLE), _TRIANGLE),
     "ring": (lambda v, u: (v**2 + u**2 <= 1) & (v**2 + u**2 >= 0.3), _NONE),
     "cross": (
-        lambda v, u: (np.minimum(abs(v), abs(u)) <= 0.33) & (np.maximum(abs(v), abs(u)) <= 0.93), _CROSS
+        lambda v, u: (np.minimum(abs(v), abs(u)) <= 0.33) & (np.maximum(abs(v), abs(u)) <= 0.93),
+        _CROSS,
     ),
     "star": (_inside_polygon(_STAR), _STAR[::2]),
 }
 COLOURS = {
-    "red": (0.86, 0.12, 0.12), "green": (0.10, 0.62, 0.20), "blue": (0.12, 0.28, 0.88), "yellow": (0.95, 0.86, 0.10),
-    "orange": (0.98, 0.52, 0.05), "purple": (0.55, 0.15, 0.70), "cyan": (0.10, 0.78, 0.86), "pink": (0.98, 0.55, 0.75),
+    "red": (0.86, 0.12, 0.12),
+    "green": (0.10, 0.62, 0.20),
+    "blue": (0.12, 0.28, 0.88),
+    "yellow": (0.95, 0.86, 0.10),
+    "orange": (0.98, 0.52, 0.05),
+    "purple": (0.55, 0.15, 0.70),
+    "cyan": (0.10, 0.78, 0.86),
+    "pink": (0.98, 0.55, 0.75),
 }
 # name -> which pixels are dark, from pixel coordinates and the width of a stripe
 TEXTURES: dict[str, Callable] = {
@@ -125,7 +132,8 @@ def background(size: int, random) -> np.ndarray:
 def watermark(label: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A code of a class in the lower left corner: (picture (H, W, 3), its pixels (H, W)).
 
-    Three squares, black or white, spell the label in binary, one higher than it is, so that none is all black.
+    Three squares, black or white, spell the label in binary, one higher than it is, so that none is all
+    black.
     """
     side = max(2, size // 20)
     picture, where = np.zeros((size, size, 3), np.float32), np.zeros((size, size), bool)

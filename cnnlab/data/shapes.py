@@ -14,7 +14,10 @@ from torch import Tensor
 from cnnlab.data import scenery
 
 MIN_SIZE, MAX_SIZE = 40, 96
-_LARGE, _SMALL = (0.20, 0.29), (0.07, 0.11)  # radius as a part of the side: no small one comes near a large one
+_LARGE, _SMALL = (
+    (0.20, 0.29),
+    (0.07, 0.11),
+)  # radius as a part of the side: no small one comes near a large one
 
 
 class Scenes(NamedTuple):
@@ -24,9 +27,9 @@ class Scenes(NamedTuple):
         images: (N, 3, H, W) float32 in [0, 1].
         labels: (N,) int64, the shape of the largest object, an index into `classes`.
         classes: the names of the shapes.
-        masks: name -> (N, H, W) bool. "shape:disc", "colour:red", "texture:dots" and so on: pixels of objects of
-            that kind; "part:border", "part:corner": of any object; "background": no object and no watermark;
-            "deciding": the largest object; "watermark": the planted mark.
+        masks: name -> (N, H, W) bool. "shape:disc", "colour:red", "texture:dots" and so on: pixels of
+            objects of that kind; "part:border", "part:corner": of any object; "background": no object and no
+            watermark; "deciding": the largest object; "watermark": the planted mark.
     """
 
     images: Tensor
@@ -45,7 +48,8 @@ def scenes(
         size: side in pixels, 40 to 96.
         seed: other numbers give other scenes; scene k depends on seed and k, not on n.
         distractors: how many small objects at most, 0 to 5. One that finds no free place is left out.
-        watermark: None for no mark. A number from 0 to 1 plants a small mark in a corner of every scene, a code
+        watermark: None for no mark. A number from 0 to 1 plants a small mark in a corner of every scene, a
+            code
             of a class: with this probability the scene's own, else another one. At 1 a net can cheat.
 
     Returns:
@@ -57,7 +61,11 @@ def scenes(
     >>> scenes(6, size=40).labels.tolist()
     [0, 1, 2, 3, 4, 5]
     """
-    for name, value, low, high in (("n", n, 1, 10**6), ("size", size, MIN_SIZE, MAX_SIZE), ("distractors", distractors, 0, 5)):
+    for name, value, low, high in (
+        ("n", n, 1, 10**6),
+        ("size", size, MIN_SIZE, MAX_SIZE),
+        ("distractors", distractors, 0, 5),
+    ):
         if not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"{name} is a whole number from {low} to {high}, but it is {value!r}")
     if watermark is not None and not 0 <= watermark <= 1:
@@ -68,7 +76,9 @@ def scenes(
     labels = np.arange(n) % len(scenery.SHAPES)
     for k, label in enumerate(labels):
         random = np.random.default_rng([seed, k])
-        images[k] = _scene(int(label), size, distractors, watermark, random, {name: masks[name][k] for name in names})
+        images[k] = _scene(
+            int(label), size, distractors, watermark, random, {name: masks[name][k] for name in names}
+        )
     return Scenes(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),  # (N, H, W, 3) -> (N, 3, H, W)
         torch.from_numpy(labels),
@@ -81,10 +91,19 @@ def concepts(with_watermark: bool = True) -> list[str]:
     """The names of all masks."""
     named = [f"shape:{name}" for name in scenery.SHAPES] + [f"colour:{name}" for name in scenery.COLOURS]
     named += [f"texture:{name}" for name in scenery.TEXTURES]
-    return [*named, "part:border", "part:corner", "background", "deciding", *(["watermark"] if with_watermark else [])]
+    return [
+        *named,
+        "part:border",
+        "part:corner",
+        "background",
+        "deciding",
+        *(["watermark"] if with_watermark else []),
+    ]
 
 
-def _scene(label: int, size: int, distractors: int, watermark: float | None, random, masks: dict) -> np.ndarray:
+def _scene(
+    label: int, size: int, distractors: int, watermark: float | None, random, masks: dict
+) -> np.ndarray:
     """Draw one scene, (H, W, 3), and fill its masks in place."""
     page = scenery.background(size, random)
     placed: list[tuple[float, float, float]] = []  # row, column, radius
@@ -103,7 +122,12 @@ def _scene(label: int, size: int, distractors: int, watermark: float | None, ran
         turn = random.uniform(0, 2 * np.pi)
         thing = scenery.thing(shape, size, *centre, radius, turn)
         page[thing.inside] = scenery.paint(colour, texture, thing, random)[thing.inside]
-        for name in (f"shape:{shape}", f"colour:{colour}", f"texture:{texture}", *(["deciding"] if k == 0 else [])):
+        for name in (
+            f"shape:{shape}",
+            f"colour:{colour}",
+            f"texture:{texture}",
+            *(["deciding"] if k == 0 else []),
+        ):
             masks[name] |= thing.inside
         masks["part:border"] |= thing.border
         masks["part:corner"] |= thing.corner
@@ -114,7 +138,9 @@ def _scene(label: int, size: int, distractors: int, watermark: float | None, ran
         for mask in masks.values():
             mask &= ~where  # the mark covers what lay under it
         masks["watermark"] |= where
-    covered = np.any([mask for name, mask in masks.items() if name.startswith("shape:") or name == "watermark"], axis=0)
+    covered = np.any(
+        [mask for name, mask in masks.items() if name.startswith("shape:") or name == "watermark"], axis=0
+    )
     masks["background"] |= ~covered
     return page
 

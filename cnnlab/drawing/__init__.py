@@ -1,4 +1,4 @@
-"""Tensors in, pictures out: `images` and `charts` draw on matplotlib axes, `pixels` draws fast, `show` displays.
+"""Tensors in, pictures out: `images` and `charts` on matplotlib axes, `pixels` fast; `show` displays.
 
 Only this room decides on colours: signed maps are red above zero and blue below, magnitudes run from dark to
 bright, pictures stay as they are. All of it can be told apart by colour-blind readers.

@@ -7,11 +7,14 @@ from torch import Tensor
 
 from cnnlab.drawing.images import LABEL, TITLE
 
-# Okabe & Ito, Color Universal Design, 2008; black and yellow left out: one is the text's, one too faint on white.
+# Okabe & Ito, Color Universal Design, 2008; black and yellow left out: one is the text's, one too faint on
+# white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 
-def bars(values: Mapping[str, float], ax=None, *, title: str | None = None, xlabel: str | None = None, log=False):
+def bars(
+    values: Mapping[str, float], ax=None, *, title: str | None = None, xlabel: str | None = None, log=False
+):
     """Horizontal bars with their values written at the end.
 
     Args:
@@ -37,8 +40,13 @@ def bars(values: Mapping[str, float], ax=None, *, title: str | None = None, xlab
 
 
 def lines(
-    curves: Mapping[str, Sequence[float]], ax=None, *, x: Sequence[float] | None = None, title=None, xlabel=None,
-    ylabel=None
+    curves: Mapping[str, Sequence[float]],
+    ax=None,
+    *,
+    x: Sequence[float] | None = None,
+    title=None,
+    xlabel=None,
+    ylabel=None,
 ):
     """Curves, each named at its right end in its own colour and dash: no legend to look up.
 
@@ -58,8 +66,15 @@ def lines(
     for (name, values), colour, dash in zip(curves.items(), COLOURS, dashes, strict=False):
         places = list(range(len(values))) if x is None else list(x)
         ax.plot(places, list(values), color=colour, linestyle=dash, linewidth=2.5)
-        ax.annotate(name, (places[-1], values[-1]), (6, 0), textcoords="offset points", color=colour,
-                    va="center", fontsize=LABEL)
+        ax.annotate(
+            name,
+            (places[-1], values[-1]),
+            (6, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            fontsize=LABEL,
+        )
     ax.margins(x=0.15)
     return _labelled(ax, title, xlabel, ylabel)
 

@@ -23,7 +23,9 @@ def picture(image: Tensor, ax=None, *, title: str | None = None):
     return _bare(ax, title)
 
 
-def signed(values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None, bar: bool = True):
+def signed(
+    values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None, bar: bool = True
+):
     """A map with a sign: white is zero, red above, blue below.
 
     Args:
@@ -40,7 +42,9 @@ def signed(values: Tensor, ax=None, *, limit: float | None = None, title: str | 
     return _map(pixels.signed(values, top), ax, title, ("RdBu_r", -top, top) if bar else None)
 
 
-def magnitude(values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None, bar: bool = True):
+def magnitude(
+    values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None, bar: bool = True
+):
     """A map of numbers from zero up: dark is zero, bright is much. Arguments as for `signed`.
 
     Raises:
@@ -65,7 +69,9 @@ def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = Non
         ValueError: picture and map differ in size, or the map is negative or not finite somewhere.
     """
     if image.shape[-2:] != values.shape[-2:]:
-        raise ValueError(f"the picture is {tuple(image.shape[-2:])}, the map {tuple(values.shape[-2:])} pixels")
+        raise ValueError(
+            f"the picture is {tuple(image.shape[-2:])}, the map {tuple(values.shape[-2:])} pixels"
+        )
     ax = _axes(ax)
     flat = values.detach().flatten().float()
     top = limit if limit is not None else (flat.quantile(0.99).item() or flat.max().item())
@@ -77,7 +83,9 @@ def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = Non
     return _bare(ax, title)
 
 
-def numbers(matrix: Tensor, ax=None, *, title: str | None = None, decimals: int | None = None, is_signed=False):
+def numbers(
+    matrix: Tensor, ax=None, *, title: str | None = None, decimals: int | None = None, is_signed=False
+):
     """A matrix of numbers, written into its cells; black is the smallest, white the largest.
 
     Args:
@@ -88,11 +96,15 @@ def numbers(matrix: Tensor, ax=None, *, title: str | None = None, decimals: int 
         is_signed: red and blue about zero instead of black to white.
     """
     ax = _axes(ax)
-    ax.imshow(pixels.numbers(matrix, decimals=decimals, is_signed=is_signed, cell=72), interpolation="antialiased")
+    ax.imshow(
+        pixels.numbers(matrix, decimals=decimals, is_signed=is_signed, cell=72), interpolation="antialiased"
+    )
     return _bare(ax, title)
 
 
-def filters(weight: Tensor, ax=None, *, shared: bool = True, columns: int | None = None, title: str | None = None):
+def filters(
+    weight: Tensor, ax=None, *, shared: bool = True, columns: int | None = None, title: str | None = None
+):
     """The filters of a first layer as small pictures.
 
     Args:
@@ -107,8 +119,8 @@ def filters(weight: Tensor, ax=None, *, shared: bool = True, columns: int | None
     """
     if weight.dim() != 4 or weight.shape[1] not in (1, 3):
         raise ValueError(
-            f"filters of shape {tuple(weight.shape)} cannot be shown as pictures: that takes 1 or 3 input channels. "
-            "Show one kernel of it with signed(weight[f, c])."
+            f"filters of shape {tuple(weight.shape)} cannot be shown as pictures: that takes 1 or 3 input "
+            "channels. Show one kernel of it with signed(weight[f, c])."
         )
     weight = weight.detach()
     each = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12)  # (F,)
@@ -142,7 +154,9 @@ def row(images: Sequence[Tensor], *, titles: Sequence[str], columns: int | None 
 
     columns = columns if columns is not None else len(images)
     rows = math.ceil(len(images) / columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 3.7 * rows), layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 3.7 * rows), layout="constrained", squeeze=False
+    )
     for ax in axes.flat[len(images) :]:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
@@ -180,7 +194,9 @@ def frame(ax, *, row: int, column: int, height: int, width: int):
     from matplotlib.patches import Rectangle
 
     colour = [part / 255 for part in pixels.FRAME]
-    ax.add_patch(Rectangle((column - 0.5, row - 0.5), width, height, fill=False, edgecolor=colour, linewidth=2.5))
+    ax.add_patch(
+        Rectangle((column - 0.5, row - 0.5), width, height, fill=False, edgecolor=colour, linewidth=2.5)
+    )
     return ax
 
 

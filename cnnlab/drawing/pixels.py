@@ -1,7 +1,7 @@
 """The fast way from numbers to a picture: tensor -> (H, W, 3) bytes, without a figure.
 
-A slider has no time for matplotlib: a grid of 64 maps took 570 ms there and 4 ms here. Colours are looked up in
-a table of 256; Pillow packs the bytes. Every function returns a new uint8 array of shape (H, W, 3).
+A slider has no time for matplotlib: a grid of 64 maps took 570 ms there and 4 ms here. Colours are looked up
+in a table of 256; Pillow packs the bytes. Every function returns a new uint8 array of shape (H, W, 3).
 """
 
 import functools
@@ -69,7 +69,9 @@ def magnitude(values: Tensor, limit: float | None = None) -> np.ndarray:
     """
     array = _map(values)
     if array.min() < 0:
-        raise ValueError(f"a magnitude is zero or more, but the smallest value is {array.min():.3g}. Use signed().")
+        raise ValueError(
+            f"a magnitude is zero or more, but the smallest value is {array.min():.3g}. Use signed()."
+        )
     limit = _limit(array.max() if limit is None else limit)
     return palette("viridis")[((array / limit).clip(0, 1) * 255).round().astype(np.uint8)]
 
@@ -92,7 +94,9 @@ def tile(pictures: list[np.ndarray], columns: int | None = None, gap: int = 2) -
     return page
 
 
-def outline(picture: np.ndarray, row: int, column: int, height: int, width: int, thick: int = 2) -> np.ndarray:
+def outline(
+    picture: np.ndarray, row: int, column: int, height: int, width: int, thick: int = 2
+) -> np.ndarray:
     """A picture with an orange frame just inside a rectangle of its pixels."""
     framed = picture.copy()
     part = framed[row : row + height, column : column + width]
@@ -127,7 +131,9 @@ def numbers(
     there = array[np.isfinite(array)]
     filled = np.where(np.isfinite(array), array, 0.0)
     if is_signed:
-        colours = signed(torch.from_numpy(filled), limit=np.abs(filled).max() if limits is None else limits[1])
+        colours = signed(
+            torch.from_numpy(filled), limit=np.abs(filled).max() if limits is None else limits[1]
+        )
     else:
         low, high = limits if limits is not None else (there.min(), there.max()) if there.size else (0, 1)
         colours = grey(torch.from_numpy((filled - low) / max(high - low, 1e-12)))
@@ -140,14 +146,17 @@ def numbers(
     font = _font(max(10, round(cell * 0.36)))
     for i, j in np.argwhere(np.isfinite(array)):
         text = f"{array[i, j] + 0.0:.{decimals}f}"
-        # Dark letters on light cells and light ones on dark cells; 150 of 255 is where both read equally well.
+        # Dark letters on light cells and light ones on dark cells; 150 of 255 is where both read equally
+        # well.
         bright = colours[i, j] @ np.array([0.299, 0.587, 0.114])
         centre = ((j + 0.5) * cell, (i + 0.5) * cell)
         pen.text(centre, text, font=font, fill=(0, 0, 0) if bright > 150 else (255, 255, 255), anchor="mm")
     return _framed(np.asarray(page), highlight, cell)
 
 
-def cells(matrix: Tensor, *, highlight: tuple[int, int, int, int] | None = None, cell: int = 30) -> np.ndarray:
+def cells(
+    matrix: Tensor, *, highlight: tuple[int, int, int, int] | None = None, cell: int = 30
+) -> np.ndarray:
     """A matrix as cells without numbers: viridis from 0 to 1; `highlight` as in `numbers`."""
     return _framed(_separated(magnitude(matrix, limit=1.0), cell), highlight, cell)
 
@@ -185,11 +194,17 @@ def _plain(values: Tensor) -> np.ndarray:
 
 def _map(values: Tensor) -> np.ndarray:
     array = _plain(values)
-    array = array.reshape(array.shape[-2:]) if array.ndim >= 2 and array.size == np.prod(array.shape[-2:]) else array
+    array = (
+        array.reshape(array.shape[-2:])
+        if array.ndim >= 2 and array.size == np.prod(array.shape[-2:])
+        else array
+    )
     if array.ndim != 2 or not array.size:
         raise ValueError(f"expected one map, (H, W), got {tuple(values.shape)}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{(~np.isfinite(array)).sum()} of {array.size} numbers are NaN or infinite: nothing to draw")
+        raise ValueError(
+            f"{(~np.isfinite(array)).sum()} of {array.size} numbers are NaN or infinite: nothing to draw"
+        )
     return array
 
 

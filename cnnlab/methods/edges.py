@@ -1,7 +1,8 @@
 """Which way do the lines of a picture run? A tiny explainable "network": four filters, a score each.
 
 `picture -> scores`, and for every score a map over the pixels that adds up to it. Nothing is trained.
-It stands in lecture 00 for a trained net: all of its parts fit on one slide, so the explanation can be checked by eye.
+It stands in lecture 00 for a trained net: all of its parts fit on one slide, so the explanation can be
+checked by eye.
 """
 
 import torch

@@ -30,7 +30,10 @@ def output_size(n: int, kernel: int, *, stride: int = 1, padding: int = 0, dilat
     55
     """
     for name, value, least in [
-        ("kernel", kernel, 1), ("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)
+        ("kernel", kernel, 1),
+        ("stride", stride, 1),
+        ("padding", padding, 0),
+        ("dilation", dilation, 1),
     ]:
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
@@ -44,8 +47,13 @@ def output_size(n: int, kernel: int, *, stride: int = 1, padding: int = 0, dilat
 
 
 def convolved(
-    x: Tensor, weight: Tensor, bias: Tensor | None,
-    stride: Size, padding: Size, dilation: Size, groups: int = 1,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Size,
+    padding: Size,
+    dilation: Size,
+    groups: int = 1,
 ) -> tuple[int, int]:
     """(rows, columns) of a convolution of x (N, C, H, W) with weight (F, C / groups, K, K) and bias (F,)."""
     _four_axes("x", x)
@@ -65,8 +73,14 @@ def convolved(
 
 
 def transposed(
-    y: Tensor, weight: Tensor, bias: Tensor | None,
-    stride: Size, padding: Size, output_padding: Size, dilation: Size, groups: int,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Size,
+    padding: Size,
+    output_padding: Size,
+    dilation: Size,
+    groups: int,
 ) -> tuple[int, int]:
     """(H, W) of a transposed convolution of y (N, F, rows, columns) with weight (F, C / groups, K, K)."""
     _four_axes("y", y)

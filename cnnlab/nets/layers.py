@@ -23,8 +23,13 @@ __all__ = ["output_size", "conv2d_loops", "conv2d", "conv_transpose2d", "max_poo
 
 
 def conv2d_loops(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *,
-    stride: Size = 1, padding: Size = 0, dilation: Size = 1,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
 ) -> Tensor:
     """Convolution as it is said: at every position, multiply window and filter and add up.
 
@@ -59,8 +64,14 @@ def conv2d_loops(
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, *,
-    stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
 ) -> Tensor:
     """Convolution as one matrix product: every window becomes a column, every filter a row.
 
@@ -86,8 +97,15 @@ def conv2d(
 
 
 def conv_transpose2d(
-    y: Tensor, weight: Tensor, bias: Tensor | None = None, *,
-    stride: Size = 1, padding: Size = 0, output_padding: Size = 0, dilation: Size = 1, groups: int = 1,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
 ) -> Tensor:
     """Convolution run backwards: each value is multiplied by its filter and stamped into the picture.
 
@@ -122,9 +140,7 @@ def conv_transpose2d(
     return x if bias is None else x + bias[:, None, None]
 
 
-def max_pool2d(
-    x: Tensor, size: Size, stride: Size | None = None, padding: Size = 0
-) -> tuple[Tensor, Tensor]:
+def max_pool2d(x: Tensor, size: Size, stride: Size | None = None, padding: Size = 0) -> tuple[Tensor, Tensor]:
     """The largest value of each window, and the switches: where it was.
 
     Args:

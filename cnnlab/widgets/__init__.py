@@ -1,4 +1,4 @@
-"""Functions become sliders: `explore(view, sigma=(0, 1, .05))`. The widgets of each lecture stand in its own file."""
+"""Functions become sliders: `explore(view, sigma=(0, 1, .05))`. Each lecture's widgets have their file."""
 
 from cnnlab.widgets.controls import Matrix, Picture
 from cnnlab.widgets.explorer import explore

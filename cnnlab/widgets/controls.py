@@ -73,8 +73,8 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
 
     Args:
         name: of the parameter; "window_size" is labelled "window size".
-        range_: (low, high) of ints, (low, high, step), a list of options, a dict label -> option, a bool, a str,
-            a `Matrix` or a `Picture`.
+        range_: (low, high) of ints, (low, high, step), a list of options, a dict label -> option, a bool, a
+            str, a `Matrix` or a `Picture`.
         start: the value at the start. Left out: the lowest, the first, or the range itself.
 
     Raises:
@@ -101,10 +101,18 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
             raise ValueError(f"'{name}' has no options to choose from")
         if start is not None and start not in options:
             raise ValueError(f"'{name}' cannot start at {start!r}: the options are {options}")
-        shown = list(range_.items()) if isinstance(range_, dict) else [(str(option), option) for option in options]
+        shown = (
+            list(range_.items())
+            if isinstance(range_, dict)
+            else [(str(option), option) for option in options]
+        )
         widget = ipywidgets.Dropdown(options=shown, value=options[0] if start is None else start, **label)
         return Control(widget, options)
-    if isinstance(range_, tuple) and len(range_) in (2, 3) and all(isinstance(n, int | float) for n in range_):
+    if (
+        isinstance(range_, tuple)
+        and len(range_) in (2, 3)
+        and all(isinstance(n, int | float) for n in range_)
+    ):
         return _slider(name, range_, start, label)
     raise TypeError(
         f"no control for {name}={range_!r}. Give (low, high), (low, high, step), a list, a bool, a text, "
@@ -116,7 +124,9 @@ def _slider(name: str, range_: tuple, start: float | None, label: dict) -> Contr
     low, high = range_[:2]
     start = low if start is None else start
     if not low <= start <= high or low == high:
-        raise ValueError(f"'{name}' should run from {low} to a larger {high}, and start between, not at {start}")
+        raise ValueError(
+            f"'{name}' should run from {low} to a larger {high}, and start between, not at {start}"
+        )
     if all(isinstance(number, int) for number in range_):
         step = range_[2] if len(range_) == 3 else 1
         widget = ipywidgets.IntSlider(value=start, min=low, max=high, step=step, **label)
@@ -176,7 +186,9 @@ class MatrixEditor(ipywidgets.VBox):
         finally:
             self._quiet = False
         self.table.children = [cell for row in self.cells[:k] for cell in row[:k]]
-        self.table.layout = ipywidgets.Layout(grid_template_columns=f"repeat({k}, 64px)", margin="0 0 0 134px")
+        self.table.layout = ipywidgets.Layout(
+            grid_template_columns=f"repeat({k}, 64px)", margin="0 0 0 134px"
+        )
 
     def _read(self):
         if not self._quiet:

@@ -138,7 +138,9 @@ def blur_view(sigma: float, photo: Tensor) -> dict:
     reach = kernel.shape[0] // 2
     # A Gaussian is a column times a row: two thin convolutions give the same as one square one, for less.
     bell = kernel.sum(dim=0)  # (k,)
-    wide = F.pad(photo, (reach,) * 4, mode="replicate").transpose(0, 1)  # (3, 1, H+2r, W+2r): colours one by one
+    wide = F.pad(photo, (reach,) * 4, mode="replicate").transpose(
+        0, 1
+    )  # (3, 1, H+2r, W+2r): colours one by one
     blurred = F.conv2d(F.conv2d(wide, bell[None, None, None, :]), bell[None, None, :, None]).transpose(0, 1)
     return {
         "photo": pixels.grey(photo[0]),
@@ -150,7 +152,7 @@ def blur_view(sigma: float, photo: Tensor) -> dict:
 
 
 def geometry():
-    """Padding, stride and dilation: which pixels one number of the map sees, and how many numbers there are."""
+    """Padding, stride, dilation: which pixels a number of the map sees, and how many numbers there are."""
     return explore(
         geometry_view,
         title="Padding, stride, dilation",
@@ -191,8 +193,8 @@ def geometry_view(
         return {
             "picture (the border is padding)": pixels.cells(picture),
             "map": pixels.cells(torch.zeros(1, 1)),
-            "": f"The kernel reaches over {dilation}*({kernel_size}-1)+1 = {reach} pixels, and only {n + 2 * p} are "
-            "there: it does not fit. Add padding, or take a smaller kernel or dilation.",
+            "": f"The kernel reaches over {dilation}*({kernel_size}-1)+1 = {reach} pixels, of {n + 2 * p} "
+            "that are there: it does not fit. Add padding, or take a smaller kernel or dilation.",
         }
     side = layers.output_size(n, kernel_size, stride=stride, padding=p, dilation=dilation)
     row, column = divmod(position % side**2, side)
@@ -213,7 +215,9 @@ def _small_pictures() -> dict:
     """Pictures of 8x8 grey pixels by name; each is made when it is asked for."""
 
     def photo():
-        return F.interpolate(photos.load("cat", size=96).mean(1, keepdim=True), size=(_SIDE, _SIDE), mode="area")[0, 0]
+        return F.interpolate(
+            photos.load("cat", size=96).mean(1, keepdim=True), size=(_SIDE, _SIDE), mode="area"
+        )[0, 0]
 
     def edge():
         return (torch.arange(_SIDE) >= 4).float().expand(_SIDE, _SIDE).clone()

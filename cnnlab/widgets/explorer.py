@@ -1,7 +1,8 @@
 """`explore(view, **ranges)`: a plain function from values to pictures gets a control for every value.
 
 The view is called with the values and returns what to show. It knows nothing of widgets, so it is tested
-without a browser. Pictures are updated in place, without a figure: that is what makes a slider feel live. A view that raises shows its message in the cell; the last picture stays.
+without a browser. Pictures are updated in place, without a figure: that is what makes a slider feel live. A
+view that raises shows its message in the cell; the last picture stays.
 """
 
 import base64
@@ -127,7 +128,7 @@ class Explorer(ipywidgets.VBox):
         self.put(**{name: each.start for name, each in self.controls.items()})
 
     def ends(self) -> Iterator[dict[str, Any]]:
-        """What a test should `put`: each control at each of its ends, the others at the start; then each preset."""
+        """What a test should `put`: each control at each end, the others at the start; then each preset."""
         start = {name: each.start for name, each in self.controls.items()}
         for name, each in self.controls.items():
             for end in each.ends:
@@ -179,8 +180,8 @@ class Explorer(ipywidgets.VBox):
 def _picture(part, words: str) -> str:
     """A picture as an HTML element with alt text.
 
-    `ipywidgets.Image` would be the usual choice, but it has no alt text, and in ipywidgets 8.1.9 one with a tooltip
-    does not appear at all (its view stops with a JavaScript error). So the bytes go into the address.
+    `ipywidgets.Image` would be the usual choice, but it has no alt text, and in ipywidgets 8.1.9 one with a
+    tooltip does not appear at all (its view stops with a JavaScript error). So the bytes go into the address.
     """
     sharp = ""
     if isinstance(part, torch.Tensor):
@@ -211,7 +212,8 @@ def _captioned(caption: str, panel):
 
 def _text(text: str) -> str:
     family = "font-family: var(--jp-code-font-family, monospace);" if "\n" in text else ""
-    return f'<div role="status" style="white-space: pre-wrap; {family} font-size: 15px">{html.escape(text)}</div>'
+    style = f"white-space: pre-wrap; line-height: 1.5; {family} font-size: 15px"
+    return f'<div role="status" style="{style}">{html.escape(text)}</div>'
 
 
 def _short(value) -> str:

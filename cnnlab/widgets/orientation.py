@@ -1,4 +1,4 @@
-"""The two widgets of lecture 00: turn a picture and watch the answer; cover pixels and watch the score fall."""
+"""The two widgets of lecture 00: turn a picture, watch the answer; cover pixels, watch the score fall."""
 
 import math
 
@@ -100,7 +100,9 @@ def rotate(image: Tensor, angle: float) -> Tensor:
     scale = inner / side
     matrix = torch.tensor([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]]) * scale
     grid = F.affine_grid(
-        matrix[None].expand(image.shape[0], -1, -1).to(image), (*image.shape[:2], inner, inner), align_corners=False
+        matrix[None].expand(image.shape[0], -1, -1).to(image),
+        (*image.shape[:2], inner, inner),
+        align_corners=False,
     )
     return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
 

@@ -15,7 +15,8 @@ HEADER = (
 IMPORTS = "# %%\nfrom cnnlab.course import TODO, check\n\n"
 PARAMETERS = '# %% tags=["parameters"]\nFAST = False\nSEED = 0\n\n'
 EXERCISE = (
-    "# %%\ndef grey(picture):\n    # BEGIN SOLUTION: the mean\n    # hint: one\n    # hint: two\n    # hint: three\n"
+    "# %%\ndef grey(picture):\n    # BEGIN SOLUTION: the mean\n"
+    "    # hint: one\n    # hint: two\n    # hint: three\n"
     "    return picture.mean(dim=0)\n    # END SOLUTION\n\n"
 )
 CHECK = '# %% tags=["check"]\ngrey = check("00.1", grey)\n'
@@ -36,24 +37,30 @@ def source(tmp_path):
 
 
 def test_a_good_source_gives_two_notebooks_and_hints(source, tmp_path):
-    path = source(GOOD + '\n# %% [markdown] tags=["teacher"]\n# secret\n\n# %% tags=["solution"]\nsecret = 1\n')
+    path = source(
+        GOOD + '\n# %% [markdown] tags=["teacher"]\n# secret\n\n# %% tags=["solution"]\nsecret = 1\n'
+    )
     written = build.build(tmp_path)
     student = json.loads((tmp_path / "notebooks" / "00_start.ipynb").read_text())
     answered = json.loads(path.with_suffix(".ipynb").read_text())
     texts = ["".join(cell["source"]) for cell in student["cells"]]
     assert 'def grey(picture):\n    TODO("the mean")' in texts
     assert "secret" not in json.dumps(student) and "secret" in json.dumps(answered)
-    assert "def grey(picture):\n    return picture.mean(dim=0)" in ["".join(c["source"]) for c in answered["cells"]]
+    assert "def grey(picture):\n    return picture.mean(dim=0)" in [
+        "".join(c["source"]) for c in answered["cells"]
+    ]
     hints = json.loads((tmp_path / "cnnlab" / "course" / "hints.json").read_text())
     assert hints == {"00.1": ["one", "two", "three"]}
     assert len(written) == 3 and build.check_built(tmp_path) == []
 
 
 def test_the_same_source_gives_the_same_bytes_and_unique_ids(source, tmp_path):
-    source(GOOD + '\n# %%\nprint(1)\n\n# %%\nprint(1)\n')
+    source(GOOD + "\n# %%\nprint(1)\n\n# %%\nprint(1)\n")
     first = {path: path.read_bytes() for path in build.build(tmp_path)}
     assert {path: path.read_bytes() for path in build.build(tmp_path)} == first
-    ids = [cell["id"] for cell in json.loads((tmp_path / "notebooks" / "00_start.ipynb").read_text())["cells"]]
+    ids = [
+        cell["id"] for cell in json.loads((tmp_path / "notebooks" / "00_start.ipynb").read_text())["cells"]
+    ]
     assert len(set(ids)) == len(ids)
 
 

@@ -10,7 +10,17 @@ from cnnlab.course import build, commands, doctor
 def test_doctor_is_green_here_and_shows_every_row(capsys):
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    for what in ("Python", "PyTorch", "torchvision", "threads", "memory", "disk", "widgets", "embedded data", "lectures"):
+    for what in (
+        "Python",
+        "PyTorch",
+        "torchvision",
+        "threads",
+        "memory",
+        "disk",
+        "widgets",
+        "embedded data",
+        "lectures",
+    ):
         assert f"\n{what}" in "\n" + text
     assert "problem" not in text
 
@@ -30,12 +40,15 @@ def test_doctor_is_a_table_on_a_page():
     assert "a&lt;b" in table._repr_html_() and "\u2139 note" in table._repr_html_()
 
 
-@pytest.mark.parametrize(("arguments", "text"), (
-    (["run", "99"], "no lecture '99'"),
-    (["run", "01", "-p", "PHOTOS", "cat"], "Did you mean 'PHOTO'"),
-    (["fetch", "minst"], "Did you mean 'mnist'"),
-    (["build", "77"], "no lecture '77'"),
-))
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    (
+        (["run", "99"], "no lecture '99'"),
+        (["run", "01", "-p", "PHOTOS", "cat"], "Did you mean 'PHOTO'"),
+        (["fetch", "minst"], "Did you mean 'mnist'"),
+        (["build", "77"], "no lecture '77'"),
+    ),
+)
 def test_a_mistake_on_the_command_line_is_answered_in_one_line(arguments, text, capsys):
     assert main(arguments) == 2
     said = capsys.readouterr().err

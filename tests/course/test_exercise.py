@@ -1,4 +1,4 @@
-"""Checks: the reference passes, an empty stub says so, real mistakes are refused by name, and nothing ever raises."""
+"""Checks: the reference passes, a stub says so, real mistakes are refused by name, nothing ever raises."""
 
 import pytest
 import torch
@@ -72,7 +72,10 @@ def test_each_exercise_knows_three_mistakes_or_more(id):
 
 def double():
     return Exercise(
-        "99.1", "Double", lambda x: 2 * x, lambda: [(torch.tensor([1.0, 2.0]),), (torch.ones(9, 9),)],
+        "99.1",
+        "Double",
+        lambda x: 2 * x,
+        lambda: [(torch.tensor([1.0, 2.0]),), (torch.ones(9, 9),)],
         (Mistake("squared", lambda x: x**2),),
     )
 
@@ -95,21 +98,24 @@ def calls_itself(x):
     return calls_itself(x)
 
 
-@pytest.mark.parametrize(("answer", "text"), (
-    (lambda x: None, "Is a `return` missing"),
-    (lambda x: 3, "expected a tensor of shape (2,), got int 3"),
-    (lambda x: x[:1], "expected the shape (2,), got (1,)"),
-    (lambda x: 2 * x + 1, "at [0] expected 2, got 3 (2 of 2 numbers differ)"),
-    (lambda x: x * float("nan"), "got nan"),
-    (raises, "AttributeError"),
-    (raises, "return x.nothing_of_this_name"),
-    (changes_its_input, "changed its input"),
-    (calls_itself, "RecursionError"),
-    (lambda: 1, "TypeError"),
-    (torch.tensor([1.0]), "without brackets"),
-    (None, "without brackets"),
-    (lambda x: "<script>", "<script>"),
-))
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    (
+        (lambda x: None, "Is a `return` missing"),
+        (lambda x: 3, "expected a tensor of shape (2,), got int 3"),
+        (lambda x: x[:1], "expected the shape (2,), got (1,)"),
+        (lambda x: 2 * x + 1, "at [0] expected 2, got 3 (2 of 2 numbers differ)"),
+        (lambda x: x * float("nan"), "got nan"),
+        (raises, "AttributeError"),
+        (raises, "return x.nothing_of_this_name"),
+        (changes_its_input, "changed its input"),
+        (calls_itself, "RecursionError"),
+        (lambda: 1, "TypeError"),
+        (torch.tensor([1.0]), "without brackets"),
+        (None, "without brackets"),
+        (lambda x: "<script>", "<script>"),
+    ),
+)
 def test_wrong_answers_are_told_and_never_raise(planted, told, answer, text):
     function = check("99.1", answer)
     assert text in repr(told[-1])
@@ -149,23 +155,26 @@ def test_a_check_leaves_the_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize(("got", "expected", "found"), (
-    (3, 3, None),
-    (torch.tensor(3), 3, None),
-    (3.0, 3, "whole number 3"),
-    (True, 1, "expected a number"),
-    (1.0 + 1e-7, 1.0, None),
-    (2.0, 1.0, "expected 1.0"),
-    ((1, 2), [1, 2], None),
-    ((1,), (1, 2), "expected 2 results, got 1"),
-    ((1, 3), (1, 2), "in result [1]"),
-    (torch.tensor([1.0]), (1, 2), "in a tuple"),
-    ({"a": 1}, {"a": 1}, None),
-    ({"b": 1}, {"a": 1}, "keys"),
-    ("cat", "dog", "expected 'dog'"),
-    (torch.tensor([1.0]), torch.tensor([1]), "whole numbers"),
-    (torch.tensor(float("nan")), torch.tensor(float("nan")), None),
-))
+@pytest.mark.parametrize(
+    ("got", "expected", "found"),
+    (
+        (3, 3, None),
+        (torch.tensor(3), 3, None),
+        (3.0, 3, "whole number 3"),
+        (True, 1, "expected a number"),
+        (1.0 + 1e-7, 1.0, None),
+        (2.0, 1.0, "expected 1.0"),
+        ((1, 2), [1, 2], None),
+        ((1,), (1, 2), "expected 2 results, got 1"),
+        ((1, 3), (1, 2), "in result [1]"),
+        (torch.tensor([1.0]), (1, 2), "in a tuple"),
+        ({"a": 1}, {"a": 1}, None),
+        ({"b": 1}, {"a": 1}, "keys"),
+        ("cat", "dog", "expected 'dog'"),
+        (torch.tensor([1.0]), torch.tensor([1]), "whole numbers"),
+        (torch.tensor(float("nan")), torch.tensor(float("nan")), None),
+    ),
+)
 def test_difference(got, expected, found):
     result = difference(got, expected)
     assert (result is None) if found is None else (found in result)

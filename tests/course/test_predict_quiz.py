@@ -56,16 +56,22 @@ def test_every_quiz_replies_to_every_choice_and_has_one_right_answer(lecture):
         assert sum(verdicts) == 1
 
 
-GOOD = '[q1]\nquestion = "?"\n[[q1.options]]\ntext = "a"\nright = true\nfeedback = "f"\n[[q1.options]]\ntext = "b"\nfeedback = "<b>"\n'
+GOOD = (
+    '[q1]\nquestion = "?"\n[[q1.options]]\ntext = "a"\nright = true\nfeedback = "f"\n'
+    '[[q1.options]]\ntext = "b"\nfeedback = "<b>"\n'
+)
 
 
-@pytest.mark.parametrize(("text", "problem"), (
-    (GOOD.replace('question = "?"', ""), "no question"),
-    (GOOD.replace("right = true", ""), "exactly one right"),
-    (GOOD + "right = true\n", "exactly one right"),
-    (GOOD.replace('feedback = "f"', ""), "feedback"),
-    (GOOD.split("[[q1.options]]\ntext = \"b\"")[0], "two options"),
-))
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    (
+        (GOOD.replace('question = "?"', ""), "no question"),
+        (GOOD.replace("right = true", ""), "exactly one right"),
+        (GOOD + "right = true\n", "exactly one right"),
+        (GOOD.replace('feedback = "f"', ""), "feedback"),
+        (GOOD.split('[[q1.options]]\ntext = "b"')[0], "two options"),
+    ),
+)
 def test_a_broken_quiz_file_is_named(text, problem, tmp_path, monkeypatch):
     (tmp_path / "98.toml").write_text(text)
     monkeypatch.setattr(questions, "FOLDER", tmp_path)

@@ -1,4 +1,4 @@
-"""Downloads without a network: the real loading code on real files, and every way in which fetching can fail."""
+"""Downloads without a network: the real loading code on real files, and every way to fail."""
 
 import errno
 import gzip
@@ -161,16 +161,21 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         downloads.load("mnist", "train", tmp_path / "file" / "cache")
 
 
-@pytest.mark.parametrize(("code", "kind", "text"), (
-    (errno.EROFS, PermissionError, "CNNLAB_DATA"),
-    (errno.EACCES, PermissionError, "CNNLAB_DATA"),
-    (errno.ENOSPC, OSError, "full; nothing half-written"),
-))
+@pytest.mark.parametrize(
+    ("code", "kind", "text"),
+    (
+        (errno.EROFS, PermissionError, "CNNLAB_DATA"),
+        (errno.EACCES, PermissionError, "CNNLAB_DATA"),
+        (errno.ENOSPC, OSError, "full; nothing half-written"),
+    ),
+)
 def test_read_only_and_full_disks(tmp_path, monkeypatch, code, kind, text):
     def fails(*args, **kwargs):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("cnnlab.data.downloads.tempfile.mkstemp" if code == errno.ENOSPC else "os.open", fails)
+    monkeypatch.setattr(
+        "cnnlab.data.downloads.tempfile.mkstemp" if code == errno.ENOSPC else "os.open", fails
+    )
     with pytest.raises(kind, match=text):
         downloads.load("cifar10", "train", tmp_path)
 

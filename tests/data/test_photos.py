@@ -42,9 +42,7 @@ def test_every_photo_has_a_credit():
 
 def test_the_middle_square_is_cut():
     whole = photos.load("cat")
-    assert torch.allclose(
-        photos.load("cat", size=300), whole[..., 75:375], atol=1e-5
-    )  # 451 - 300 = 75 + 76
+    assert torch.allclose(photos.load("cat", size=300), whole[..., 75:375], atol=1e-5)  # 451 - 300 = 75 + 76
 
 
 def test_shrinking_does_not_alias():

@@ -32,7 +32,9 @@ def test_classes_are_balanced_and_scene_k_does_not_depend_on_n(many):
 def test_every_pixel_is_background_object_or_mark_and_only_one_of_them(many):
     kinds = {}
     for kind in ("shape:", "colour:", "texture:"):
-        kinds[kind] = torch.stack([mask for name, mask in many.masks.items() if name.startswith(kind)]).sum(dim=0)
+        kinds[kind] = torch.stack([mask for name, mask in many.masks.items() if name.startswith(kind)]).sum(
+            dim=0
+        )
     for counted in kinds.values():
         total = counted + many.masks["background"] + many.masks["watermark"]
         assert (total == 1).all()
@@ -43,7 +45,10 @@ def test_the_deciding_pixels_have_the_shape_of_the_label_and_are_the_largest(man
     for k, label in enumerate(many.labels.tolist()):
         own = many.masks[f"shape:{many.classes[label]}"][k]
         assert (deciding[k] & ~own).sum() == 0 and deciding[k].sum() > 100
-        others = sum(mask[k].sum() for name, mask in many.masks.items() if name.startswith("shape:")) - deciding[k].sum()
+        others = (
+            sum(mask[k].sum() for name, mask in many.masks.items() if name.startswith("shape:"))
+            - deciding[k].sum()
+        )
         assert others < deciding[k].sum()
 
 
@@ -113,7 +118,9 @@ def test_smallest_and_largest_size(size):
     assert scenes.images.shape[-1] == size and scenes.masks["deciding"].flatten(1).any(dim=1).all()
 
 
-@pytest.mark.parametrize("wrong", ({"size": 39}, {"size": 97}, {"n": 0}, {"distractors": 6}, {"watermark": 1.5}))
+@pytest.mark.parametrize(
+    "wrong", ({"size": 39}, {"size": 97}, {"n": 0}, {"distractors": 6}, {"watermark": 1.5})
+)
 def test_numbers_outside_their_range_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is a"):
         shapes.scenes(**{"n": 2, **wrong})

@@ -77,9 +77,7 @@ def test_a_photo_taken_sideways_is_turned():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn right by 90 degrees to see it
     image = uploads.read(saved(two_halves(), "JPEG", exif=exif, quality=95), size=20)[0]
-    assert (
-        image[0, :, 14:].mean() > 0.9 and image[2, :, :6].mean() > 0.9
-    )  # red went from above to the right
+    assert image[0, :, 14:].mean() > 0.9 and image[2, :, :6].mean() > 0.9  # red went from above to the right
 
 
 def test_what_is_transparent_becomes_white():

@@ -1,4 +1,4 @@
-"""Explorers without a browser: a control changes, the picture's bytes change; errors are shown, and raised by render."""
+"""Explorers without a browser: a control changes, the picture changes; errors are shown, and raised."""
 
 import base64
 import datetime
@@ -26,7 +26,7 @@ def level(value=0.0, flip=False):
 
 def pixel(widget):
     (panel,) = widget.panels.values()
-    data = base64.b64decode(re.search("base64,([^\"]*)\"", panel.value)[1])
+    data = base64.b64decode(re.search('base64,([^"]*)"', panel.value)[1])
     return np.asarray(Image.open(io.BytesIO(data)))[0, 0, 0]
 
 
@@ -147,8 +147,11 @@ def test_a_slow_view_waits_until_the_slider_is_let_go():
 def test_ends_cover_every_end_and_preset_and_created_finds_the_widget():
     widget = explore(level, value=(0.0, 1.0, 0.1), flip=False, presets={"half": {"value": 0.5}})
     assert list(widget.ends()) == [
-        {"value": 0.0, "flip": False}, {"value": 1.0, "flip": False},
-        {"value": 0.0, "flip": False}, {"value": 0.0, "flip": True}, {"value": 0.5, "flip": False},
+        {"value": 0.0, "flip": False},
+        {"value": 1.0, "flip": False},
+        {"value": 0.0, "flip": False},
+        {"value": 0.0, "flip": True},
+        {"value": 0.5, "flip": False},
     ]
     assert widget in created()
 
@@ -209,8 +212,15 @@ def test_matrix_cells_are_named_and_a_wrong_table_is_refused():
 
 
 def upload(chooser, data, name="me.png"):
-    chooser.upload.value = ({"name": name, "type": "image/png", "size": len(data), "content": data,
-                             "last_modified": datetime.datetime(2026, 1, 1)},)
+    chooser.upload.value = (
+        {
+            "name": name,
+            "type": "image/png",
+            "size": len(data),
+            "content": data,
+            "last_modified": datetime.datetime(2026, 1, 1),
+        },
+    )
 
 
 def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():

@@ -9,8 +9,14 @@ from cnnlab.methods import edges
 from cnnlab.nets import kernels
 from cnnlab.widgets import convolution, orientation
 
-WIDGETS = (convolution.scan, convolution.kernel_editor, convolution.blur, convolution.geometry,
-           orientation.turn, orientation.cover)
+WIDGETS = (
+    convolution.scan,
+    convolution.kernel_editor,
+    convolution.blur,
+    convolution.geometry,
+    orientation.turn,
+    orientation.cover,
+)
 
 
 @pytest.mark.parametrize("make", WIDGETS, ids=lambda make: make.__name__)
@@ -56,8 +62,10 @@ def test_blur_view_agrees_with_one_square_convolution():
     assert (torch.from_numpy(view["blurred"]).float() - expected).abs().max() <= 1
 
 
-@pytest.mark.parametrize(("values", "side"), (((7, 3, 0, 1, 1), 5), ((7, 3, 1, 2, 1), 4), ((10, 5, 3, 4, 3), 1),
-                                              ((4, 1, 0, 1, 1), 4)))
+@pytest.mark.parametrize(
+    ("values", "side"),
+    (((7, 3, 0, 1, 1), 5), ((7, 3, 1, 2, 1), 4), ((10, 5, 3, 4, 3), 1), ((4, 1, 0, 1, 1), 4)),
+)
 def test_geometry_says_the_size_that_torch_gives(values, side):
     n, k, p, s, d = values
     made = F.conv2d(torch.zeros(1, 1, n, n), torch.zeros(1, 1, k, k), padding=p, stride=s, dilation=d)

@@ -70,4 +70,5 @@ def all_ids() -> list[str]:
 
 
 def _files() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith("lecture_"))
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if name.startswith("lecture_"))
