@@ -37,7 +37,13 @@ for widget in created():
     widget.reset()
 print("explorers", len(created()), "tried", tried)
 """
-PEAK = "import resource, torch\nprint('peak MB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+# VmHWM, not ru_maxrss: that one starts at what the parent process had when it forked.
+PEAK = """
+from pathlib import Path
+status = Path("/proc/self/status")
+if status.exists():
+    print("peak MB", int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024)
+"""
 NO_NETWORK = """
 import socket
 def refused(self, address, *rest):
@@ -109,7 +115,8 @@ def test_student_notebook_runs_with_other_parameters_without_network(lecture, tm
     text = printed(ran)
     explorers, tried = re.search(r"explorers (\d+) tried (\d+)", text).groups()
     assert int(explorers) >= 2 and int(tried) >= 2 * int(explorers)
-    assert int(re.search(r"peak MB (\d+)", text)[1]) < 1024
+    peak = re.search(r"peak MB (\d+)", text)
+    assert peak is None or int(peak[1]) < 1024  # only Linux tells
     assert ran.metadata.papermill.duration < 60
     exercises = len(re.findall(r'check\("', str(student)))
     bugs = len(re.findall(r'check\(\\?"\d\d\.bug', str(student)))
