@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown
 
-from cnnlab.course import check, doctor, hint, predict, progress, quiz, syllabus
+from cnnlab.course import TODO, check, doctor, hint, predict, progress, quiz, syllabus
 from cnnlab.data import photos
 from cnnlab.drawing import charts, images, show
 from cnnlab.methods import edges

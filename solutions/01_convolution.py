@@ -18,7 +18,7 @@
 import matplotlib.pyplot as plt
 import torch
 
-from cnnlab.course import check, predict, progress, quiz
+from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import photos
 from cnnlab.drawing import charts, images, show
 from cnnlab.nets import kernels, layers

@@ -4,6 +4,7 @@ import html
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,12 +108,14 @@ def _torch() -> Row:
 
 
 def _torchvision() -> Row:
-    try:
-        import torchvision
-    except (ImportError, RuntimeError) as error:  # "operator torchvision::nms does not exist"
+    # In a process of its own: it takes 200 MB that a notebook may need, and a bad pair can even crash.
+    code = "import torchvision; print(torchvision.__version__)"
+    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    if tried.returncode:  # "operator torchvision::nms does not exist"
         step = "install torch and torchvision as a pair, from one index (see README)"
-        return Row("torchvision", "problem", f"does not fit to PyTorch: {error}", step)
-    return Row("torchvision", "ok", torchvision.__version__)
+        reason = (tried.stderr.strip().split("\n") or ["no reason given"])[-1]
+        return Row("torchvision", "problem", f"does not fit to PyTorch: {reason}", step)
+    return Row("torchvision", "ok", tried.stdout.strip())
 
 
 def _threads() -> Row:

@@ -1,5 +1,7 @@
 """The command line: what it prints, its exit codes, and no traceback for a user's mistake."""
 
+import subprocess
+
 import nbformat
 import pytest
 
@@ -26,13 +28,14 @@ def test_doctor_is_green_here_and_shows_every_row(capsys):
 
 
 def test_doctor_names_a_problem_and_the_next_step(monkeypatch, capsys):
-    def broken():
-        raise RuntimeError("operator torchvision::nms does not exist")
+    def broken(command, **options):
+        error = "Traceback\nRuntimeError: operator torchvision::nms does not exist"
+        return subprocess.CompletedProcess(command, 1, "", error)
 
-    monkeypatch.setattr(doctor, "_torchvision", broken)
+    monkeypatch.setattr(doctor.subprocess, "run", broken)
     assert main(["doctor"]) == 1
     line = next(line for line in capsys.readouterr().out.split("\n") if line.startswith("torchvision"))
-    assert "\u2717 problem" in line and "nms" in line and "requirements.txt" in line
+    assert "\u2717 problem" in line and "nms" in line and "as a pair" in line
 
 
 def test_doctor_is_a_table_on_a_page():
