@@ -1,5 +1,6 @@
 """What `python -m cnnlab` can do, one function for each command. Each returns the exit code."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,8 +26,9 @@ def root() -> Path:
 def open_course(extra: list[str]) -> int:
     """Start JupyterLab with lecture 00; `extra` goes to JupyterLab, as --no-browser."""
     first = "notebooks/00_start_here.ipynb"
-    # A notebook server as root refuses to start without saying so; on Binder and in containers that is usual.
-    return subprocess.call([sys.executable, "-m", "jupyterlab", first, *extra], cwd=root())
+    # In a container one often is root, and there JupyterLab refuses to start unless it is told that this is meant.
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return subprocess.call([sys.executable, "-m", "jupyterlab", first, *as_root, *extra], cwd=root())
 
 
 def doctor() -> int:

@@ -70,8 +70,16 @@ def test_open_hands_its_options_to_jupyterlab(monkeypatch):
     calls = []
     monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd: calls.append((command, cwd)) or 0)
     assert main([]) == 0 and main(["open", "--no-browser", "--port", "9999"]) == 0
-    assert calls[0][0][1:] == ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
+    assert calls[0][0][1:4] == ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
     assert calls[1][0][-3:] == ["--no-browser", "--port", "9999"] and calls[0][1] == commands.root()
+
+
+@pytest.mark.parametrize(("user", "told"), ((0, True), (1000, False)))
+def test_only_root_tells_jupyterlab_that_root_is_meant(monkeypatch, user, told):
+    calls = []
+    monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd: calls.append(command) or 0)
+    monkeypatch.setattr(commands.os, "geteuid", lambda: user, raising=False)
+    assert main([]) == 0 and ("--allow-root" in calls[0]) is told
 
 
 def test_stopping_is_no_error(monkeypatch, capsys):
