@@ -1,4 +1,4 @@
-"""How long one redraw of a slider takes: `explore` against a matplotlib figure of the same picture, side by side.
+"""How long one redraw of a slider takes: `explore` against a matplotlib figure of the same picture.
 
 Run `python tests/benchmarks/slider_redraw.py`. It prints medians and their ratio; it is no test.
 """
