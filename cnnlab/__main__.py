@@ -26,8 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--output", help="where to write; runs/NN_name.ipynb if left out")
     fetch = commands.add_parser("fetch", help="download a data set into the cache and check it")
     fetch.add_argument("name", help="mnist, cifar10 or imagenette")
-    given, extra = parser.parse_known_args(arguments)
-    if extra and given.command not in (None, "open"):
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words.insert(0, "open")  # `python -m cnnlab --no-browser` opens the course, too
+    given, extra = parser.parse_known_args(words)
+    if extra and given.command != "open":
         parser.error(f"unknown: {' '.join(extra)}")
 
     from cnnlab.course import commands as do

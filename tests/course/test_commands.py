@@ -71,6 +71,7 @@ def test_open_hands_its_options_to_jupyterlab(monkeypatch):
     monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd: calls.append((command, cwd)) or 0)
     assert main([]) == 0 and main(["open", "--no-browser", "--port", "9999"]) == 0
     assert calls[0][0][1:4] == ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
+    assert main(["--no-browser", "--port", "9999"]) == 0 and calls[2] == calls[1]
     assert calls[1][0][-3:] == ["--no-browser", "--port", "9999"] and calls[0][1] == commands.root()
 
 
