@@ -54,7 +54,7 @@ fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 images.picture(grey[0], ax=axes[0], title="160 x 160 pixels")
 images.frame(axes[0], row=62, column=56, height=8, width=8)
 images.picture(grey[0, :, rows, columns], ax=axes[1], title="8 x 8 of them")
-images.numbers(grey[0, 0, rows, columns], ax=axes[2], title="as numbers")
+images.numbers(grey[0, 0, rows, columns], ax=axes[2], title="as numbers", limits=(0, 1))
 show(fig, alt="Left: the photo in grey with a small frame. Middle: the 64 pixels in the frame, enlarged. "
               "Right: the same 64 pixels as numbers between 0 and 1.")
 

@@ -84,9 +84,9 @@ def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = Non
 
 
 def numbers(
-    matrix: Tensor, ax=None, *, title: str | None = None, decimals: int | None = None, is_signed=False
+    matrix: Tensor, ax=None, *, title: str | None = None, decimals: int | None = None, is_signed=False, limits=None
 ):
-    """A matrix of numbers, written into its cells; black is the smallest, white the largest.
+    """A matrix of numbers, written into its cells.
 
     Args:
         matrix: (rows, columns), small enough to be read: up to about 10 x 10.
@@ -94,11 +94,11 @@ def numbers(
         title: what stands above.
         decimals: digits after the point; chosen to fit if left out.
         is_signed: red and blue about zero instead of black to white.
+        limits: the values of black and white; the smallest and the largest if left out.
     """
     ax = _axes(ax)
-    ax.imshow(
-        pixels.numbers(matrix, decimals=decimals, is_signed=is_signed, cell=72), interpolation="antialiased"
-    )
+    drawn = pixels.numbers(matrix, decimals=decimals, is_signed=is_signed, limits=limits, cell=72)
+    ax.imshow(drawn, interpolation="antialiased")
     return _bare(ax, title)
 
 
