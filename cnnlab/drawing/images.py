@@ -84,7 +84,13 @@ def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = Non
 
 
 def numbers(
-    matrix: Tensor, ax=None, *, title: str | None = None, decimals: int | None = None, is_signed=False, limits=None
+    matrix: Tensor,
+    ax=None,
+    *,
+    title: str | None = None,
+    decimals: int | None = None,
+    is_signed=False,
+    limits=None,
 ):
     """A matrix of numbers, written into its cells.
 
