@@ -37,8 +37,7 @@ answer = edges.DIRECTIONS[shares.argmax()]
 heatmap = edges.heatmap(photo, answer)
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 images.picture(photo[0], ax=axes[0], title="a picture")
-charts.bars(dict(zip(edges.DIRECTIONS, shares.tolist(), strict=True)), ax=axes[1])
-axes[1].set_title(f"the answer: {answer} lines")
+charts.bars(dict(zip(edges.DIRECTIONS, shares.tolist(), strict=True)), ax=axes[1], title=f"answer: {answer}")
 images.overlay(photo[0], heatmap[0, 0], ax=axes[2], title="the pixels that decided")
 show(fig, alt=f"Left: a photo of {PHOTO}. Middle: bars for four line directions; {answer} is the longest. "
               "Right: the photo with the pixels marked that gave this answer its score.")
@@ -51,7 +50,7 @@ show(fig, alt=f"Left: a photo of {PHOTO}. Middle: bars for four line directions;
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Does it run here?
 #
-# Every row should say *ok*. A row that does not tells you what to do.
+# A row says *ok*, or *note* where something optional is missing. A *problem* tells you the next step.
 
 # %%
 doctor.table()

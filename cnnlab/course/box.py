@@ -16,7 +16,7 @@ class Box:
 
     def __init__(self, kind: str, title: str, text: str = ""):
         self.symbol, self.word, self.colour = _KINDS[kind]
-        self.heading = f"{self.symbol} {title}" + (f": {self.word}" if self.word else "")
+        self.heading = f"{self.symbol} {self.word}: {title}" if self.word else f"{self.symbol} {title}"
         self.text = text
 
     def _repr_html_(self) -> str:

@@ -70,17 +70,12 @@ class Table:
         self.rows = rows
 
     def _repr_html_(self) -> str:
-        lines = [
-            "<tr>"
-            + "".join(f"<td style='text-align: left'>{html.escape(text)}</td>" for text in line)
-            + "</tr>"
-            for line in self._lines()
-        ]
-        return (
-            "<table><tr><th>what</th><th>state</th><th>found</th><th>next step</th></tr>"
-            + "".join(lines)
-            + "</table>"
-        )
+        def line(tag, texts):
+            cells = (f"<{tag} style='text-align: left'>{html.escape(text)}</{tag}>" for text in texts)
+            return f"<tr>{''.join(cells)}</tr>"
+
+        heads = line("th", ("what", "state", "found", "next step"))
+        return f"<table>{heads}{''.join(line('td', texts) for texts in self._lines())}</table>"
 
     def __repr__(self) -> str:
         return "\n".join(
