@@ -1,11 +1,13 @@
 """Bars, lines and matrices on matplotlib axes, in colours that colour-blind readers can tell apart."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from cnnlab.drawing.images import LABEL, TITLE
+from cnnlab.drawing import paper
+from cnnlab.drawing.paper import LABEL, TITLE
 
 # Okabe & Ito, Color Universal Design, 2008; black and yellow left out: one is the text's, one too faint on
 # white.
@@ -29,12 +31,22 @@ def bars(
     numbers = torch.tensor([float(value) for value in values.values()])
     if not len(numbers) or not numbers.isfinite().all() or (log and (numbers <= 0).any()):
         raise ValueError(f"bars need finite values{' above zero' if log else ''}, got {dict(values)}")
-    ax = _axes(ax, (7, 0.6 * len(values) + 1.2))
+    ax = paper.axes(ax, (7, 0.6 * len(values) + 1.2))
     ax.barh(list(values), numbers.tolist(), color=COLOURS[0], log=log)
     ax.invert_yaxis()
     for place, value in enumerate(numbers.tolist()):
         text = f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
-        ax.annotate(text, (value, place), (4, 0), textcoords="offset points", va="center", fontsize=LABEL)
+        # Beside the end of the bar, which for a negative value is its left end.
+        side = {"xytext": (4, 0), "ha": "left"} if value >= 0 else {"xytext": (-4, 0), "ha": "right"}
+        ax.annotate(
+            text,
+            (value, place),
+            **side,
+            textcoords="offset points",
+            va="center",
+            fontsize=LABEL,
+            color=ax.title.get_color(),
+        )
     ax.margins(x=0.25)
     return _labelled(ax, title, xlabel, None)
 
@@ -47,57 +59,62 @@ def lines(
     title=None,
     xlabel=None,
     ylabel=None,
+    stairs: bool = False,
 ):
     """Curves, each named at its right end in its own colour and dash: no legend to look up.
 
     Args:
-        curves: name -> values, at most six.
+        curves: name -> values, at most six. NaN is a gap.
         ax: where to draw.
         x: where the values stand; 0, 1, 2 ... if left out.
         title, xlabel, ylabel: what stands above, below and beside.
+        stairs: each value holds until the next one; else straight lines between them.
 
     Raises:
-        ValueError: more curves than can be told apart.
+        ValueError: no curve or more than can be told apart, one without any number, or not as long as `x`.
     """
-    if len(curves) > len(COLOURS):
+    if not 1 <= len(curves) <= len(COLOURS):
         raise ValueError(f"{len(curves)} curves cannot be told apart; draw at most {len(COLOURS)}")
-    ax = _axes(ax, (7, 4))
+    points = {name: _points(name, values, x) for name, values in curves.items()}
+    ax = paper.axes(ax, (7, 4))
     dashes = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-    for (name, values), colour, dash in zip(curves.items(), COLOURS, dashes, strict=False):
-        places = list(range(len(values))) if x is None else list(x)
-        ax.plot(places, list(values), color=colour, linestyle=dash, linewidth=2.5)
-        ax.annotate(
-            name,
-            (places[-1], values[-1]),
-            (6, 0),
-            textcoords="offset points",
-            color=colour,
-            va="center",
-            fontsize=LABEL,
-        )
+    look = {"linewidth": 2.5, "drawstyle": "steps-post" if stairs else "default"}
+    for (places, values), colour, dash in zip(points.values(), COLOURS, dashes, strict=False):
+        ax.plot(places, values, color=colour, linestyle=dash, **look)
     ax.margins(x=0.15)
+    for (name, end, height), colour in zip(_label_places(points), COLOURS, strict=False):
+        style = {"textcoords": "offset points", "va": "center", "fontsize": LABEL}
+        ax.annotate(name, (end, height), (6, 0), color=colour, **style)
     return _labelled(ax, title, xlabel, ylabel)
 
 
 def matrix(values: Tensor, ax=None, *, title: str | None = None, xlabel: str | None = None, ylabel=None):
-    """A matrix as cells: viridis for its numbers, white where it is exactly zero.
+    """A matrix as cells, white exactly where it is zero; so the bands of a convolution stand out.
 
     Args:
-        values: (rows, columns), zero or more.
+        values: (rows, columns). With a negative number in it, red and blue about zero, else viridis.
         ax: where to draw.
         title, xlabel, ylabel: what stands above, below and beside.
 
     Raises:
-        ValueError: not a matrix.
+        ValueError: not a matrix, or a number that is not finite.
     """
-    if values.dim() != 2:
+    if values.dim() != 2 or not values.numel():
         raise ValueError(f"expected a matrix (rows, columns), got {tuple(values.shape)}")
+    if not values.isfinite().all():
+        raise ValueError(f"{(~values.isfinite()).sum()} of {values.numel()} numbers are NaN or infinite")
+    from matplotlib import colormaps
+    from numpy.ma import masked_equal
+
     rows, columns = values.shape
-    ax = _axes(ax, (min(10, 0.28 * columns + 1), min(6, 0.28 * rows + 1)))
-    shown = values.detach().double().numpy()
-    drawn = ax.imshow(shown, cmap=_with_white_zero(), vmin=0)
+    ax = paper.axes(ax, (min(10, 0.28 * columns + 1), min(6, 0.28 * rows + 1)))
+    top = values.abs().max().item() or 1.0
+    low, palette = (-top, "RdBu_r") if values.min() < 0 else (0, "viridis")
+    # A zero is no small number but a weight that is not there: it is left out, and the paper shows.
+    shown = masked_equal(values.detach().cpu().double().numpy(), 0)
+    drawn = ax.imshow(shown, cmap=colormaps[palette].with_extremes(bad="white"), vmin=low, vmax=top)
     bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.03, pad=0.02)
-    bar.ax.tick_params(labelsize=LABEL)
+    bar.ax.tick_params(labelsize=LABEL, colors=ax.title.get_color())
     ax.set_xticks([k - 0.5 for k in range(columns + 1)], minor=True)
     ax.set_yticks([k - 0.5 for k in range(rows + 1)], minor=True)
     ax.grid(which="minor", color="0.85", linewidth=0.5)
@@ -105,21 +122,28 @@ def matrix(values: Tensor, ax=None, *, title: str | None = None, xlabel: str | N
     return _labelled(ax, title, xlabel, ylabel)
 
 
-def _with_white_zero():
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
+def _points(name, values, x):
+    values = [float(value) for value in values]
+    places = list(range(len(values))) if x is None else [float(place) for place in x]
+    if len(places) != len(values):
+        raise ValueError(f"'{name}' has {len(values)} values, but x has {len(places)} places")
+    if not any(math.isfinite(value) for value in values):
+        raise ValueError(f"'{name}' has no finite number: nothing to draw")
+    return places, values
 
-    colours = colormaps["viridis"](range(256))
-    colours[0] = (1, 1, 1, 1)
-    return ListedColormap(colours)
 
-
-def _axes(ax, size):
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1]
+def _label_places(points):
+    """Name, x and height of each label: at the last number of its curve, moved up where two would overlap."""
+    ends, known = [], []
+    for name, (places, values) in points.items():
+        finite = [(place, value) for place, value in zip(places, values, strict=True) if math.isfinite(value)]
+        known += [value for _, value in finite]
+        ends.append((name, *finite[-1]))
+    apart = 0.08 * (max(known) - min(known))  # a line of text, on a figure of usual height
+    heights, last = {}, -math.inf
+    for name, _, value in sorted(ends, key=lambda end: end[2]):
+        last = heights[name] = max(value, last + apart)
+    return [(name, place, heights[name]) for name, place, _ in ends]
 
 
 def _labelled(ax, title, xlabel, ylabel):

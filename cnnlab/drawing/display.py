@@ -14,7 +14,7 @@ class Shown:
     def _repr_html_(self) -> str:
         source = base64.b64encode(self.png).decode()
         alt = html.escape(self.alt, quote=True)
-        # A transparent figure would vanish in the dark theme; our figures bring their own white paper.
+        # A transparent figure would vanish in the dark theme; our figures bring their own light paper.
         return (
             f'<img src="data:image/png;base64,{source}" alt="{alt}" '
             f'style="width: {self.width}px; max-width: 100%; border-radius: 4px">'
@@ -34,11 +34,13 @@ def show(fig, alt: str) -> None:
 
     Raises:
         TypeError: `fig` is no Figure.
-        ValueError: the alt text is missing or says nothing.
+        ValueError: the alt text is missing or says nothing. The figure is closed, but can be shown again.
     """
     from IPython.display import display
 
     if not isinstance(alt, str) or len(alt.split()) < 3:
+        if hasattr(fig, "savefig"):
+            _close(fig)  # or Jupyter would show it below the message, without any words
         raise ValueError(f"alt should say in a sentence what the figure shows, but it is {alt!r}.")
     width = round(fig.get_size_inches()[0] * 80) if hasattr(fig, "get_size_inches") else 0
     display(Shown(png(fig), alt, width))
@@ -50,14 +52,20 @@ def png(fig) -> bytes:
     Raises:
         TypeError: `fig` is no Figure. An Axes has one: `ax.figure`.
     """
-    from matplotlib import pyplot as plt
     from matplotlib.figure import Figure
 
     if not isinstance(fig, Figure):
         raise TypeError(f"expected a matplotlib Figure, got {type(fig).__name__}. An Axes has one: ax.figure")
     stream = io.BytesIO()
     try:
-        fig.savefig(stream, format="png", dpi=130, facecolor="white")
+        paper = fig.get_facecolor()
+        fig.savefig(stream, format="png", dpi=130, facecolor=paper if paper[3] else "white")
     finally:
-        plt.close(fig)  # an open figure keeps its memory until the kernel ends
+        _close(fig)  # an open figure keeps its memory until the kernel ends
     return stream.getvalue()
+
+
+def _close(fig) -> None:
+    from matplotlib import pyplot as plt
+
+    plt.close(fig)

@@ -7,18 +7,18 @@ says nothing. Leave `ax` out and a new figure is made; `ax.figure` is what `show
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from cnnlab.drawing import pixels
+from cnnlab.drawing import paper, pixels
+from cnnlab.drawing.paper import LABEL, TITLE
 
-TITLE, LABEL = 15, 12  # points, on a figure about 11 inches wide
+_SIZE = (4, 4)  # inches
 
 
 def picture(image: Tensor, ax=None, *, title: str | None = None):
     """A picture as it is: (H, W), (1, H, W) or (3, H, W) in [0, 1]."""
-    ax = _axes(ax)
     drawn = pixels.grey(image)
+    ax = paper.axes(ax, _SIZE)
     ax.imshow(drawn, interpolation="nearest" if drawn.shape[0] < 64 else "antialiased")
     return _bare(ax, title)
 
@@ -38,8 +38,9 @@ def signed(
     Raises:
         ValueError: not one map, or a number that is not finite.
     """
-    top = limit if limit is not None else torch.as_tensor(values).abs().max().item()
-    return _map(pixels.signed(values, top), ax, title, ("RdBu_r", -top, top) if bar else None)
+    drawn = pixels.signed(values, limit)
+    top = limit if limit is not None else values.abs().max().item()
+    return _map(drawn, values, ax, title, ("RdBu_r", -top, top) if bar else None)
 
 
 def magnitude(
@@ -50,8 +51,9 @@ def magnitude(
     Raises:
         ValueError: not one map, a number that is not finite, or a number below zero.
     """
-    top = limit if limit is not None else torch.as_tensor(values).max().item()
-    return _map(pixels.magnitude(values, top), ax, title, ("viridis", 0.0, top) if bar else None)
+    drawn = pixels.magnitude(values, limit)
+    top = limit if limit is not None else values.max().item()
+    return _map(drawn, values, ax, title, ("viridis", 0.0, top) if bar else None)
 
 
 def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = None, title: str | None = None):
@@ -72,14 +74,20 @@ def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = Non
         raise ValueError(
             f"the picture is {tuple(image.shape[-2:])}, the map {tuple(values.shape[-2:])} pixels"
         )
-    ax = _axes(ax)
-    flat = values.detach().flatten().float()
-    top = limit if limit is not None else (flat.quantile(0.99).item() or flat.max().item())
-    colours = pixels.magnitude(values, top or 1.0)
-    strength = (values.detach().reshape(values.shape[-2:]) / (top or 1.0)).clamp(0, 1).numpy()
-    ax.imshow(pixels.grey(image.detach().mean(dim=-3)), vmin=0, vmax=255)
+    values = values.detach().cpu()
+    background = pixels.grey(image.detach().mean(dim=-3))
+    pixels.magnitude(values, limit)  # refuses what cannot be drawn
+    # kthvalue, not quantile: that one refuses maps of more than 16 million numbers.
+    flat = values.flatten().float()
+    high = flat.kthvalue(max(1, round(0.99 * flat.numel()))).values.item()
+    top = limit if limit is not None else high or flat.max().item() or 1.0
+    colours = pixels.magnitude(values, top)
+    strength = (values.reshape(values.shape[-2:]).float() / top).clamp(0, 1).numpy()
+    ax = paper.axes(ax, _SIZE)
+    ax.imshow(background)
     ax.imshow(colours, alpha=0.9 * strength**0.5)
-    _bar(ax, "viridis", 0.0, top or 1.0)
+    _bar(ax, "viridis", 0.0, top)
+    _say_if_constant(ax, values)
     return _bare(ax, title)
 
 
@@ -102,8 +110,8 @@ def numbers(
         is_signed: red and blue about zero instead of black to white.
         limits: the values of black and white; the smallest and the largest if left out.
     """
-    ax = _axes(ax)
     drawn = pixels.numbers(matrix, decimals=decimals, is_signed=is_signed, limits=limits, cell=72)
+    ax = paper.axes(ax, _SIZE)
     ax.imshow(drawn, interpolation="antialiased")
     return _bare(ax, title)
 
@@ -135,15 +143,17 @@ def filters(
         drawn = [pixels.signed(kernel[0], limit.item()) for kernel, limit in zip(weight, scale, strict=True)]
     else:
         drawn = [pixels.grey(0.5 + 0.5 * f / limit) for f, limit in zip(weight, scale, strict=True)]
-    ax = _axes(ax)
-    ax.imshow(pixels.tile(drawn, columns, gap=1), interpolation="nearest")
+    sheet = pixels.tile(drawn, columns, gap=1)
+    ax = paper.axes(ax, _SIZE)
+    ax.imshow(sheet, interpolation="nearest")
     return _bare(ax, title)
 
 
 def grid(images: Tensor, ax=None, *, columns: int | None = None, title: str | None = None):
     """Many pictures of one size as one sheet: (N, 1 or 3, H, W) in [0, 1]."""
-    ax = _axes(ax)
-    ax.imshow(pixels.tile([pixels.grey(image) for image in images], columns), interpolation="antialiased")
+    sheet = pixels.tile([pixels.grey(image) for image in images], columns)
+    ax = paper.axes(ax, _SIZE)
+    ax.imshow(sheet, interpolation="antialiased")
     return _bare(ax, title)
 
 
@@ -156,20 +166,17 @@ def row(images: Sequence[Tensor], *, titles: Sequence[str], columns: int | None 
     Raises:
         ValueError: not as many titles as pictures.
     """
-    from matplotlib import pyplot as plt
-
+    if len(titles) != len(images) or not len(images):
+        raise ValueError(f"{len(images)} pictures, but {len(titles)} titles")
+    for image in images:
+        pixels.grey(image)  # refuses what is no picture before there is a figure
     columns = columns if columns is not None else len(images)
     rows = math.ceil(len(images) / columns)
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(3.4 * columns, 3.7 * rows), layout="constrained", squeeze=False
-    )
+    fig, axes = paper.figure((3.4 * columns, 3.7 * rows), rows, columns, squeeze=False)
     for ax in axes.flat[len(images) :]:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         picture(image, ax=ax, title=title)
-    if len(titles) != len(images):
-        plt.close(fig)
-        raise ValueError(f"{len(images)} pictures, but {len(titles)} titles")
     return fig
 
 
@@ -177,18 +184,30 @@ def equation(*tables: Tensor, signs: Sequence[str], titles: Sequence[str]):
     """A figure of tables of numbers with signs between them: pixels x weights = products.
 
     Args:
-        *tables: (rows, columns) each; all on one signed scale.
+        *tables: (rows, columns) each. Those with a negative number share one signed scale; the others run
+            from black, their smallest number, to white.
         signs: what stands between them, one less than there are tables.
         titles: one for each table.
-    """
-    from matplotlib import pyplot as plt
 
-    widths = [1, *(part for _ in signs for part in (0.18, 1))]
-    fig, axes = plt.subplots(
-        1, len(widths), figsize=(3.2 * len(tables), 3), width_ratios=widths, layout="constrained"
+    Raises:
+        ValueError: the numbers of tables, titles and signs do not go together.
+    """
+    if not len(tables) == len(titles) == len(signs) + 1:
+        raise ValueError(
+            f"{len(tables)} tables take as many titles and one sign less, not {len(titles)} and {len(signs)}"
+        )
+    for table in tables:
+        pixels.numbers(table, cell=1)  # refuses what is no table before there is a figure
+    with_sign = [bool((table < 0).any()) for table in tables]
+    top = max(
+        (table.abs().max().item() for table, is_signed in zip(tables, with_sign, strict=True) if is_signed),
+        default=1.0,
     )
-    for ax, table, title in zip(axes[::2], tables, titles, strict=True):
-        numbers(table, ax=ax, title=title, is_signed=bool((table < 0).any()))
+    widths = [1, *(part for _ in signs for part in (0.18, 1))]
+    fig, axes = paper.figure((3.2 * len(tables), 3), 1, len(widths), width_ratios=widths, squeeze=False)
+    axes = axes[0]
+    for ax, table, title, is_signed in zip(axes[::2], tables, titles, with_sign, strict=True):
+        numbers(table, ax=ax, title=title, is_signed=is_signed, limits=(-top, top) if is_signed else None)
     for ax, sign in zip(axes[1::2], signs, strict=True):
         ax.text(0.5, 0.5, sign, fontsize=28, ha="center", va="center", transform=ax.transAxes)
         ax.axis("off")
@@ -206,20 +225,19 @@ def frame(ax, *, row: int, column: int, height: int, width: int):
     return ax
 
 
-def _axes(ax):
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot as plt
-
-    return plt.subplots(figsize=(4, 4), layout="constrained")[1]
-
-
-def _map(drawn, ax, title, bar):
-    ax = _axes(ax)
+def _map(drawn, values, ax, title, bar):
+    ax = paper.axes(ax, _SIZE)
     ax.imshow(drawn, interpolation="nearest" if drawn.shape[0] < 64 else "antialiased")
     if bar is not None:
         _bar(ax, *bar)
+    _say_if_constant(ax, values)
     return _bare(ax, title)
+
+
+def _say_if_constant(ax, values):
+    low, high = values.min().item(), values.max().item()
+    if low == high:  # one plain colour looks like a mistake: say that it is none
+        ax.set_xlabel(f"every value is {low:.3g}", fontsize=LABEL)
 
 
 def _bar(ax, palette: str, low: float, high: float):
@@ -231,6 +249,8 @@ def _bar(ax, palette: str, low: float, high: float):
     bar = ax.figure.colorbar(ScalarMappable(Normalize(low, high), palette), ax=ax, fraction=0.046, pad=0.03)
     bar.set_ticks([low, (low + high) / 2, high])
     bar.ax.set_yticklabels([f"{tick:.2g}" for tick in (low, (low + high) / 2, high)], fontsize=LABEL)
+    # On axes of somebody's dark style, the letters of the bar are as light as those of the axes.
+    bar.ax.tick_params(colors=ax.title.get_color())
 
 
 def _bare(ax, title):

@@ -11,15 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnnlab.drawing.palettes import palette
+
 FRAME = (255, 140, 0)  # orange: stands out on grey, on red-blue and on viridis
-
-
-@functools.cache
-def palette(name: str) -> np.ndarray:
-    """A colour map as a table of bytes, (256, 3): "RdBu_r" for signed numbers, "viridis" for magnitudes."""
-    from matplotlib import colormaps
-
-    return (colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
 def grey(image: Tensor) -> np.ndarray:
@@ -37,7 +31,8 @@ def grey(image: Tensor) -> np.ndarray:
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.shape[0] not in (1, 3):
-        raise ValueError(f"expected one picture, (H, W), (1, H, W) or (3, H, W), got {tuple(image.shape)}")
+        raise ValueError(f"expected one picture, (H, W), (1, H, W) or (3, H, W), got {array.shape}")
+    _finite(array)
     bytes_ = (array.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)  # (C, H, W) -> (H, W, C)
     return np.ascontiguousarray(np.broadcast_to(bytes_, (*bytes_.shape[:2], 3)))
 
@@ -94,6 +89,17 @@ def tile(pictures: list[np.ndarray], columns: int | None = None, gap: int = 2) -
     return page
 
 
+def enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Every pixel becomes a square of factor x factor pixels: nothing is smoothed.
+
+    Raises:
+        ValueError: the factor is no whole number from 1 on.
+    """
+    if factor != int(factor) or factor < 1:
+        raise ValueError(f"a picture is enlarged by a whole factor from 1 on, not by {factor}")
+    return picture.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
+
+
 def outline(
     picture: np.ndarray, row: int, column: int, height: int, width: int, thick: int = 2
 ) -> np.ndarray:
@@ -123,11 +129,18 @@ def numbers(
         limits: the values of black and white, or of blue and red. Left out: the smallest and the largest.
         highlight: (row, column, height, width) of cells to frame.
         decimals: digits after the point. Left out: 0 for whole numbers, 1 from 10 on, else 2.
-        cell: side of a cell in pixels.
+        cell: side of a cell in pixels. Letters shrink until the longest number fits.
+
+    Raises:
+        ValueError: not one matrix, or a number is infinite.
     """
     from PIL import Image, ImageDraw
 
-    array = _plain(matrix)
+    array = _table(matrix)
+    if np.isinf(array).any():
+        raise ValueError(
+            f"{np.isinf(array).sum()} of {array.size} numbers are infinite; NaN is an empty cell"
+        )
     there = array[np.isfinite(array)]
     filled = np.where(np.isfinite(array), array, 0.0)
     if is_signed:
@@ -143,9 +156,9 @@ def numbers(
         decimals = 0 if whole else 1 if np.abs(there).max() >= 10 else 2
     page = Image.fromarray(_separated(colours, cell))
     pen = ImageDraw.Draw(page)
-    font = _font(max(10, round(cell * 0.36)))
-    for i, j in np.argwhere(np.isfinite(array)):
-        text = f"{array[i, j] + 0.0:.{decimals}f}"
+    texts = {(i, j): f"{array[i, j] + 0.0:.{decimals}f}" for i, j in np.argwhere(np.isfinite(array))}
+    font = _fitting(max(texts.values(), key=len, default=""), cell)
+    for (i, j), text in texts.items():
         # Dark letters on light cells and light ones on dark cells; 150 of 255 is where both read equally
         # well.
         bright = colours[i, j] @ np.array([0.299, 0.587, 0.114])
@@ -170,6 +183,14 @@ def encode(picture: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+def _fitting(text: str, cell: int):
+    """The largest font, up to a third of a cell, in which the text leaves a little air beside it."""
+    size = max(10, round(cell * 0.36))
+    while size > 5 and _font(size).getlength(text) > cell - 3:
+        size -= 1
+    return _font(size)
+
+
 @functools.cache
 def _font(size: int):
     from PIL import ImageFont
@@ -179,7 +200,7 @@ def _font(size: int):
 
 def _separated(colours: np.ndarray, cell: int) -> np.ndarray:
     """Every number becomes a square of `cell` pixels with a thin light line around it."""
-    page = colours.repeat(cell, axis=0).repeat(cell, axis=1)
+    page = enlarge(colours, cell)
     page[::cell], page[:, ::cell], page[-1], page[:, -1] = 200, 200, 200, 200
     return page
 
@@ -192,20 +213,25 @@ def _plain(values: Tensor) -> np.ndarray:
     return torch.as_tensor(values).detach().cpu().double().numpy()
 
 
-def _map(values: Tensor) -> np.ndarray:
+def _table(values: Tensor) -> np.ndarray:
+    """(H, W), also from (1, H, W) or (1, 1, H, W)."""
     array = _plain(values)
-    array = (
-        array.reshape(array.shape[-2:])
-        if array.ndim >= 2 and array.size == np.prod(array.shape[-2:])
-        else array
-    )
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"expected one map, (H, W), got {tuple(values.shape)}")
+    if array.ndim < 2 or not array.size or array.size != np.prod(array.shape[-2:]):
+        raise ValueError(f"expected one map, (H, W), got {tuple(array.shape)}")
+    return array.reshape(array.shape[-2:])
+
+
+def _map(values: Tensor) -> np.ndarray:
+    array = _table(values)
+    _finite(array)
+    return array
+
+
+def _finite(array: np.ndarray) -> None:
     if not np.isfinite(array).all():
         raise ValueError(
             f"{(~np.isfinite(array)).sum()} of {array.size} numbers are NaN or infinite: nothing to draw"
         )
-    return array
 
 
 def _limit(limit: float) -> float:

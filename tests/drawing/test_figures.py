@@ -1,10 +1,13 @@
 """Figures: the right numbers are drawn, nothing stays open, and no picture goes without words."""
 
+import io
+
 import matplotlib
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from cnnlab.drawing import charts, images, pixels, show
 from cnnlab.drawing.display import Shown, png
@@ -118,3 +121,84 @@ def test_matrix_is_white_exactly_where_it_is_zero():
     assert white.tolist() == [[True, False], [False, True]]
     with pytest.raises(ValueError, match="matrix"):
         charts.matrix(torch.zeros(3))
+    tiny = charts.matrix(torch.tensor([[0.001, 1.0]]))
+    assert not (tiny.images[0].to_rgba(tiny.images[0].get_array()) == 1).all(axis=2).any()
+    with pytest.raises(ValueError, match="1 of 2 numbers"):
+        charts.matrix(torch.tensor([[float("nan"), 1.0]]))
+
+
+def test_matrix_with_negative_numbers_is_red_and_blue_about_zero():
+    ax = charts.matrix(torch.tensor([[-1.0, 0.0, 0.5]]))
+    blue, white, red = ax.images[0].to_rgba(ax.images[0].get_array())[0]
+    assert blue[2] > blue[0] + 0.2 and red[0] > red[2] + 0.2 and (white == 1).all()
+    assert ax.images[0].get_clim() == (-1, 1)
+
+
+def test_lines_that_end_together_keep_their_names_apart_and_gaps_are_gaps():
+    ax = charts.lines({"a": [0, 1], "b": [1, 1], "c": [2, 1.01]})
+    heights = sorted(text.xy[1] for text in ax.texts)
+    assert min(np.diff(heights)) >= 0.15
+    gap = charts.lines({"a": [1, 2, float("nan")]})
+    assert gap.texts[0].xy == (1, 2)
+
+
+def test_lines_refuse_what_cannot_be_drawn_and_stairs_are_stairs():
+    for curves in ({}, {"a": [float("nan")]}, {"a": []}):
+        with pytest.raises(ValueError):
+            charts.lines(curves)
+    with pytest.raises(ValueError, match="'a' has 2 values, but x has 3"):
+        charts.lines({"a": [1, 2]}, x=[0, 1, 2])
+    assert not plt.get_fignums()
+    assert charts.lines({"a": [1, 2]}, stairs=True).lines[0].get_drawstyle() == "steps-post"
+
+
+def test_a_map_of_one_value_says_so():
+    assert images.signed(torch.zeros(2, 2)).get_xlabel() == "every value is 0"
+    assert images.magnitude(torch.full((2, 2), 0.25)).get_xlabel() == "every value is 0.25"
+    assert images.overlay(torch.rand(3, 2, 2), torch.zeros(2, 2)).get_xlabel() == "every value is 0"
+    assert images.signed(torch.tensor([[0.0, 1.0]])).get_xlabel() == ""
+
+
+BAD = torch.tensor([[float("inf"), 1.0]])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    (
+        lambda: images.picture(torch.rand(5, 4, 4)),
+        lambda: images.picture(BAD),
+        lambda: images.signed(BAD),
+        lambda: images.magnitude(BAD),
+        lambda: images.overlay(torch.rand(3, 1, 2), BAD),
+        lambda: images.numbers(BAD),
+        lambda: images.grid([]),
+        lambda: images.row([BAD], titles=["a"]),
+        lambda: images.row([torch.rand(2, 2)], titles=[]),
+        lambda: images.equation(torch.eye(2), torch.eye(2), signs=[], titles=["a", "b"]),
+        lambda: images.equation(torch.eye(2), BAD, signs=["="], titles=["a", "b"]),
+        lambda: charts.bars({}),
+        lambda: show(plt.figure(), alt=""),
+    ),
+)
+def test_what_cannot_be_drawn_leaves_no_empty_figure(draw):
+    with pytest.raises(ValueError):
+        draw()
+    assert not plt.get_fignums()
+
+
+def test_a_dark_session_gets_light_figures_and_its_own_axes_stay_dark():
+    with plt.style.context("dark_background"):
+        ours = charts.bars({"a": 1.0})
+        assert ours.figure.get_facecolor()[:3] == (1, 1, 1)
+        assert {text.get_color() for text in (ours.texts[0], ours.title)} == {"black"}
+        theirs = charts.bars({"a": 1.0}, ax=plt.subplots()[1])
+        assert {text.get_color() for text in (theirs.texts[0], theirs.title)} == {"white"}
+        corner = np.asarray(Image.open(io.BytesIO(png(theirs.figure))).convert("RGB"))[0, 0]
+        assert corner.tolist() == [0, 0, 0]
+
+
+def test_an_equation_draws_its_signed_tables_on_one_scale():
+    weak, strong = torch.tensor([[-0.1]]), torch.tensor([[-1.0]])
+    fig = images.equation(weak, strong, signs=["="], titles=["a", "b"])
+    shown = [ax.images[0].get_array() for ax in fig.axes if ax.images]
+    assert not np.array_equal(shown[0][3, 3], shown[1][3, 3])

@@ -1,6 +1,8 @@
 """The fast path: colours mean what they say, and bytes come back as they went in."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from PIL import Image
 
 from cnnlab.drawing import pixels
+from cnnlab.drawing.palettes import palette
 
 
 def test_grey_takes_every_usual_shape():
@@ -85,3 +88,55 @@ def test_numbers_on_a_fixed_scale_do_not_change_colour_with_their_neighbours():
 def test_encode_is_a_png_with_the_same_pixels():
     picture = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(pixels.encode(picture)))), picture)
+
+
+def test_palettes_are_those_of_matplotlib():
+    from matplotlib import colormaps
+
+    for name in ("RdBu_r", "viridis"):
+        theirs = (colormaps[name](np.arange(256))[:, :3] * 255).round()
+        assert np.array_equal(palette(name), theirs)
+    with pytest.raises(LookupError, match="viridis"):
+        palette("jet")
+
+
+def test_drawing_with_pixels_needs_no_plotting_library():
+    code = (
+        "import sys, torch\nimport cnnlab.drawing, cnnlab.widgets\n"
+        "from cnnlab.drawing import charts, images, pixels, show\n"
+        "x = torch.rand(3, 3)\n"
+        "for draw in (pixels.grey, pixels.signed, pixels.magnitude, pixels.numbers, pixels.cells):\n"
+        "    assert pixels.encode(pixels.enlarge(draw(x), 2))\n"
+        "assert callable(show)\n"
+        "cnnlab.widgets.explore(lambda n: pixels.signed(x * n), n=(0, 2)).put(n=2)\n"
+        "print([name for name in sys.modules if name.startswith('matplotlib')])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out == "[]\n"
+
+
+def test_enlarge_makes_squares_of_pixels():
+    picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    large = pixels.enlarge(picture, 3)
+    assert large.shape == (6, 6, 3) and np.array_equal(large[::3, ::3], picture)
+    assert (large[:3, 3:] == picture[0, 1]).all()
+    for factor in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="whole factor"):
+            pixels.enlarge(picture, factor)
+
+
+def test_a_picture_or_table_with_numbers_that_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match="1 of 2 numbers are NaN"):
+        pixels.grey(torch.tensor([[float("nan"), 1.0]]))
+    with pytest.raises(ValueError, match="1 of 2 numbers are infinite"):
+        pixels.numbers(torch.tensor([[float("inf"), 1.0]]))
+    for shape in ((3,), (2, 3, 3), (0, 3)):
+        with pytest.raises(ValueError, match="one map"):
+            pixels.numbers(torch.zeros(shape))
+    assert pixels.numbers(torch.rand(1, 1, 2, 2), cell=20).shape == (40, 40, 3)
+
+
+def test_a_long_number_stays_inside_its_cell():
+    page = pixels.numbers(torch.tensor([[-12345.5, -12345.5]]), cell=48)
+    assert (page[1:-1, 1] == page[1, 1]).all() and (page[1:-1, 46] == page[1, 46]).all()
+    assert (page[4:-4, 4:44] != page[1, 1]).any()
