@@ -6,7 +6,7 @@ is wrapped as a `Control` that knows both, and all values that a test must try (
 """
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets
@@ -15,6 +15,7 @@ import traitlets
 from torch import Tensor
 
 from cnnlab.data import photos, uploads
+from cnnlab.names import unknown
 
 YOURS = "your picture"
 _WIDE = ipywidgets.Layout(width="min(520px, 100%)")
@@ -53,18 +54,43 @@ class Picture:
 class Control:
     """A widget, the value that the view gets from it, and the values at its ends."""
 
-    def __init__(self, widget, ends: list, value=None):
-        self.widget, self.ends = widget, ends
-        self._value = value if value is not None else lambda: widget.value
+    def __init__(self, widget, ends: list, given=lambda value: value):
+        self.widget, self.ends, self._given = widget, ends, given
         self.start = widget.value
 
     @property
     def value(self) -> Any:
         """What the view gets."""
-        return self._value()
+        return self.given(self.widget.value)
+
+    def given(self, value: Any) -> Any:
+        """What the view gets for a value of the widget: for the name of a photo, its tensor."""
+        return self._given(value)
+
+    def check(self, value: Any) -> None:
+        """Refuse what the widget cannot hold, which a slider would move to its end without a word.
+
+        Raises:
+            ValueError: the value is not between the ends, none of the options, or no table that fits.
+            LookupError: there is no such picture.
+        """
+        low, high = getattr(self.widget, "min", None), getattr(self.widget, "max", None)
+        if low is not None and not low <= value <= high:
+            raise ValueError(f"'{self.widget.description}' goes from {low} to {high}, not to {value}")
+        if isinstance(self.widget, ipywidgets.Dropdown) and value not in self.ends:
+            raise ValueError(f"'{self.widget.description}' is one of {self.ends}, not {value!r}")
+        if isinstance(self.widget, MatrixEditor):
+            self.widget.rows(value)
+        if isinstance(self.widget, PictureChooser) and value not in self.widget.choice.options:
+            raise unknown("picture", value, self.widget.choice.options)
 
     def put(self, value: Any) -> None:
-        """Set the widget, as a preset does."""
+        """Set the widget, as a preset does.
+
+        Raises:
+            ValueError: as for `check`.
+        """
+        self.check(value)
         self.widget.value = value
 
 
@@ -80,6 +106,7 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
     Raises:
         TypeError: no control fits such a range.
         ValueError: the range is empty, or the start lies outside it.
+        LookupError: a `Picture` starts with a name that it does not offer.
     """
     label = {"description": name.replace("_", " "), "style": _STYLE, "layout": _WIDE}
     if isinstance(range_, bool):
@@ -89,11 +116,13 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
         widget = ipywidgets.Text(value=range_ if start is None else start, continuous_update=False, **label)
         return Control(widget, ["", range_])
     if isinstance(range_, Matrix):
-        widget = MatrixEditor(range_, name.replace("_", " "))
+        widget = MatrixEditor(
+            range_ if start is None else replace(range_, value=start), name.replace("_", " ")
+        )
         ends = [torch.zeros(range_.min_size, range_.min_size), torch.ones(range_.max_size, range_.max_size)]
-        return Control(widget, ends, lambda: torch.tensor(widget.value))
+        return Control(widget, ends, lambda table: torch.as_tensor(table, dtype=torch.float32))
     if isinstance(range_, Picture):
-        widget = PictureChooser(range_, label)
+        widget = PictureChooser(range_ if start is None else replace(range_, value=start), label)
         return Control(widget, list(range_.names), widget.tensor)
     if isinstance(range_, list | dict):
         options = list(range_.values()) if isinstance(range_, dict) else range_
@@ -127,14 +156,17 @@ def _slider(name: str, range_: tuple, start: float | None, label: dict) -> Contr
         raise ValueError(
             f"'{name}' should run from {low} to a larger {high}, and start between, not at {start}"
         )
+    if len(range_) == 3 and not range_[2] > 0:
+        raise ValueError(f"the step of '{name}' must be above zero, but it is {range_[2]}")
     if all(isinstance(number, int) for number in range_):
         step = range_[2] if len(range_) == 3 else 1
         widget = ipywidgets.IntSlider(value=start, min=low, max=high, step=step, **label)
     else:
         step = range_[2] if len(range_) == 3 else (high - low) / 100
-        digits = max(0, len(f"{step:.6f}".rstrip("0").split(".")[1]))
+        digits = len(f"{step:.6f}".rstrip("0").split(".")[1])
+        form = f".{digits}f" if step >= 1e-6 else ".3g"
         widget = ipywidgets.FloatSlider(
-            value=start, min=low, max=high, step=step, readout_format=f".{digits}f", **label
+            value=start, min=low, max=high, step=step, readout_format=form, **label
         )
     return Control(widget, [low, high])
 
@@ -168,10 +200,20 @@ class MatrixEditor(ipywidgets.VBox):
 
     @traitlets.validate("value")
     def _table(self, proposal):
-        table = torch.as_tensor(proposal["value"], dtype=torch.float32)
+        return self.rows(proposal["value"])
+
+    def rows(self, value: Any) -> tuple[tuple[float, ...], ...]:
+        """A tensor or nested list as the rows that the editor holds.
+
+        Raises:
+            ValueError: not square, a side that is not offered, or a number that is not finite.
+        """
+        table = torch.as_tensor(value, dtype=torch.float32)
         sides = [k for _, k in self.side.options]
         if table.dim() != 2 or table.shape[0] != table.shape[1] or len(table) not in sides:
-            raise traitlets.TraitError(f"a table of {' or '.join(map(str, sides))} rows is expected, square")
+            raise ValueError(f"a table of {' or '.join(map(str, sides))} rows is expected, square")
+        if not table.isfinite().all():
+            raise ValueError("every cell of the table needs a finite number")
         # Rounded, so that 1/9 fits into its field; seven digits are as many as float32 holds.
         return tuple(tuple(round(number, 7) for number in row) for row in table.tolist())
 
@@ -205,13 +247,17 @@ class MatrixEditor(ipywidgets.VBox):
 
 
 class PictureChooser(ipywidgets.VBox):
-    """A choice of photos and a button for the reader's own. `value` is the name; `tensor()` the picture."""
+    """A choice of photos and a button for the reader's own. `value` is a name, `tensor(name)` a picture."""
 
     value = traitlets.Unicode()
 
     def __init__(self, spec: Picture, label: dict):
         self._size, self.description = spec.size, label["description"]
         self._pictures: dict[str, Tensor] = {}
+        if not spec.names:
+            raise ValueError(f"'{self.description}' has no pictures to choose from")
+        if spec.value is not None and spec.value not in spec.names:
+            raise unknown("picture", spec.value, spec.names)
         self.choice = ipywidgets.Dropdown(options=list(spec.names), **label)
         self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=YOURS)
         self.message = ipywidgets.HTML()
@@ -221,11 +267,13 @@ class PictureChooser(ipywidgets.VBox):
         traitlets.link((self.choice, "value"), (self, "value"))
         self.upload.observe(self._uploaded, "value")
 
-    def tensor(self) -> Tensor:
-        """The chosen picture, (1, 3, size, size); a fresh copy."""
-        if self.value not in self._pictures:
-            self._pictures[self.value] = photos.load(self.value, size=self._size)
-        return self._pictures[self.value].clone()
+    def tensor(self, name: str | Tensor) -> Tensor:
+        """The picture of that name, (1, 3, size, size), a fresh copy; a tensor is given back as it is."""
+        if isinstance(name, Tensor):
+            return name
+        if name not in self._pictures:
+            self._pictures[name] = photos.load(name, size=self._size)
+        return self._pictures[name].clone()
 
     def _uploaded(self, change):
         if not change["new"]:
@@ -241,8 +289,9 @@ class PictureChooser(ipywidgets.VBox):
             self.upload.value = ()  # the bytes need not be kept, and the same file can be chosen again
         self.message.value = f"\u2713 {html.escape(file['name'])}"
         self._pictures[YOURS] = picture
-        if YOURS in self.choice.options and self.choice.value == YOURS:
-            self.choice.value = self.choice.options[0]  # leave and come back, so that the change is seen
-        if YOURS not in self.choice.options:
-            self.choice.options = [*self.choice.options, YOURS]
-        self.choice.value = YOURS
+        with self.hold_trait_notifications():  # whoever watches hears of one change
+            if self.choice.value == YOURS:
+                self.choice.value = self.choice.options[0]  # leave and come back, so that the change is seen
+            if YOURS not in self.choice.options:
+                self.choice.options = [*self.choice.options, YOURS]
+            self.choice.value = YOURS

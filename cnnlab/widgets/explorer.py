@@ -16,10 +16,11 @@ import ipywidgets
 import numpy as np
 import torch
 
+from cnnlab.data import photos
 from cnnlab.drawing import pixels
 from cnnlab.drawing.display import png
 from cnnlab.names import unknown
-from cnnlab.widgets.controls import control
+from cnnlab.widgets.controls import Picture, control
 
 _SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
 _LEAST = 256  # pixels on the page: smaller pictures are enlarged by the browser
@@ -33,6 +34,7 @@ def explore(
     alt: str | None = None,
     start: Mapping[str, Any] | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    upload: str | None = None,
     continuous: bool | None = None,
     **ranges,
 ) -> "Explorer":
@@ -45,7 +47,9 @@ def explore(
         alt: what the pictures show, in a few words; caption and values are added to it at every redraw.
         start: values at the start, where they are not the lowest or the first.
         presets: name -> values; a button each.
-        continuous: redraw while a slider moves? Left out: yes, if the first redraw took less than 50 ms.
+        upload: the parameter that gets a picture, embedded or the reader's own: short for a range `Picture`.
+            Its range, where it has one, is a list of photos' names.
+        continuous: redraw while a slider moves? Left out: yes, as long as a redraw takes less than 50 ms.
         **ranges: one for each parameter; see `controls.control`.
 
     Returns:
@@ -53,8 +57,11 @@ def explore(
 
     Raises:
         LookupError: `start` or a preset names a parameter that has no range.
+        ValueError: a value of `start` or of a preset lies outside its range.
         Anything that the view raises for the values at the start: a broken view should not wait for a reader.
     """
+    if upload is not None and not isinstance(ranges.get(upload), Picture):
+        ranges[upload] = Picture(tuple(ranges.get(upload, photos.names())))
     return Explorer(view, ranges, title, alt, dict(start or {}), dict(presets or {}), continuous)
 
 
@@ -72,16 +79,15 @@ class Explorer(ipywidgets.VBox):
                 raise unknown("parameter", name, ranges)
         self.view, self.presets, self.alt = view, presets, alt or title or view.__name__.replace("_", " ")
         self.controls = {name: control(name, range_, start.get(name)) for name, range_ in ranges.items()}
+        for values in presets.values():
+            for name, value in values.items():
+                self.controls[name].check(value)
         self.panels: dict[str, ipywidgets.Widget] = {}
         self.stage = ipywidgets.HBox(layout={"flex_flow": "row wrap", "align_items": "flex-end"})
         self.message = ipywidgets.HTML()
-        self._quiet = False
-        began = time.perf_counter()
-        self._show(self.render())
-        slow = time.perf_counter() - began > _SLOW
+        self._quiet, self._continuous, self._last = False, continuous, float("inf")
+        self._draw()
         for each in self.controls.values():
-            if hasattr(each.widget, "readout"):  # the sliders
-                each.widget.continuous_update = not slow if continuous is None else continuous
             each.widget.observe(lambda _: self._redraw(), "value")
         heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>" if title else "")
         widgets = [each.widget for each in self.controls.values()]
@@ -104,17 +110,22 @@ class Explorer(ipywidgets.VBox):
         for name in values:
             if name not in self.controls:
                 raise unknown("parameter", name, self.controls)
-        return self.view(**{**self.values, **values})
+        given = {name: self.controls[name].given(value) for name, value in values.items()}
+        return self.view(
+            **{name: given[name] if name in given else each.value for name, each in self.controls.items()}
+        )
 
     def put(self, **values) -> None:
         """Set several controls and redraw once.
 
         Raises:
             LookupError: there is no such parameter.
+            ValueError: a value lies outside its range; then no control has moved.
         """
-        for name in values:
+        for name, value in values.items():
             if name not in self.controls:
                 raise unknown("parameter", name, self.controls)
+            self.controls[name].check(value)
         self._quiet = True
         try:
             for name, value in values.items():
@@ -150,7 +161,7 @@ class Explorer(ipywidgets.VBox):
         if self._quiet:
             return
         try:
-            self._show(self.render())
+            self._draw()
         except Exception as error:  # whatever it is: the reader must see it, and the picture stays
             text = html.escape(f"{type(error).__name__}: {error}")
             style = "border-left: 4px solid #D55E00; padding: 4px 10px"
@@ -158,17 +169,32 @@ class Explorer(ipywidgets.VBox):
         else:
             self.message.value = ""
 
+    def _draw(self):
+        """Draw, and let the sliders redraw while they move only if that is fast enough to follow.
+
+        One slow redraw says little: the first loads what later ones find loaded. Two in a row say it.
+        """
+        began = time.perf_counter()
+        self._show(self.render())
+        took = time.perf_counter() - began
+        follow = min(took, self._last) <= _SLOW if self._continuous is None else self._continuous
+        self._last = took
+        for each in self.controls.values():
+            if hasattr(each.widget, "readout"):  # the sliders
+                each.widget.continuous_update = follow
+
     def _show(self, result):
         parts = result if isinstance(result, dict) else {"": result}
+        # All of it is made before any of it is shown: if one part cannot be drawn, the last pictures stay.
+        made = {
+            caption: _text(part) if isinstance(part, str) else _picture(part, self._words(caption))
+            for caption, part in parts.items()
+        }
         if list(parts) != list(self.panels):
             self.panels = {caption: ipywidgets.HTML(layout={"max_width": "100%"}) for caption in parts}
             self.stage.children = [_captioned(caption, panel) for caption, panel in self.panels.items()]
-        for caption, part in parts.items():
-            panel = self.panels[caption]
-            if isinstance(part, str):
-                panel.value = _text(part)
-                continue
-            panel.value = _picture(part, self._words(caption))
+        for caption, content in made.items():
+            self.panels[caption].value = content
 
     def _words(self, caption: str) -> str:
         settings = ", ".join(
@@ -184,23 +210,28 @@ def _picture(part, words: str) -> str:
     tooltip does not appear at all (its view stops with a JavaScript error). So the bytes go into the address.
     """
     sharp = ""
+    if isinstance(part, np.ndarray) and (part.dtype != np.uint8 or part.ndim != 3 or part.shape[2] != 3):
+        raise TypeError(f"an array should be uint8 (H, W, 3), not {part.dtype} {part.shape}")
     if isinstance(part, torch.Tensor):
         part = pixels.grey(part)
     if isinstance(part, np.ndarray):
         # Tiny pictures grow by a whole factor to a size that can be seen from a chair. Pixels stay pixels.
         factor = 1 if part.shape[1] >= 100 else max(1, _LEAST // part.shape[1])
         sharp = "image-rendering: pixelated; " if factor > 1 else ""
-        data, width = pixels.encode(part), part.shape[1] * factor
+        data, width, height = pixels.encode(part), part.shape[1] * factor, part.shape[0] * factor
     elif hasattr(part, "savefig"):
-        width = round(part.get_size_inches()[0] * 80)  # before png closes the figure
+        width, height = (round(inches * 80) for inches in part.get_size_inches())
         data = png(part)
     else:
         raise TypeError(
             f"a view returns tensors, arrays, figures, texts or a dict of them, not {type(part).__name__}"
         )
     address = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    style = f"{sharp}width: {width}px; max-width: 100%; margin: 0"
-    return f'<img src="{address}" alt="{html.escape(words, quote=True)}" style="{style}">'
+    # Both sides are said before the bytes are unpacked, so that nothing on the page jumps.
+    style = (
+        f"{sharp}width: {width}px; height: auto; aspect-ratio: {width} / {height}; max-width: 100%; margin: 0"
+    )
+    return f'<img src="{address}" alt="{html.escape(words, quote=True)}" decoding="sync" style="{style}">'
 
 
 def _captioned(caption: str, panel):

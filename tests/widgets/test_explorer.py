@@ -13,6 +13,7 @@ import torch
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from cnnlab.data import photos
 from cnnlab.drawing import pixels
 from cnnlab.widgets import Matrix, Picture, explore
 from cnnlab.widgets.controls import YOURS, control
@@ -86,6 +87,58 @@ def test_a_view_that_is_broken_from_the_start_raises_at_once():
         explore(lambda value: 1 / value, value=(0, 1))
 
 
+def test_a_value_outside_its_range_is_refused_and_nothing_moves():
+    ranges = {"n": (0, 3), "word": ["a", "b"], "m": Matrix(torch.eye(3)), "p": Picture(("cat",), size=8)}
+    calls = []
+    widget = explore(lambda **values: calls.append(values) or torch.zeros(2, 2), **ranges)
+    before = [each.widget.value for each in widget.controls.values()]
+    for name, value in {"n": 99, "word": "c", "m": torch.eye(4), "p": "dog"}.items():
+        with pytest.raises((ValueError, LookupError), match="99|'c'|3 or 5|'dog'"):
+            widget.put(**({"n": 2} | {name: value}))
+        with pytest.raises((ValueError, LookupError)):
+            explore(lambda **values: torch.zeros(2, 2), presets={"x": {name: value}}, **ranges)  # noqa: ARG005
+    with pytest.raises(ValueError, match="finite"):
+        widget.put(m=torch.full((3, 3), float("nan")))
+    assert [each.widget.value for each in widget.controls.values()] == before and len(calls) == 1
+
+
+def test_pictures_and_tables_start_where_they_are_told_and_render_takes_names():
+    widget = explore(
+        lambda photo, m: photo * m.sum(),
+        photo=Picture(("cat", "coffee"), size=16),
+        m=Matrix(torch.eye(3)),
+        start={"photo": "coffee", "m": torch.full((5, 5), 0.04)},
+    )
+    assert widget.controls["photo"].widget.value == "coffee" and widget.values["m"].shape == (5, 5)
+    rendered = widget.render(photo="cat", m=((0.0,) * 3, (0.0, 1.0, 0.0), (0.0,) * 3))
+    assert torch.equal(rendered, photos.load("cat", size=16))
+    assert torch.equal(widget.render(photo=torch.zeros(1, 3, 4, 4)), torch.zeros(1, 3, 4, 4))
+    with pytest.raises(LookupError, match="dog"):
+        explore(lambda photo: photo, photo=Picture(("cat",), value="dog"))
+    with pytest.raises(ValueError, match="no pictures"):
+        explore(lambda photo: photo, photo=Picture(()))
+
+
+def test_every_value_of_ends_can_be_rendered_too():
+    widget = explore(
+        lambda photo, m, n: photo * m.mean() * n,
+        photo=Picture(("cat", "coffee"), size=8),
+        m=Matrix(torch.eye(3)),
+        n=(0, 2),
+    )
+    assert len([widget.render(**values) for values in widget.ends()]) == 6
+
+
+def test_upload_names_the_parameter_that_gets_a_picture():
+    widget = explore(lambda mine, n: mine * n, upload="mine", n=(0, 1))
+    assert set(widget.controls["mine"].widget.choice.options) == set(photos.names())
+    assert widget.render().shape == (1, 3, 224, 224)
+    some = explore(lambda mine: mine, upload="mine", mine=["cat", "coffee"])
+    assert list(some.controls["mine"].widget.choice.options) == ["cat", "coffee"]
+    own = explore(lambda mine: mine, upload="mine", mine=Picture(("cat",), size=32))
+    assert own.render().shape == (1, 3, 32, 32)
+
+
 def test_render_is_the_plain_call():
     widget = explore(level, value=(0.0, 1.0, 0.1), flip=True)
     assert torch.equal(widget.render(value=0.25), torch.full((4, 4), 0.75))
@@ -107,6 +160,20 @@ def test_a_dict_is_a_row_of_captioned_panels_and_may_change():
     assert list(widget.panels) == ["picture", ""] and "one\ntwo" in widget.panels[""].value
 
 
+def test_if_one_part_cannot_be_drawn_all_former_pictures_stay():
+    def view(n):
+        parts = {"first": torch.full((2, 2), n / 3), "second": torch.zeros(2, 2)}
+        return parts if n < 2 else {**parts, "second": 5} if n == 2 else {"other": np.zeros((2, 2))}
+
+    widget = explore(view, n=(0, 3))
+    before = {caption: panel.value for caption, panel in widget.panels.items()}
+    for n in (2, 3):
+        widget.put(n=n)
+        assert "TypeError" in widget.message.value
+        assert {caption: panel.value for caption, panel in widget.panels.items()} == before
+        assert len(widget.stage.children) == 2
+
+
 def test_figures_are_closed_and_other_results_refused():
     def view(n):
         fig, ax = plt.subplots()
@@ -125,6 +192,9 @@ def test_figures_are_closed_and_other_results_refused():
 def test_small_pictures_are_enlarged_sharply_and_large_ones_left():
     (small,) = explore(lambda n: torch.zeros(8, 8), n=(0, 1)).panels.values()  # noqa: ARG005
     assert "width: 256px" in small.value and "pixelated" in small.value
+    assert "aspect-ratio: 256 / 256" in small.value  # known before the bytes are unpacked: nothing jumps
+    (wide,) = explore(lambda n: torch.zeros(150, 300), n=(0, 1)).panels.values()  # noqa: ARG005
+    assert "aspect-ratio: 300 / 150" in wide.value
     (large,) = explore(lambda n: torch.zeros(300, 300), n=(0, 1)).panels.values()  # noqa: ARG005
     assert "width: 300px" in large.value and "pixelated" not in large.value
 
@@ -142,6 +212,24 @@ def test_a_slow_view_waits_until_the_slider_is_let_go():
     assert not explore(slow, n=(0, 1)).controls["n"].widget.continuous_update
     assert explore(fast, n=(0, 1)).controls["n"].widget.continuous_update
     assert explore(slow, n=(0, 1), continuous=True).controls["n"].widget.continuous_update
+
+
+def test_one_slow_redraw_does_not_stop_a_slider_and_two_do(monkeypatch):
+    took = iter([0.2, 0.001, 0.2, 0.2, 0.001, 0.001])
+    clock = [0.0]
+
+    def view(n):  # noqa: ARG001
+        clock[0] += next(took)
+        return torch.zeros(2, 2)
+
+    monkeypatch.setattr("cnnlab.widgets.explorer.time.perf_counter", lambda: clock[0])
+    widget = explore(view, n=(0, 9))
+    slider, follows = widget.controls["n"].widget, []
+    follows.append(slider.continuous_update)
+    for n in range(1, 6):
+        slider.value = n
+        follows.append(slider.continuous_update)
+    assert follows == [False, True, True, False, True, True]
 
 
 def test_ends_cover_every_end_and_preset_and_created_finds_the_widget():
@@ -173,10 +261,15 @@ def test_a_range_becomes_its_control_with_a_label(range_, kind, start):
     assert made.widget.description == "window size"
 
 
-@pytest.mark.parametrize("range_", ((5, 5), (5, 1), [], {}))
+@pytest.mark.parametrize("range_", ((5, 5), (5, 1), [], {}, (0, 5, 0), (0, 1, -0.1)))
 def test_empty_ranges_are_refused(range_):
     with pytest.raises(ValueError, match="'x'"):
         control("x", range_)
+
+
+def test_a_readout_shows_as_many_digits_as_the_step():
+    forms = {step: control("x", (0, 1.0, step)).widget.readout_format for step in (0.5, 0.05, 1e-8)}
+    assert forms == {0.5: ".1f", 0.05: ".2f", 1e-8: ".3g"}
 
 
 def test_other_mistakes_in_a_range_are_named():
@@ -235,6 +328,14 @@ def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():
     assert pixel(widget) == 7 and "&lt;b&gt;" in chooser.message.value
     widget.reset()
     assert chooser.value == "cat"
+
+
+def test_another_own_picture_is_one_redraw():
+    calls = []
+    widget = explore(lambda photo: calls.append(1) or photo, photo=Picture(("cat",), size=8))
+    for k in range(3):
+        upload(widget.controls["photo"].widget, pixels.encode(np.full((8, 8, 3), 40 * k, np.uint8)))
+        assert len(calls) == k + 2 and pixel(widget) == 40 * k
 
 
 def test_a_view_cannot_spoil_the_picture_for_the_next_one():
