@@ -54,7 +54,8 @@ def check(id: str, answer: Callable, strict: bool = False) -> Callable:
         NotRight: only in strict mode.
     """
     exercise = find(id)
-    kind, text = _judge(exercise, answer)
+    with torch.random.fork_rng(devices=[]):  # a student's torch.manual_seed stays inside
+        kind, text = _judge(exercise, answer)
     ledger.note(id, kind == "right")
     tell(kind, f"{exercise.id} {exercise.title}", text)
     if kind == "right":
@@ -90,7 +91,7 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
             got = answer(*given)
         except NotStarted as todo:
             return "open", f"{todo}\nUntil then ours is used. For a start: hint({exercise.id!r})"
-        except Exception as error:  # whatever it is, it belongs into the box, not over the notebook
+        except (Exception, SystemExit) as error:  # it belongs into the box, not over the notebook
             return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
         expected = exercise.function(*copy.deepcopy(arguments))
         found = difference(got, expected, exercise.tolerance)
@@ -125,9 +126,12 @@ def _same(one: Callable, other: Callable, arguments: tuple, tolerance: float) ->
     for function in (one, other):
         try:
             results.append(function(*copy.deepcopy(arguments)))
-        except Exception as error:  # to fail on the same input is to make the same mistake
+        except (Exception, SystemExit) as error:  # to fail on the same input is to make the same mistake
             results.append(type(error).__name__)
-    return difference(*results, tolerance) is None
+    try:
+        return difference(*results, tolerance) is None
+    except Exception:  # things that cannot be compared are not the same
+        return False
 
 
 def _last_line(error: Exception) -> str:
@@ -145,13 +149,16 @@ def _input(arguments: tuple) -> str:
 def _short(value) -> str:
     """A value that fits into a box: small tensors whole, large ones by their shape."""
     if isinstance(value, Tensor):
-        if value.numel() > 64:
+        if value.numel() > 64 or value.layout != torch.strided or value.is_complex():
             return f"tensor of shape {tuple(value.shape)}"
         with torch.no_grad():
             rounded = (value.double() * 1e4).round() / 1e4
         text = str([round(x, 4) for x in rounded.flatten().tolist()] if value.dim() < 2 else rounded.tolist())
         return text.replace(".0,", ",").replace(".0]", "]")
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         return "(" + ", ".join(map(_short, value)) + ")"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # a student's class may have a broken one
+        text = f"{type(value).__name__} (cannot be printed)"
     return text if len(text) <= 200 else text[:197] + "..."

@@ -1,5 +1,6 @@
 """Checks: the reference passes, a stub says so, real mistakes are refused by name, nothing ever raises."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -85,6 +86,15 @@ def planted(monkeypatch):
     monkeypatch.setattr(exercise, "find", lambda id: double())
 
 
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+def leaves(x):
+    raise SystemExit(3)
+
+
 def raises(x):
     return x.nothing_of_this_name
 
@@ -114,6 +124,11 @@ def calls_itself(x):
         (torch.tensor([1.0]), "without brackets"),
         (None, "without brackets"),
         (lambda x: "<script>", "<script>"),
+        (leaves, "SystemExit"),
+        (lambda x: Unprintable(), "cannot be printed"),
+        (lambda x: (2 * x).to_sparse(), "ordinary tensor"),
+        (lambda x: 2j * x, "ordinary tensor of real numbers"),
+        (lambda x: np.array([None, None]), "holds no numbers"),
     ),
 )
 def test_wrong_answers_are_told_and_never_raise(planted, told, answer, text):
@@ -135,6 +150,16 @@ def test_our_reference_is_not_taken_for_the_students_answer(planted, told):
     assert torch.equal(again(torch.ones(1)), 2 * torch.ones(1))
     with pytest.raises(exercise.NotRight):
         check("99.1", ours, strict=True)
+
+
+def test_a_seed_set_by_a_student_stays_inside(planted):
+    def seeds(x):
+        torch.manual_seed(1)
+        return 2 * x
+
+    before = torch.get_rng_state()
+    check("99.1", seeds, strict=True)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_environment_makes_it_strict(planted, monkeypatch):
@@ -160,6 +185,7 @@ def test_a_check_leaves_the_random_state_alone():
     (
         (3, 3, None),
         (torch.tensor(3), 3, None),
+        (np.int64(3), 3, None),
         (3.0, 3, "whole number 3"),
         (True, 1, "expected a number"),
         (1.0 + 1e-7, 1.0, None),
