@@ -16,6 +16,7 @@ from cnnlab.course.rules import Cell, Source, complaints
 
 _HIDDEN = {"solution", "teacher"}
 _HINT = "# hint:"
+_CHECK = re.compile(r"""\bcheck\(\s*["']([\w.]+)["']\s*,""")
 
 
 class BuildError(ValueError):
@@ -86,7 +87,10 @@ def read(path: Path) -> Source:
     """A source file as cells."""
     import jupytext
 
-    notebook = jupytext.read(path, fmt="py:percent")
+    try:
+        notebook = jupytext.read(path, fmt="py:percent")
+    except Exception as error:  # jupytext and nbformat have errors of their own
+        raise BuildError(f"{path.name}: jupytext cannot read it: {error}") from error
     cells = []
     for number, cell in enumerate(notebook.cells, 1):
         slide = cell.metadata.get("slideshow", {}).get("slide_type")
@@ -101,7 +105,7 @@ def hints(source: Source) -> dict[str, list[str]]:
         waiting += [
             line.strip().removeprefix(_HINT).strip() for line in cell.text.split("\n") if _is_hint(line)
         ]
-        checked = re.search(r"""\bcheck\(["']([\d.\w]+)["'],""", cell.text)
+        checked = _CHECK.search(cell.text)
         if cell.kind == "code" and checked:
             if waiting:
                 found[checked[1]] = waiting
@@ -112,7 +116,7 @@ def hints(source: Source) -> dict[str, list[str]]:
 def _hint_complaints(source: Source) -> list[str]:
     found = hints(source)
     text = "\n".join(cell.text for cell in source.cells if cell.kind == "code")
-    ids = [id for id in re.findall(r"""\bcheck\(["']([\d.\w]+)["'],""", text) if not id.endswith(".bug")]
+    ids = [id for id in _CHECK.findall(text) if not id.endswith(".bug")]
     return [
         f"{source.file}, exercise {id}: {len(found.get(id, []))} hints; write three '{_HINT}' lines: "
         "idea, shape, nearly the line"

@@ -54,7 +54,8 @@ def check(id: str, answer: Callable, strict: bool = False) -> Callable:
         NotRight: only in strict mode.
     """
     exercise = find(id)
-    with torch.random.fork_rng(devices=[]):  # a student's torch.manual_seed stays inside
+    # What a student's code sets, as torch.manual_seed, stays inside.
+    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
         kind, text = _judge(exercise, answer)
     ledger.note(id, kind == "right")
     tell(kind, f"{exercise.id} {exercise.title}", text)
@@ -90,7 +91,8 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
         try:
             got = answer(*given)
         except NotStarted as todo:
-            return "open", f"{todo}\nUntil then ours is used. For a start: hint({exercise.id!r})"
+            start = "" if exercise.id.endswith(".bug") else f" For a start: hint({exercise.id!r})"
+            return "open", f"{todo}\nUntil then ours is used.{start}"
         except (Exception, SystemExit) as error:  # it belongs into the box, not over the notebook
             return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
         expected = exercise.function(*copy.deepcopy(arguments))

@@ -89,12 +89,23 @@ BROKEN = {
     "BEGIN SOLUTION without END": GOOD.replace("    # END SOLUTION\n", ""),
     "without its partner": GOOD.replace("    # BEGIN SOLUTION: the mean\n", ""),
     "stands inside a function": GOOD + "\n# %%\n# BEGIN SOLUTION: x\nx = 1\n# END SOLUTION\n",
-    "say what to write": GOOD.replace("SOLUTION: the mean", "SOLUTION"),
+    "BEGIN SOLUTION': a marker": GOOD.replace("SOLUTION: the mean", "SOLUTION"),
+    "#BEGIN SOLUTION: .*a marker is a line": GOOD.replace("# BEGIN", "#BEGIN"),
+    "# begin solution: .*a marker is a line": GOOD.replace("# BEGIN SOLUTION", "# begin solution"),
+    "x = 1 .*a marker is a line": GOOD.replace("    # BEGIN", "    x = 1  # BEGIN"),
+    "a hint stands between": GOOD.replace("def grey", "# hint: early\ndef grey"),
+    "'torch.hub' downloads": GOOD + "\n# %%\ntorch.hub.load('x')\n",
+    "'download = True' downloads": GOOD + "\n# %%\nMNIST('.', download = True)\n",
+    "'weights=\"' downloads": GOOD + '\n# %%\nnet = alexnet(weights="DEFAULT")\n',
+    "no hint '00.bug'": GOOD + '\n# %%\nhint("00.bug")\n',
+    "no check '00.77'": GOOD + '\n# %%\n%time 1\nf = check(\n    "00.77", f)\n',
     "picture without alt text": GOOD + "\n# %% [markdown]\n# ![](cat.png)\n",
     "has no alt text": GOOD + '\n# %% [markdown]\n# <img src="cat.png">\n',
     "without alt=": GOOD + "\n# %%\nshow(fig)\n",
+    "show.* without alt=": GOOD + "\n# %%\nplt.show()\n",
+    "IMG .*no alt text": GOOD + '\n# %% [markdown]\n# <IMG src="c" data-alt="x">\n',
     "downloads": GOOD + "\n# %%\nurlretrieve('x')\n",
-    "'!pip' downloads": GOOD + "\n# %%\n# !pip install x\n",
+    "'!' downloads": GOOD + "\n# %%\n# !pip install x\n",
     "header lacks a bold question": GOOD.replace("**Why?**", "Why?"),
     "header lacks a title '# 00": GOOD.replace("# # 00", "# # 07"),
     "header lacks .*Minutes": GOOD.replace("**Minutes:**", "Time"),
@@ -121,6 +132,18 @@ def test_each_rule_is_kept(source, tmp_path, message):
     with pytest.raises(BuildError):
         build.build(tmp_path)
     assert list(tmp_path.rglob("*.ipynb")) == []
+
+
+def test_a_comment_may_speak_of_a_download_and_a_check_may_stand_on_two_lines(source, tmp_path):
+    text = GOOD.replace('check("00.1", grey)', 'check(\n    "00.1", grey\n)')
+    source(text + "\n# %%\n# not torch.hub\nx = 1\n")
+    build.build(tmp_path)
+    assert "00.1" in json.loads((tmp_path / "cnnlab" / "course" / "hints.json").read_text())
+
+
+def test_a_source_that_jupytext_cannot_read(source):
+    with pytest.raises(BuildError, match="00_start.py: jupytext cannot read it"):
+        build.notebooks(source(GOOD.replace('tags=["check"]', 'tags="check"')))
 
 
 def test_all_complaints_come_at_once(source):

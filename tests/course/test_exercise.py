@@ -161,6 +161,18 @@ def test_a_seed_set_by_a_student_stays_inside(planted):
     check("99.1", seeds, strict=True)
     assert torch.equal(torch.get_rng_state(), before)
 
+    def turns_gradients_off(x):
+        torch.set_grad_enabled(False)
+        return 2 * x
+
+    check("99.1", turns_gradients_off, strict=True)
+    assert torch.is_grad_enabled()
+
+
+def test_a_bug_hunt_is_not_sent_to_hints(told):
+    check("00.bug", lambda picture: TODO("x"))
+    assert "hint(" not in repr(told[-1])
+
 
 def test_the_environment_makes_it_strict(planted, monkeypatch):
     monkeypatch.setenv("CNNLAB_STRICT", "1")
