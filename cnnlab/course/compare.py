@@ -45,19 +45,16 @@ def difference(got, expected, tolerance: float = 1e-5) -> str | None:
 
 def _tensors(got, expected: Tensor, tolerance: float) -> str | None:
     if not isinstance(got, Tensor):
-        if not hasattr(got, "__array__"):
-            return f"expected a tensor of shape {tuple(expected.shape)}, got {_kind(got)}"
-        try:
-            got = torch.as_tensor(got)
-        except TypeError:
-            return f"expected a tensor of shape {tuple(expected.shape)}, got an array that holds no numbers"
+        # The cells below use the student's function: what is handed on must be what they expect.
+        return f"expected a tensor of shape {tuple(expected.shape)}, got {_kind(got)}"
+    if got.layout != torch.strided or got.is_complex() or got.device != expected.device:
+        return f"expected an ordinary tensor of real numbers, got {got.layout}, {got.dtype} on {got.device}"
     got = got.detach()
-    if got.layout != torch.strided or got.is_complex():
-        return f"expected an ordinary tensor of real numbers, got {got.layout}, {got.dtype}"
     if got.shape != expected.shape:
         return f"expected the shape {tuple(expected.shape)}, got {tuple(got.shape)}"
-    if expected.dtype == torch.int64 and got.is_floating_point():
-        return f"expected whole numbers (int64), got {str(got.dtype).removeprefix('torch.')}"
+    if got.dtype != expected.dtype:
+        wanted, given = (str(tensor.dtype).removeprefix("torch.") for tensor in (expected, got))
+        return f"expected numbers of the type {wanted}, got {given}; convert them with .to(torch.{wanted})"
     close = torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
     if close.all():
         return None

@@ -151,7 +151,7 @@ def _input(arguments: tuple) -> str:
 def _short(value) -> str:
     """A value that fits into a box: small tensors whole, large ones by their shape."""
     if isinstance(value, Tensor):
-        if value.numel() > 64 or value.layout != torch.strided or value.is_complex():
+        if value.numel() > 64 or value.layout != torch.strided or value.is_complex() or value.is_meta:
             return f"tensor of shape {tuple(value.shape)}"
         with torch.no_grad():
             rounded = (value.double() * 1e4).round() / 1e4

@@ -1,6 +1,7 @@
 """Predict, then run: a guess is locked before the truth is shown."""
 
 import html
+import math
 from collections.abc import Sequence
 
 import ipywidgets
@@ -31,7 +32,8 @@ class Prediction(ipywidgets.VBox):
         self._id, self._truth = id, truth
         asked = ask("Predict", question)
         if options is None:
-            self.choice = ipywidgets.FloatText(value=None, description="my guess")
+            # A text field, since a number field cannot be empty: it would lock a 0 that nobody guessed.
+            self.choice = ipywidgets.Text(placeholder="a number", description="my guess")
         else:
             shown = [(str(option), option) for option in options]
             self.choice = ipywidgets.RadioButtons(
@@ -41,7 +43,7 @@ class Prediction(ipywidgets.VBox):
             description="Lock my guess", icon="lock", tooltip="lock the guess and show the truth"
         )
         self.answer = ipywidgets.HTML()
-        self.button.on_click(lambda _: self.lock(self.choice.value))
+        self.button.on_click(lambda _: self.lock(self._chosen()))
         super().__init__([asked, self.choice, self.button, self.answer])
         if ledger.guess(id) is None:
             ledger.note(id, False)
@@ -57,14 +59,30 @@ class Prediction(ipywidgets.VBox):
             ledger.lock(self._id, value)
         self._reveal(ledger.guess(self._id))
 
+    def _chosen(self):
+        if not isinstance(self.choice, ipywidgets.Text):
+            return self.choice.value
+        try:
+            return float(self.choice.value.replace(",", "."))
+        except ValueError:
+            return None
+
     def _reveal(self, guess) -> None:
+        if isinstance(self.choice, ipywidgets.Text):
+            self.choice.value = f"{guess:g}"
+        elif guess in [value for _, value in self.choice.options]:
+            self.choice.value = guess
         self.choice.disabled = self.button.disabled = True
         try:
             truth = self._truth() if callable(self._truth) else self._truth
+            truth = truth.item() if hasattr(truth, "item") else truth
+            # 0.3 is right where the truth is 0.1 + 0.2.
+            numbers = all(isinstance(each, int | float) for each in (guess, truth))
+            right = math.isclose(guess, truth, rel_tol=1e-6, abs_tol=1e-9) if numbers else guess == truth
         except Exception as error:  # the guess is kept; the reader sees what went wrong
             self.answer.value = html.escape(f"Your guess {guess} is locked. The truth failed: {error!r}")
             return
-        verdict = "\u2713 as you said" if guess == truth else "\u2260 a surprise: find out why"
+        verdict = "\u2713 as you said" if right else "\u2260 a surprise: find out why"
         self.answer.value = (
             f'<div role="status">You guessed <b>{html.escape(str(guess))}</b>. '
             f"It is <b>{html.escape(str(truth))}</b>. {verdict}.</div>"

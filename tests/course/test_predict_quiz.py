@@ -1,6 +1,7 @@
 """Predictions are locked before the truth shows; quizzes reply to every choice."""
 
 import pytest
+import torch
 
 from cnnlab.course import ledger, predict, questions, quiz
 
@@ -39,6 +40,28 @@ def test_a_right_guess_a_number_and_a_truth_that_fails():
     broken = predict("99.p3", "?", options=[1], truth=lambda: 1 / 0)
     broken.lock(1)
     assert "Your guess 1 is locked" in broken.answer.value and "ZeroDivisionError" in broken.answer.value
+
+
+def test_a_number_must_be_typed_before_it_can_be_locked():
+    asked = predict("99.p4", "?", truth=0.1 + 0.2)
+    for text in ("", "many"):
+        asked.choice.value = text
+        asked.button.click()
+        assert "Choose first" in asked.answer.value and ledger.guess("99.p4") is None
+    asked.choice.value = "0,3"
+    asked.button.click()
+    assert "as you said" in asked.answer.value
+    assert predict("99.p4", "?", truth=0.1 + 0.2).choice.value == "0.3"
+
+
+def test_a_tensor_as_truth():
+    asked = predict("99.p5", "?", options=[3, 4], truth=torch.tensor(3))
+    asked.lock(3)
+    assert "is <b>3</b>" in asked.answer.value and "as you said" in asked.answer.value
+    assert asked.choice.value == 3
+    broken = predict("99.p6", "?", options=[3], truth=torch.tensor([3, 3]))
+    broken.lock(3)
+    assert "truth failed" in broken.answer.value
 
 
 @pytest.mark.parametrize("lecture", ("00", "01"))
