@@ -61,7 +61,14 @@ def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> i
     for name, _ in parameters:
         if name not in known:
             raise unknown("parameter", name, known)
-    values = {name: yaml.safe_load(text) for name, text in parameters}
+    values = {}
+    for name, text in parameters:
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(
+                f"-p {name} {text}: not a value. Write a number, true, false or a text"
+            ) from error
     target = Path(output) if output is not None else root() / "runs" / lecture.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -24,7 +24,7 @@ def hint(id: str) -> None:
     title = find(id).title
     hints = _hints(FILE)
     if id not in hints:
-        raise unknown("exercise with hint", id, hints)
+        raise unknown("exercise with hints", id, hints, plural="exercises with hints")
     shown = ledger.next_hint(id, len(hints[id]))
     lines = [f"{k}. {text}" for k, text in enumerate(hints[id][:shown], 1)]
     rest = "That was the last one." if shown == len(hints[id]) else "Run the cell again for the next one."

@@ -3,6 +3,7 @@
 import html
 
 from cnnlab.course import references
+from cnnlab.names import unknown
 
 _WORDS = {True: "\u2713 done", False: "\u25cb open"}
 _done: dict[str, bool] = {}
@@ -46,8 +47,15 @@ def progress(lecture: str | None = None) -> "Progress":
 
     Returns:
         A table that Jupyter displays.
+
+    Raises:
+        LookupError: there is nothing in a lecture of that number.
     """
-    lectures = [lecture] if lecture is not None else sorted({id.split(".")[0] for id in _done})
+    met = {id.split(".")[0] for id in _done}
+    there = sorted(met | {id.split(".")[0] for id in references.all_ids()})
+    if lecture is not None and lecture not in there:
+        raise unknown("lecture", lecture, there)
+    lectures = [lecture] if lecture is not None else sorted(met)
     rows = []
     for number in lectures:
         exercises = references.of_lecture(number)

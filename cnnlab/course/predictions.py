@@ -2,12 +2,15 @@
 
 import html
 import math
+import re
 from collections.abc import Sequence
 
 import ipywidgets
 
 from cnnlab.course import ledger
 from cnnlab.course.box import ask
+
+ID = re.compile(r"\d\d\.p\w+")
 
 
 def predict(id: str, question: str, *, options: Sequence | None = None, truth) -> "Prediction":
@@ -21,7 +24,12 @@ def predict(id: str, question: str, *, options: Sequence | None = None, truth) -
 
     Returns:
         A widget. In a kernel that has seen a guess for this id, it is shown as locked.
+
+    Raises:
+        ValueError: the id is not a lecture and a number, "01.p1".
     """
+    if not ID.fullmatch(str(id)):
+        raise ValueError(f"a prediction's id is a lecture and a number, as '01.p1', not {id!r}")
     return Prediction(id, question, options, truth)
 
 

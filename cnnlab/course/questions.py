@@ -26,10 +26,10 @@ def quiz(id: str) -> "Quiz":
         LookupError: there is no such quiz.
         ValueError: its file is not as it should be.
     """
-    lecture, _, key = id.partition(".")
+    lecture, _, key = str(id).partition(".")
     questions = load(lecture)
     if key not in questions:
-        raise unknown("quiz", id, (f"{lecture}.{other}" for other in questions))
+        raise unknown("quiz", id, (f"{lecture}.{other}" for other in questions), plural="quizzes")
     return Quiz(id, questions[key])
 
 

@@ -179,7 +179,10 @@ def ids(source: Source) -> Iterator[str]:
                 if id not in there:
                     listed = ", ".join(sorted(there))
                     yield f"cell {cell.number}: no {function} {id!r} is registered. There are: {listed}"
-        for call in _calls(tree, "check"):
+        checks = list(_calls(tree, "check"))
+        if len(checks) > 1:  # the hints of a cell belong to the check after it
+            yield f"cell {cell.number}: {len(checks)} checks; one exercise, one cell, one check"
+        for call in checks:
             if len(call.args) > 1 and "check" not in cell.tags:
                 yield f"cell {cell.number}: a cell that checks has the tag 'check'"
 

@@ -7,8 +7,10 @@ it is opened, nothing is unpickled, and an interrupted or doubled download leave
 import contextlib
 import errno
 import hashlib
+import http.client
 import os
 import shutil
+import ssl
 import sys
 import tarfile
 import tempfile
@@ -27,6 +29,14 @@ from cnnlab.names import unknown
 
 _TIMEOUT = 10  # seconds without an answer: then there is no network worth waiting for
 _STALE = 3600  # seconds after which the lock of a dead process is broken
+
+
+# What a broken network looks like from here; URLError covers most, an answer cut short the last.
+_BROKEN = (urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException)
+
+
+class _Damaged(OSError):
+    """What came is not what its makers published."""
 
 
 class _File(NamedTuple):
@@ -172,17 +182,19 @@ def _fetch(file: _File, folder: Path) -> None:
             found = _md5(Path(temporary))
             if found != file.md5:
                 size = Path(temporary).stat().st_size
-                raise OSError(
+                raise _Damaged(
                     f"{file.name} came damaged or cut short: {size} bytes, md5 {found}, expected {file.md5}. "
                     "Nothing was kept; try again."
                 )
             os.replace(temporary, folder / file.name)
             return
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            problem = error  # the next address may answer
+        except (*_BROKEN, _Damaged) as error:
+            problem = error  # the next address may do better
         finally:
             Path(temporary).unlink(missing_ok=True)
-    raise ConnectionError(str(problem)) from problem
+    if isinstance(problem, _Damaged):
+        raise problem
+    raise ConnectionError(str(problem) or type(problem).__name__) from problem
 
 
 def _md5(path: Path) -> str:
@@ -227,7 +239,7 @@ def _explained(folder: Path, name: str) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise _cannot_write(folder) from error
-    except (ConnectionError, TimeoutError, urllib.error.URLError) as error:
+    except _BROKEN as error:
         raise ConnectionError(
             f"'{name}' is not in {folder}, and fetching it failed ({error}). "
             f"Without a network: {_INSTEAD[name]}, embedded in the course."

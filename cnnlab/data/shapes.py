@@ -65,10 +65,12 @@ def scenes(
         ("n", n, 1, 10**6),
         ("size", size, MIN_SIZE, MAX_SIZE),
         ("distractors", distractors, 0, 5),
+        ("seed", seed, 0, 2**63),
     ):
-        if not isinstance(value, int) or not low <= value <= high:
+        if type(value) is not int or not low <= value <= high:
             raise ValueError(f"{name} is a whole number from {low} to {high}, but it is {value!r}")
-    if watermark is not None and not 0 <= watermark <= 1:
+    number = isinstance(watermark, int | float) and not isinstance(watermark, bool)
+    if watermark is not None and not (number and 0 <= watermark <= 1):
         raise ValueError(f"watermark is a probability from 0 to 1, or None, but it is {watermark!r}")
     names = concepts(watermark is not None)
     images = np.empty((n, size, size, 3), np.float32)

@@ -5,50 +5,19 @@ gets is not always what a control holds: a `Picture` control holds a name and gi
 is wrapped as a `Control` that knows both, and all values that a test must try (`ends`).
 """
 
-import html
-from dataclasses import dataclass, replace
+import math
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
 import torch
-import traitlets
-from torch import Tensor
 
-from cnnlab.data import photos, uploads
 from cnnlab.names import unknown
+from cnnlab.widgets.look import look
+from cnnlab.widgets.matrix import Matrix, MatrixEditor
+from cnnlab.widgets.picture import Picture, PictureChooser
 
-YOURS = "your picture"
-_WIDE = ipywidgets.Layout(width="min(520px, 100%)")
-_STYLE = {"description_width": "130px"}
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Ask for a square table of numbers that can be edited; the view gets a (k, k) tensor.
-
-    Attributes:
-        value: the (k, k) table at the start.
-        min_size, max_size: the sides to choose from, odd.
-    """
-
-    value: Tensor
-    min_size: int = 3
-    max_size: int = 7
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Ask for a picture, embedded or the reader's own; the view gets a (1, 3, size, size) tensor.
-
-    Attributes:
-        names: the photos to choose from.
-        size: side in pixels, for an upload too.
-        value: the name at the start; the first if left out.
-    """
-
-    names: tuple[str, ...]
-    size: int = 224
-    value: str | None = None
+__all__ = ["Control", "Matrix", "Picture", "control"]
 
 
 class Control:
@@ -108,7 +77,7 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
         ValueError: the range is empty, or the start lies outside it.
         LookupError: a `Picture` starts with a name that it does not offer.
     """
-    label = {"description": name.replace("_", " "), "style": _STYLE, "layout": _WIDE}
+    label = {"description": name.replace("_", " "), **look()}
     if isinstance(range_, bool):
         widget = ipywidgets.Checkbox(value=range_ if start is None else start, indent=True, **label)
         return Control(widget, [False, True])
@@ -152,6 +121,8 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
 def _slider(name: str, range_: tuple, start: float | None, label: dict) -> Control:
     low, high = range_[:2]
     start = low if start is None else start
+    if not all(math.isfinite(number) for number in range_):
+        raise ValueError(f"a slider for '{name}' needs finite numbers, not {range_}")
     if not low <= start <= high or low == high:
         raise ValueError(
             f"'{name}' should run from {low} to a larger {high}, and start between, not at {start}"
@@ -169,129 +140,3 @@ def _slider(name: str, range_: tuple, start: float | None, label: dict) -> Contr
             value=start, min=low, max=high, step=step, readout_format=form, **label
         )
     return Control(widget, [low, high])
-
-
-class MatrixEditor(ipywidgets.VBox):
-    """A k x k table of number fields, with a choice of k. `value` is a tuple of rows."""
-
-    value = traitlets.Any()
-
-    def __init__(self, spec: Matrix, name: str):
-        self.description = name
-        self._quiet = False
-        sides = list(range(spec.min_size, spec.max_size + 1, 2))
-        self.side = ipywidgets.Dropdown(
-            options=[(f"{k} x {k}", k) for k in sides], description=f"{name} size", style=_STYLE, layout=_WIDE
-        )
-        self.cells = [
-            [self._cell(row, column) for column in range(spec.max_size)] for row in range(spec.max_size)
-        ]
-        self.table = ipywidgets.GridBox()
-        super().__init__([self.side, self.table])
-        self.observe(self._show, "value")
-        self.side.observe(lambda change: self._resize(change["new"]), "value")
-        self.value = spec.value
-
-    def _cell(self, row: int, column: int):
-        layout = ipywidgets.Layout(width="62px", margin="1px")
-        cell = ipywidgets.FloatText(layout=layout, step=0.5, tooltip=f"row {row + 1}, column {column + 1}")
-        cell.observe(lambda _: self._read(), "value")
-        return cell
-
-    @traitlets.validate("value")
-    def _table(self, proposal):
-        return self.rows(proposal["value"])
-
-    def rows(self, value: Any) -> tuple[tuple[float, ...], ...]:
-        """A tensor or nested list as the rows that the editor holds.
-
-        Raises:
-            ValueError: not square, a side that is not offered, or a number that is not finite.
-        """
-        table = torch.as_tensor(value, dtype=torch.float32)
-        sides = [k for _, k in self.side.options]
-        if table.dim() != 2 or table.shape[0] != table.shape[1] or len(table) not in sides:
-            raise ValueError(f"a table of {' or '.join(map(str, sides))} rows is expected, square")
-        if not table.isfinite().all():
-            raise ValueError("every cell of the table needs a finite number")
-        # Rounded, so that 1/9 fits into its field; seven digits are as many as float32 holds.
-        return tuple(tuple(round(number, 7) for number in row) for row in table.tolist())
-
-    def _show(self, _=None):
-        k = len(self.value)
-        self._quiet = True
-        try:
-            self.side.value = k
-            for row, numbers in zip(self.cells, self.value, strict=False):
-                for cell, number in zip(row, numbers, strict=False):
-                    cell.value = number
-        finally:
-            self._quiet = False
-        self.table.children = [cell for row in self.cells[:k] for cell in row[:k]]
-        self.table.layout = ipywidgets.Layout(
-            grid_template_columns=f"repeat({k}, 64px)", margin="0 0 0 134px"
-        )
-
-    def _read(self):
-        if not self._quiet:
-            k = self.side.value
-            self.value = tuple(tuple(cell.value for cell in row[:k]) for row in self.cells[:k])
-
-    def _resize(self, k: int):
-        """Keep the middle: grow with zeros around it, or cut the border off."""
-        if self._quiet:
-            return
-        old = torch.tensor(self.value)
-        border = (k - len(old)) // 2
-        self.value = torch.nn.functional.pad(old, (border,) * 4)  # a negative border cuts
-
-
-class PictureChooser(ipywidgets.VBox):
-    """A choice of photos and a button for the reader's own. `value` is a name, `tensor(name)` a picture."""
-
-    value = traitlets.Unicode()
-
-    def __init__(self, spec: Picture, label: dict):
-        self._size, self.description = spec.size, label["description"]
-        self._pictures: dict[str, Tensor] = {}
-        if not spec.names:
-            raise ValueError(f"'{self.description}' has no pictures to choose from")
-        if spec.value is not None and spec.value not in spec.names:
-            raise unknown("picture", spec.value, spec.names)
-        self.choice = ipywidgets.Dropdown(options=list(spec.names), **label)
-        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=YOURS)
-        self.message = ipywidgets.HTML()
-        own = ipywidgets.HBox([self.upload, self.message], layout={"margin": "0 0 0 134px"})
-        super().__init__([self.choice, own])
-        self.choice.value = spec.value if spec.value is not None else spec.names[0]
-        traitlets.link((self.choice, "value"), (self, "value"))
-        self.upload.observe(self._uploaded, "value")
-
-    def tensor(self, name: str | Tensor) -> Tensor:
-        """The picture of that name, (1, 3, size, size), a fresh copy; a tensor is given back as it is."""
-        if isinstance(name, Tensor):
-            return name
-        if name not in self._pictures:
-            self._pictures[name] = photos.load(name, size=self._size)
-        return self._pictures[name].clone()
-
-    def _uploaded(self, change):
-        if not change["new"]:
-            return
-        file = change["new"][0]
-        try:
-            picture = uploads.read(bytes(file["content"]), self._size)
-        except ValueError as error:
-            # The former picture stays; the reader sees why.
-            self.message.value = f'<span role="alert">\u26a0 {html.escape(str(error))}</span>'
-            return
-        finally:
-            self.upload.value = ()  # the bytes need not be kept, and the same file can be chosen again
-        self.message.value = f"\u2713 {html.escape(file['name'])}"
-        self._pictures[YOURS] = picture
-        with self.hold_trait_notifications():  # whoever watches hears of one change
-            if self.choice.value == YOURS:
-                self.choice.value = self.choice.options[0]  # leave and come back, so that the change is seen
-            if YOURS not in self.choice.options:
-                self.choice.options = [*self.choice.options, YOURS]
-            self.choice.value = YOURS

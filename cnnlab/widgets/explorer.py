@@ -77,7 +77,7 @@ class Explorer(ipywidgets.VBox):
         for name in [*start, *(name for values in presets.values() for name in values)]:
             if name not in ranges:
                 raise unknown("parameter", name, ranges)
-        self.view, self.presets, self.alt = view, presets, alt or title or view.__name__.replace("_", " ")
+        self.view, self.presets, self.alt = view, presets, alt or title or _called(view)
         self.controls = {name: control(name, range_, start.get(name)) for name, range_ in ranges.items()}
         for values in presets.values():
             for name, value in values.items():
@@ -201,6 +201,11 @@ class Explorer(ipywidgets.VBox):
             f"{each.widget.description} {_short(each.widget.value)}" for each in self.controls.values()
         )
         return f"{self.alt}: {caption}; {settings}" if caption else f"{self.alt}; {settings}"
+
+
+def _called(view: Callable) -> str:
+    """A partial or an object that can be called has no name of its own."""
+    return getattr(view, "__name__", "the view").replace("_", " ")
 
 
 def _picture(part, words: str) -> str:

@@ -48,6 +48,7 @@ def test_doctor_is_a_table_on_a_page():
     (
         (["run", "99"], "no lecture '99'"),
         (["run", "01", "-p", "PHOTOS", "cat"], "Did you mean 'PHOTO'"),
+        (["run", "01", "-p", "FAST", "["], "-p FAST [: not a value"),
         (["fetch", "minst"], "Did you mean 'mnist'"),
         (["build", "77"], "no lecture '77'"),
     ),

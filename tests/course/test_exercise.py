@@ -230,6 +230,12 @@ def test_hints_come_one_after_the_other(told):
         hint("01.99")
 
 
+@pytest.mark.parametrize("number", ("77", 1, "01.1"))
+def test_progress_of_a_lecture_that_does_not_exist(number):
+    with pytest.raises(LookupError, match="no lecture .* Lectures: 00, 01"):
+        progress(number)
+
+
 def test_progress_lists_done_and_open(told):
     check("01.1", references.find("01.1").function)
     check("01.2", lambda *args: 0)

@@ -110,3 +110,11 @@ def test_feedback_is_text_and_a_missing_quiz_is_named(tmp_path, monkeypatch):
     assert "&lt;b&gt;" in asked.reply.value
     with pytest.raises(LookupError, match="98.q1"):
         quiz("98.q7")
+
+
+@pytest.mark.parametrize("id", ("abc", "01p1", "1.p1", None))
+def test_ids_that_are_none_are_refused(id):
+    with pytest.raises(ValueError, match="'01.p1'"):
+        predict(id, "?", truth=1)
+    with pytest.raises(LookupError, match="no quiz"):
+        quiz(id)

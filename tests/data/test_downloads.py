@@ -7,6 +7,7 @@ import io
 import multiprocessing
 import os
 import shutil
+import socket
 import tarfile
 import threading
 import time
@@ -153,6 +154,38 @@ def test_a_download_cut_short_is_refused_and_not_kept(server, tmp_path, monkeypa
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     cut.clear()
     assert len(downloads.load("cifar10", "test", tmp_path).labels) == 7
+
+
+def test_the_next_address_is_asked_when_the_first_is_broken(server, tmp_path, monkeypatch):
+    address, files, cut = server
+    archive, _ = cifar_archive()
+    files["good"], files["damaged"] = archive, archive
+    cut.add("damaged")
+    good, damaged = address + "good", address + "damaged"
+    closed = f"http://127.0.0.1:{_talks_nonsense()}/"
+    digest = hashlib.md5(archive).hexdigest()
+    for k, first in enumerate((damaged, closed, address.replace("http", "https"))):
+        monkeypatch.setattr(downloads, "_CIFAR", downloads._File("c.tar.gz", (first, good), digest))
+        assert len(downloads.load("cifar10", "test", tmp_path / str(k)).labels) == 7
+    monkeypatch.setattr(downloads, "_CIFAR", downloads._File("c.tar.gz", (closed,), digest))
+    with pytest.raises(ConnectionError, match="shapes.scenes"):
+        downloads.load("cifar10", "test", tmp_path / "none")
+
+
+def _talks_nonsense() -> int:
+    """The port of a server that answers twice with something that is not HTTP."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        with listener:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(b"hello\r\n\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+    return listener.getsockname()[1]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -119,7 +119,17 @@ def test_smallest_and_largest_size(size):
 
 
 @pytest.mark.parametrize(
-    "wrong", ({"size": 39}, {"size": 97}, {"n": 0}, {"distractors": 6}, {"watermark": 1.5})
+    "wrong",
+    (
+        {"size": 39},
+        {"size": 97},
+        {"n": 0},
+        {"distractors": 6},
+        {"watermark": 1.5},
+        {"n": True},
+        {"watermark": "a"},
+        {"seed": -1},
+    ),
 )
 def test_numbers_outside_their_range_are_refused(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is a"):

@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import functools
 import io
 import re
 
@@ -16,8 +17,9 @@ from PIL import Image
 from cnnlab.data import photos
 from cnnlab.drawing import pixels
 from cnnlab.widgets import Matrix, Picture, explore
-from cnnlab.widgets.controls import YOURS, control
+from cnnlab.widgets.controls import control
 from cnnlab.widgets.explorer import created
+from cnnlab.widgets.picture import YOURS
 
 
 def level(value=0.0, flip=False):
@@ -261,7 +263,7 @@ def test_a_range_becomes_its_control_with_a_label(range_, kind, start):
     assert made.widget.description == "window size"
 
 
-@pytest.mark.parametrize("range_", ((5, 5), (5, 1), [], {}, (0, 5, 0), (0, 1, -0.1)))
+@pytest.mark.parametrize("range_", ((5, 5), (5, 1), [], {}, (0, 5, 0), (0, 1, -0.1), (0, float("inf"))))
 def test_empty_ranges_are_refused(range_):
     with pytest.raises(ValueError, match="'x'"):
         control("x", range_)
@@ -352,3 +354,8 @@ def test_redrawing_leaves_matplotlib_and_the_random_state_alone():
     before, state = matplotlib.rcParams.copy(), torch.get_rng_state()
     explore(level, value=(0.0, 1.0)).put(value=1.0)
     assert matplotlib.rcParams == before and torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_view_without_a_name_is_called_the_view():
+    widget = explore(functools.partial(level), value=(0.0, 1.0))
+    assert widget.alt == "the view"
