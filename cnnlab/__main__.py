@@ -1,4 +1,4 @@
-"""`python -m cnnlab`: open the course, check the machine, build and run lectures, fetch data."""
+"""`python -m cnnlab`: open the course, check the machine, build and run lectures, fetch data, train."""
 
 import argparse
 import sys
@@ -25,7 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("name", "value"))
     run.add_argument("--output", help="where to write; runs/NN_name.ipynb if left out")
     fetch = commands.add_parser("fetch", help="download a data set into the cache and check it")
-    fetch.add_argument("name", help="mnist, cifar10 or imagenette")
+    fetch.add_argument("name", help="mnist, cifar10, imagenette or tiny_imagenet")
+    train = commands.add_parser("train", help="train one of the shipped networks again")
+    train.add_argument("name", help="as in cnnlab/nets/weights/README.md")
+    train.add_argument("--output", default="runs", help="folder to write to; runs if left out")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--epochs", type=int, help="fewer or more than the recipe has")
+    train.add_argument("--data", help="folder with MNIST or Tiny ImageNet; the cache if left out")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words.insert(0, "open")  # `python -m cnnlab --no-browser` opens the course, too
@@ -45,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.run(given.number, given.parameters, given.output)
             case "fetch":
                 return do.fetch(given.name)
+            case "train":
+                return do.train(given.name, given.output, given.seed, given.epochs, given.data)
             case _:
                 return do.open_course(extra)
     except KeyboardInterrupt:

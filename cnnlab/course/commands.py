@@ -123,6 +123,18 @@ def fetch(name: str) -> int:
     return 0
 
 
+def train(name: str, output: str, seed: int, epochs: int | None, data: str | None) -> int:
+    """Train a shipped network again, by its recipe."""
+    from cnnlab.nets import recipes
+
+    about = recipes.follow(name, Path(output), seed=seed, epochs=epochs, root=data)
+    print(
+        f"{about['test_accuracy']:.2%} of {about['test_pictures']} test pictures right, after "
+        f"{about['epochs']} epochs and {about['seconds']} s. Weights in {Path(output) / name}.safetensors"
+    )
+    return 0
+
+
 def _lecture(number: str) -> Path:
     there = {path.name[:2]: path for path in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
     if number not in there:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnnlab.data import scenery
 
+CLASSES = tuple(scenery.SHAPES)
 MIN_SIZE, MAX_SIZE = 40, 96
 _LARGE, _SMALL = (
     (0.20, 0.29),
@@ -84,7 +85,7 @@ def scenes(
     return Scenes(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),  # (N, H, W, 3) -> (N, 3, H, W)
         torch.from_numpy(labels),
-        tuple(scenery.SHAPES),
+        CLASSES,
         {name: torch.from_numpy(mask) for name, mask in masks.items()},
     )
 

@@ -7,7 +7,8 @@ The words of the lectures: x a picture or a feature map, weight (F, C, K, K) a b
 K x K kernel per input channel, y what comes out. Every size below is an int or a pair (rows, columns).
 
 Papers: Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016;
-Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014 (switches).
+Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014 (switches);
+Ioffe & Szegedy, Batch normalization, 2015; Srivastava et al., Dropout, 2014.
 """
 
 import math
@@ -19,7 +20,17 @@ from torch import Tensor
 from cnnlab.nets import fitting
 from cnnlab.nets.fitting import Size, output_size, pair
 
-__all__ = ["output_size", "conv2d_loops", "conv2d", "conv_transpose2d", "max_pool2d", "max_unpool2d", "relu"]
+__all__ = [
+    "output_size",
+    "conv2d_loops",
+    "conv2d",
+    "conv_transpose2d",
+    "max_pool2d",
+    "max_unpool2d",
+    "relu",
+    "batch_norm",
+    "dropout",
+]
 
 
 def conv2d_loops(
@@ -198,3 +209,72 @@ def max_unpool2d(pooled: Tensor, switches: Tensor, shape: tuple[int, ...]) -> Te
 def relu(x: Tensor) -> Tensor:
     """Rectify: negative numbers become 0, the others pass (and so does the gradient: where x > 0)."""
     return x.masked_fill(x <= 0, 0)
+
+
+def batch_norm(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    *,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Give every channel mean 0 and variance 1, then a scale and a shift that are learned.
+
+    In training the mean and variance are those of this batch, over pictures and places, and the running ones
+    move towards them. In evaluation the running ones are used: a picture's answer then does not depend on
+    its neighbours.
+
+    Args:
+        x: (N, C, H, W), or (N, C).
+        weight, bias: (C,), scale and shift.
+        running_mean, running_var: (C,), not changed.
+        training: use the batch's own numbers?
+        momentum: how far the running numbers move, 0 to 1.
+        eps: added to the variance, so that a constant channel is not divided by zero.
+
+    Returns:
+        y like x, and the new running mean and variance (C,).
+
+    Raises:
+        ValueError: the shapes do not belong together, or in training a channel has a single number.
+    """
+    if any(given.shape != x.shape[1:2] for given in (weight, bias, running_mean, running_var)):
+        raise ValueError(f"x has {x.shape[1]} channels: weight, bias, mean and variance need as many numbers")
+    axes = [axis for axis in range(x.dim()) if axis != 1]  # all but the channels
+    shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
+    mean, var = running_mean, running_var
+    if training:
+        n = x.numel() // x.shape[1]
+        if n < 2:
+            raise ValueError("one number per channel has no variance: train with two pictures or more")
+        mean, var = x.mean(axes), x.var(axes, unbiased=False)
+        running_mean = (1 - momentum) * running_mean + momentum * mean.detach()
+        # The running variance estimates that of all pictures: divided by n - 1, not by n.
+        running_var = (1 - momentum) * running_var + momentum * var.detach() * n / (n - 1)
+    normal = (x - mean.view(shape)) / (var.view(shape) + eps).sqrt()
+    return weight.view(shape) * normal + bias.view(shape), running_mean, running_var
+
+
+def dropout(x: Tensor, rate: float, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Set each number to zero with probability `rate`, and enlarge the others so that the mean stays.
+
+    Args:
+        x: any shape.
+        rate: 0 to below 1.
+        generator: of the random numbers; torch's global one if None.
+
+    Returns:
+        dropped: like x; what stays is divided by 1 - rate ("inverted" dropout: nothing to do when testing).
+        kept: bool, like x.
+
+    Raises:
+        ValueError: the rate is not a share below 1.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"the rate is a share from 0 to below 1, but it is {rate}")
+    kept = torch.rand(x.shape, generator=generator, device=x.device) >= rate
+    return x * kept / (1 - rate), kept

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import torch
 
-from cnnlab.data import downloads
+from cnnlab.data import downloads, fetching
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_cifar10_is_fetched_checked_and_kept(server, tmp_path, monkeypatch):
     address, files, _ = server
     archive, data = cifar_archive()
     files["c.tar.gz"] = archive
-    file = downloads._File("c.tar.gz", (address + "c.tar.gz",), hashlib.md5(archive).hexdigest())
+    file = fetching.File("c.tar.gz", (address + "c.tar.gz",), hashlib.md5(archive).hexdigest())
     monkeypatch.setattr(downloads, "_CIFAR", file)
     test, train = downloads.load("cifar10", "test", tmp_path), downloads.load("cifar10", "train", tmp_path)
     assert test.images.shape == (7, 3, 32, 32) and len(train.labels) == 35
@@ -147,7 +147,7 @@ def test_a_download_cut_short_is_refused_and_not_kept(server, tmp_path, monkeypa
     archive, _ = cifar_archive()
     files["c.tar.gz"] = archive
     cut.add("c.tar.gz")
-    file = downloads._File("c.tar.gz", (address + "c.tar.gz",), hashlib.md5(archive).hexdigest())
+    file = fetching.File("c.tar.gz", (address + "c.tar.gz",), hashlib.md5(archive).hexdigest())
     monkeypatch.setattr(downloads, "_CIFAR", file)
     with pytest.raises(OSError, match="damaged or cut short.*try again"):
         downloads.load("cifar10", "test", tmp_path)
@@ -165,9 +165,9 @@ def test_the_next_address_is_asked_when_the_first_is_broken(server, tmp_path, mo
     closed = f"http://127.0.0.1:{_talks_nonsense()}/"
     digest = hashlib.md5(archive).hexdigest()
     for k, first in enumerate((damaged, closed, address.replace("http", "https"))):
-        monkeypatch.setattr(downloads, "_CIFAR", downloads._File("c.tar.gz", (first, good), digest))
+        monkeypatch.setattr(downloads, "_CIFAR", fetching.File("c.tar.gz", (first, good), digest))
         assert len(downloads.load("cifar10", "test", tmp_path / str(k)).labels) == 7
-    monkeypatch.setattr(downloads, "_CIFAR", downloads._File("c.tar.gz", (closed,), digest))
+    monkeypatch.setattr(downloads, "_CIFAR", fetching.File("c.tar.gz", (closed,), digest))
     with pytest.raises(ConnectionError, match="shapes.scenes"):
         downloads.load("cifar10", "test", tmp_path / "none")
 
@@ -206,9 +206,7 @@ def test_read_only_and_full_disks(tmp_path, monkeypatch, code, kind, text):
     def fails(*args, **kwargs):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(
-        "cnnlab.data.downloads.tempfile.mkstemp" if code == errno.ENOSPC else "os.open", fails
-    )
+    monkeypatch.setattr("cnnlab.data.fetching.tempfile.mkstemp" if code == errno.ENOSPC else "os.open", fails)
     with pytest.raises(kind, match=text):
         downloads.load("cifar10", "train", tmp_path)
 

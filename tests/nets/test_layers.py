@@ -247,3 +247,80 @@ def test_wrong_shapes_are_named(name):
 def test_pooling_whole_numbers_is_refused():
     with pytest.raises(TypeError, match=r"x\.float\(\)"):
         layers.max_pool2d(torch.zeros(1, 1, 4, 4, dtype=torch.int64), 2)
+
+
+@pytest.mark.parametrize("shape", ((4, 3, 5, 5), (2, 3, 1, 1), (6, 3), (1, 3, 2, 2)))
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+def test_batch_norm_against_torch(shape, dtype):
+    """Both ways, forward, backward and the running numbers, over three batches."""
+    peer = torch.nn.BatchNorm2d(3) if len(shape) == 4 else torch.nn.BatchNorm1d(3)
+    peer = peer.to(dtype)
+    with torch.no_grad():
+        peer.weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
+        peer.bias.copy_(torch.tensor([0.1, -0.2, 0.3]))
+    weight, bias = (p.detach().clone().requires_grad_() for p in (peer.weight, peer.bias))
+    mean, var = torch.zeros(3, dtype=dtype), torch.ones(3, dtype=dtype)
+    for training in (True, True, False, True):
+        peer.train(training)
+        x = (3 * torch.randn(shape, dtype=dtype) + 1).requires_grad_()
+        again = x.detach().clone().requires_grad_()
+        expected = peer(again)
+        y, mean, var = layers.batch_norm(x, weight, bias, mean, var, training=training)
+        close = {"atol": 1e-10 if dtype == torch.float64 else 2e-5}
+        assert torch.allclose(y, expected, **close)
+        assert torch.allclose(mean, peer.running_mean, **close) and torch.allclose(
+            var, peer.running_var, **close
+        )
+        pull = torch.randn_like(y)
+        ours = torch.autograd.grad((y * pull).sum(), (x, weight, bias))
+        theirs = torch.autograd.grad((expected * pull).sum(), (again, peer.weight, peer.bias))
+        scale = max(part.abs().max().item() for part in theirs)
+        assert all(
+            torch.allclose(a, b, atol=close["atol"] * 10 * scale) for a, b in zip(ours, theirs, strict=True)
+        )
+
+
+def test_batch_norm_refuses_what_torch_refuses():
+    one = torch.ones(3)
+    with pytest.raises(ValueError, match="train with two pictures or more"):
+        layers.batch_norm(torch.rand(1, 3), one, one, one, one, training=True)
+    with pytest.raises(ValueError, match="x has 4 channels"):
+        layers.batch_norm(torch.rand(2, 4), one, one, one, one, training=False)
+    alone = layers.batch_norm(torch.rand(1, 3), one, one, one, one, training=False)[0]
+    assert alone.shape == (1, 3)  # when testing, a picture may be alone
+
+
+def test_batch_norm_gives_mean_zero_and_variance_one_and_leaves_its_arguments():
+    x, mean, var = 5 + 2 * torch.randn(8, 2, 6, 6), torch.zeros(2), torch.ones(2)
+    y, new_mean, _ = layers.batch_norm(x, torch.ones(2), torch.zeros(2), mean, var, training=True)
+    assert torch.allclose(y.mean((0, 2, 3)), torch.zeros(2), atol=1e-5)
+    assert torch.allclose(y.var((0, 2, 3), unbiased=False), torch.ones(2), atol=1e-4)
+    assert torch.equal(mean, torch.zeros(2)) and new_mean.min() > 0.3
+
+
+@pytest.mark.parametrize("rate", (0.0, 0.2, 0.5, 0.9))
+def test_dropout_keeps_the_mean_and_has_the_known_variance(rate):
+    """E = x and Var = x^2 p / (1 - p); the backward pass is the same mask."""
+    x = torch.full((200_000,), 3.0, requires_grad=True)
+    dropped, kept = layers.dropout(x, rate, generator=torch.Generator().manual_seed(0))
+    assert dropped.mean().item() == pytest.approx(3, abs=0.06)
+    assert dropped.var().item() == pytest.approx(9 * rate / (1 - rate), rel=0.03, abs=1e-9)
+    assert kept.float().mean().item() == pytest.approx(1 - rate, abs=0.005)
+    (gradient,) = torch.autograd.grad(dropped.sum(), x)
+    assert torch.allclose(gradient, kept / (1 - rate))
+    again = layers.dropout(x, rate, generator=torch.Generator().manual_seed(0))[1]
+    assert torch.equal(kept, again)
+
+
+def test_dropout_against_torch_by_its_values():
+    x = torch.rand(1000) + 1
+    ours, theirs = layers.dropout(x, 0.3)[0], torch.nn.functional.dropout(x, 0.3)
+    for dropped in (ours, theirs):
+        stayed = dropped != 0
+        assert torch.allclose(dropped[stayed], x[stayed] / 0.7) and 600 < stayed.sum() < 800
+
+
+@pytest.mark.parametrize("rate", (-0.1, 1.0, float("nan")))
+def test_dropout_refuses_a_rate_that_is_none(rate):
+    with pytest.raises(ValueError, match="from 0 to below 1"):
+        layers.dropout(torch.ones(3), rate)

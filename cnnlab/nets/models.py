@@ -1,0 +1,97 @@
+"""The networks of the course, by name: small ones that are embedded, and torchvision's famous ones.
+
+Every network takes pictures (N, C, H, W) in [0, 1] and gives logits (N, classes); its first layer normalises,
+and every layer has a name. `load` gives trained weights, `build` random ones.
+"""
+
+import torch
+from torch import nn
+
+from cnnlab.data import shapes, tiny
+from cnnlab.names import unknown
+from cnnlab.nets import pretrained, shelf, small
+
+# Built without arguments, except `widths` where a network has some.
+_SMALL = {
+    "simpleconvnet": small.simpleconvnet,
+    "encoder": small.encoder,
+    "photonet": lambda **sizes: small.photonet(tuple(tiny.CLASSES.values()), **sizes),
+    "shapesnet": lambda **sizes: small.shapesnet(shapes.CLASSES, **sizes),
+}
+# What each was trained on; the first is what `load` takes if nothing else is asked for.
+_TRAINED_ON = {
+    "simpleconvnet": ("digits", "mnist"),
+    "encoder": ("digits", "mnist"),
+    "photonet": ("tiny_imagenet",),
+    "shapesnet": ("scenes",),
+}
+
+
+def names() -> list[str]:
+    """All networks, the embedded ones first.
+
+    >>> names()[:4]
+    ['simpleconvnet', 'encoder', 'photonet', 'shapesnet']
+    """
+    return [*_SMALL, *pretrained.NAMES]
+
+
+def build(name: str, *, seed: int = 0, **sizes) -> nn.Module:
+    """A network with random weights.
+
+    Args:
+        name: as in `names`.
+        seed: other numbers give other weights; the global random state is left alone.
+        **sizes: of the embedded networks: see `cnnlab.nets.small`.
+
+    Returns:
+        The network in eval mode. `.classes` are the names of its outputs, `.input_size` is (C, H, W).
+
+    Raises:
+        LookupError: there is no such network.
+    """
+    if name not in names():
+        raise unknown("network", name, names())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return (_SMALL[name](**sizes) if name in _SMALL else pretrained.build(name)).eval()
+
+
+def load(name: str, trained_on: str | None = None) -> nn.Module:
+    """A network with trained weights.
+
+    Args:
+        name: as in `names`.
+        trained_on: "digits" (embedded with scikit-learn) or "mnist" for simpleconvnet and encoder; each other
+            network has one set of weights.
+
+    Returns:
+        The network in eval mode, a fresh one at every call. `.classes` are the names of its outputs,
+        `.input_size` is (C, H, W).
+
+    Raises:
+        LookupError: there is no such network, or it was not trained on that.
+        OSError: a weight file is missing, cut short or altered; says which, and how to get it again.
+        ConnectionError: torchvision's weights are not on this machine, and there is no network.
+
+    >>> load("simpleconvnet").classes
+    ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
+    """
+    if name not in names():
+        raise unknown("network", name, names())
+    known = _TRAINED_ON.get(name, ("imagenet",))
+    if trained_on is not None and trained_on not in known:
+        raise unknown(f"'{name}' trained on", trained_on, known, plural=f"'{name}' was trained on")
+    if name in pretrained.NAMES:
+        return pretrained.load(name)
+    file = weight_file(name, trained_on)
+    state = shelf.read(file)
+    model = build(name, **shelf.manifest()[file]["sizes"])
+    model.load_state_dict(state)
+    return model
+
+
+def weight_file(name: str, trained_on: str | None = None) -> str:
+    """The name of the weight file of an embedded network, as the manifest has it."""
+    known = _TRAINED_ON[name]
+    return f"{name}-{trained_on or known[0]}" if len(known) > 1 else name

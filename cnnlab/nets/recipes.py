@@ -1,0 +1,188 @@
+"""How every shipped weight file was made: one recipe each, and one function that follows it.
+
+`python -m cnnlab train NAME` runs a recipe again. The same seed gives the same course; the last digits differ
+with the number of threads. What is measured is what is shipped: the weights after they were halved.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cnnlab.data import augment, digits, downloads, shapes
+from cnnlab.data.labelled import Labelled
+from cnnlab.names import unknown
+from cnnlab.nets import models, shelf, train
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, and how.
+
+    Attributes:
+        network: as in `models.names`.
+        data: "digits", "mnist", "tiny_imagenet" or "scenes".
+        sizes: of the network, for `models.build`.
+        options: for `train.fit`.
+        filters: epochs at which the first layer's filters are kept, to watch them appear; the network itself
+            is then not kept.
+    """
+
+    network: str
+    data: str
+    options: Mapping[str, Any]
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    filters: tuple[int, ...] = ()
+
+
+_DIGITS = {
+    "batch": 64,
+    "schedule": "one-cycle",
+    "augment": augment.move(shift=2, rotate=10, scale=(0.9, 1.1)),
+}
+_PHOTOS = {
+    "batch": 128,
+    "optimiser": "sgd",
+    "weight_decay": 1e-3,
+    "smoothing": 0.1,
+    "augment": augment.both(
+        augment.move(shift=6, rotate=10, scale=(0.8, 1.25), flip=True),
+        augment.light(brightness=0.1, contrast=0.3, saturation=0.3, noise=0.04),
+    ),
+    "bfloat16": True,
+}
+RECIPES = {
+    "simpleconvnet-digits": Recipe("simpleconvnet", "digits", {**_DIGITS, "epochs": 40, "rate": 5e-3}),
+    "simpleconvnet-mnist": Recipe(
+        "simpleconvnet", "mnist", {**_DIGITS, "epochs": 8, "rate": 5e-3, "batch": 128, "bfloat16": True}
+    ),
+    "encoder-digits": Recipe("encoder", "digits", {**_DIGITS, "epochs": 20, "rate": 1e-3, "bfloat16": True}),
+    "encoder-mnist": Recipe(
+        "encoder", "mnist", {**_DIGITS, "epochs": 6, "rate": 2e-3, "batch": 128, "bfloat16": True}
+    ),
+    "photonet": Recipe(
+        "photonet", "tiny_imagenet", {**_PHOTOS, "epochs": 60, "rate": 0.1, "schedule": "one-cycle"}
+    ),
+    "shapesnet": Recipe(
+        "shapesnet",
+        "scenes",
+        {
+            "epochs": 6,
+            "batch": 64,
+            "rate": 1e-2,
+            "schedule": "one-cycle",
+            "weight_decay": 1e-2,
+            "augment": augment.move(flip=True),
+            "bfloat16": True,
+        },
+    ),
+}
+_SCENES = {"train": (20000, 1), "test": (1200, 0)}  # how many, and the seed
+
+
+def follow(
+    name: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    root: str | Path | None = None,
+    epochs: int | None = None,
+    progress: bool = True,
+    watch: Callable | None = None,
+) -> dict[str, Any]:
+    """Train a network by its recipe and put its weights on a shelf.
+
+    Args:
+        name: of the recipe, which is that of the weight file.
+        folder: where to write the weights and the manifest.
+        seed: of the first weights and of the training.
+        root: where MNIST and Tiny ImageNet lie; see `downloads.cache`.
+        epochs: another number than the recipe's, to try it out.
+        progress: print a line for each epoch.
+        watch: as in `train.fit`.
+
+    Returns:
+        What the manifest says of the file.
+
+    Raises:
+        LookupError: there is no such recipe.
+        ConnectionError: its data are not on this machine, and there is no network.
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    recipe = RECIPES[name]
+    training, test = data(recipe.data, "train", root), data(recipe.data, "test", root)
+    model = models.build(recipe.network, seed=seed, **recipe.sizes)
+    options = {**recipe.options, **({"epochs": epochs} if epochs is not None else {})}
+    began = time.perf_counter()
+    # The last weights are kept, not the best on the test pictures: those would flatter the test.
+    history = train.fit(
+        model,
+        training,
+        test if progress else None,
+        keep="last",
+        seed=seed,
+        progress=progress,
+        watch=watch,
+        save=folder / f"{name}.unfinished.safetensors",
+        snapshots=("conv1.weight",) if recipe.filters else (),
+        **options,
+    )
+    seconds = time.perf_counter() - began
+    (folder / f"{name}.unfinished.safetensors").unlink(missing_ok=True)
+    tensors = _filters(history, recipe.filters) if recipe.filters else shelf.half(model.state_dict())
+    if not recipe.filters:
+        model.load_state_dict(tensors)
+    about = {
+        "network": recipe.network,
+        "sizes": dict(recipe.sizes),
+        "data": recipe.data,
+        "seed": seed,
+        "epochs": len(history.loss),
+        "ended": history.stopped,
+        "seconds": round(seconds),
+        "pictures": len(training.labels),
+        "test_pictures": len(test.labels),
+        "test_accuracy": round(train.evaluate(model, test)[1], 4),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+    shelf.put(name, tensors, about, folder)
+    return about
+
+
+def data(name: str, split: str, root: str | Path | None = None) -> Labelled:
+    """The pictures of a recipe.
+
+    Args:
+        name: "digits", "mnist", "tiny_imagenet" or "scenes".
+        split: "train" or "test".
+        root: where MNIST and Tiny ImageNet lie; see `downloads.cache`.
+
+    Raises:
+        LookupError: there is no such data set or split.
+        ConnectionError: it is not on this machine, and there is no network.
+    """
+    if name == "digits":
+        return digits.load(split)
+    if name == "scenes":
+        if split not in _SCENES:
+            raise unknown("split", split, _SCENES)
+        n, seed = _SCENES[split]
+        made = shapes.scenes(n, seed=seed)
+        return Labelled(made.images, made.labels, made.classes)
+    return downloads.load(name, split, root)
+
+
+def _filters(history: train.History, epochs: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    """The first layer's filters at some epochs, (T, F, C, K, K), and how good the network was then."""
+    kept = [(epoch, state["conv1.weight"]) for epoch, state in history.snapshots if epoch in epochs]
+    right = [0.0, *history.val_accuracy]
+    return {
+        "epochs": torch.tensor([epoch for epoch, _ in kept]),
+        "conv1.weight": torch.stack([weight for _, weight in kept]),
+        "accuracy": torch.tensor([right[epoch] for epoch, _ in kept]),
+        "loss": torch.tensor([float("nan"), *history.loss]),
+    }

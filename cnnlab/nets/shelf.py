@@ -1,0 +1,134 @@
+"""Weights on disk: written whole or not at all, and believed only when their hash is right.
+
+Files are safetensors: numbers and names, no code. `manifest.json` beside them says what each should be, with
+the sha256 of its bytes, and how it was made. README.md beside them is written from it.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnlab.names import unknown
+
+FOLDER = Path(__file__).with_name("weights")
+_AGAIN = (
+    "Get the file again, as with: git checkout -- {path}. Or train it again: python -m cnnlab train {name}"
+)
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """The names of all weight files that the manifest knows."""
+    return sorted(manifest(folder))
+
+
+def manifest(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """What is known of every weight file; empty if there is no manifest yet.
+
+    Raises:
+        OSError: the manifest is no JSON.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OSError(f"{path} is damaged: {error}. Get it again, as with: git checkout -- {path}") from error
+
+
+def read(name: str, folder: Path = FOLDER) -> dict[str, Tensor]:
+    """The tensors of a weight file, in float32, checked.
+
+    Args:
+        name: as in `names`.
+        folder: where the files lie.
+
+    Raises:
+        LookupError: the manifest knows no such file.
+        FileNotFoundError: it is not there.
+        OSError: it is cut short, or altered.
+    """
+    from safetensors.torch import load
+
+    about = manifest(folder)
+    if name not in about:
+        raise unknown("weight file", name, about)
+    path = folder / about[name]["file"]
+    again = _AGAIN.format(path=path, name=name)
+    if not path.is_file():
+        there = ", ".join(sorted(file.name for file in folder.glob("*.safetensors"))) or "none"
+        raise FileNotFoundError(f"no file {path.name} in {folder}; weight files there: {there}. {again}")
+    data = path.read_bytes()
+    if len(data) != about[name]["bytes"]:
+        kind = "cut short" if len(data) < about[name]["bytes"] else "too long"
+        raise OSError(f"{path.name} is {kind}: {len(data)} bytes, expected {about[name]['bytes']}. {again}")
+    if hashlib.sha256(data).hexdigest() != about[name]["sha256"]:
+        raise OSError(f"{path.name} was altered: its sha256 is not that of the manifest. {again}")
+    return {key: value.float() if value.is_floating_point() else value for key, value in load(data).items()}
+
+
+def put(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+    """Write a weight file and note it in the manifest.
+
+    Args:
+        name: of the weight file; NAME.safetensors is written.
+        tensors: floats are kept in half precision.
+        about: how it was made: data, seconds, accuracy and whatever a reader should know; JSON.
+        folder: where to write.
+
+    Raises:
+        OSError: it cannot be written; the former file stays.
+    """
+    halved = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    path = folder / f"{name}.safetensors"
+    write(path, halved)
+    data = path.read_bytes()
+    known = manifest(folder)
+    known[name] = {
+        "file": path.name,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **about,
+    }
+    _atomic(folder / "manifest.json", (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    return path
+
+
+def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full; a former file stays as it was.
+    """
+    from safetensors.torch import save
+
+    _atomic(path, save({key: value.detach().contiguous() for key, value in tensors.items()}))
+
+
+def _atomic(path: Path, data: bytes) -> None:
+    """Beside its place first, then moved there in one step: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else may read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is left of the tensors after they were kept in half precision: for measuring what is shipped."""
+    return {
+        key: value.half().float() if value.is_floating_point() else torch.clone(value)
+        for key, value in tensors.items()
+    }

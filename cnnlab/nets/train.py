@@ -1,0 +1,207 @@
+"""One training loop for everything in the course.
+
+Type: (model, train, validate) -> History. It can be watched while it runs, stopped, and run again from the
+same seed. Whatever ends it, the model holds the best weights so far and nothing that was learned is lost.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cnnlab.data.augment import Augmentation
+from cnnlab.data.labelled import Labelled
+from cnnlab.names import unknown
+from cnnlab.nets.history import Best, History, training
+
+_OPTIMISERS = ("adam", "sgd")
+_SCHEDULES = ("constant", "one-cycle")
+
+
+def fit(
+    model: nn.Module,
+    train: Labelled,
+    validate: Labelled | None = None,
+    *,
+    epochs: int = 10,
+    batch: int = 64,
+    optimiser: str = "adam",
+    rate: float = 5e-3,
+    schedule: str = "constant",
+    weight_decay: float = 0.0,
+    smoothing: float = 0.0,
+    augment: Augmentation | None = None,
+    patience: int | None = None,
+    keep: str = "best",
+    bfloat16: bool = False,
+    seed: int = 0,
+    snapshots: Sequence[str] = (),
+    watch: Callable[[History], bool | None] | None = None,
+    watch_every: int | None = None,
+    save: str | Path | None = None,
+    progress: bool = False,
+) -> History:
+    """Train a classifier with the cross-entropy, in place.
+
+    Args:
+        model: (N, C, H, W) -> logits (N, K). Left in the mode (train or eval) in which it came.
+        train, validate: pictures and labels, in memory.
+        epochs: how often every picture is seen.
+        batch: pictures per step.
+        optimiser: "adam", or "sgd" with Nesterov momentum 0.9.
+        rate: the learning rate; the highest one where it changes.
+        schedule: "constant", or "one-cycle": up for the first quarter of the steps and down to nearly zero.
+        weight_decay: strength of the pull to zero.
+        smoothing: share of the label that is spread over all classes.
+        augment: makes other views of each batch; see `cnnlab.data.augment`.
+        patience: stop after so many epochs without a lower validation loss.
+        keep: "best" (lowest validation loss; without a validation set the last) or "last".
+        bfloat16: compute in half precision: about twice as fast, for long runs.
+        seed: of the order, the augmentation and the dropout.
+        snapshots: names of parameters to keep after every epoch, as "conv1.weight".
+        watch: called with the history after every epoch; returning True stops the training.
+        watch_every: call it every so many steps, too.
+        save: a .safetensors file for the weights to keep, written anew whenever they get better.
+        progress: print a line for each epoch.
+
+    Returns:
+        The history. KeyboardInterrupt ends the training as `watch` does, and is not raised again.
+
+    Raises:
+        ValueError: an impossible number, no pictures, or labels that the model has no output for.
+        LookupError: there is no such optimiser, schedule or parameter.
+    """
+    _refuse(model, train, epochs, batch, rate, optimiser, schedule, keep, snapshots)
+    history, best = History(), Best(model, keep if validate is not None else "last", save)
+    random = torch.Generator().manual_seed(seed)
+    steps = epochs * len(_batches(len(train.labels), batch, random))
+    random.manual_seed(seed)
+    ask = watch or (lambda _: None)
+    with training(model, seed):
+        stepper, plan = _stepper(model, optimiser, rate, weight_decay, schedule, steps)
+        began = time.perf_counter()
+        history.snapshot(model, snapshots)
+        try:
+            for epoch in range(1, epochs + 1):
+                losses, right = [], 0
+                for chosen in _batches(len(train.labels), batch, random):
+                    images, labels = train.images[chosen], train.labels[chosen]
+                    if augment is not None:
+                        images = augment(images, random)
+                    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                        logits = model(images.contiguous(memory_format=torch.channels_last))
+                    loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+                    stepper.zero_grad()
+                    loss.backward()
+                    stepper.step()
+                    plan.step()
+                    losses.append(loss.item())
+                    right += (logits.argmax(dim=1) == labels).sum().item()
+                    history.step_loss.append(losses[-1])
+                    if not math.isfinite(losses[-1]):
+                        raise _Stop("diverged")
+                    if watch_every and len(history.step_loss) % watch_every == 0 and ask(history):
+                        raise _Stop("watcher")
+                history.loss.append(sum(losses) / len(losses))
+                history.accuracy.append(right / len(train.labels))
+                if validate is not None:
+                    val_loss, val_accuracy = evaluate(model, validate)
+                    history.val_loss.append(val_loss)
+                    history.val_accuracy.append(val_accuracy)
+                history.seconds.append(time.perf_counter() - began)
+                history.snapshot(model, snapshots)
+                best.look(history)
+                if progress:
+                    print(history.line(epochs), flush=True)
+                if ask(history):
+                    raise _Stop("watcher")
+                if patience is not None and validate is not None and epoch - best.lowest >= patience:
+                    raise _Stop("early")
+        except _Stop as why:
+            history.stopped = str(why)
+        except KeyboardInterrupt:
+            history.stopped = "interrupted"
+        finally:
+            history.best = best.bring_back()
+    return history
+
+
+def evaluate(model: nn.Module, data: Labelled, batch: int = 500) -> tuple[float, float]:
+    """(mean cross-entropy, share of right answers), in eval mode and without gradients.
+
+    Args:
+        model: left as it came.
+        data: pictures and labels.
+        batch: pictures per pass, which bounds the memory.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    loss, right = 0.0, 0
+    try:
+        with torch.no_grad():
+            for images, labels in zip(data.images.split(batch), data.labels.split(batch), strict=True):
+                logits = model(images)
+                loss += F.cross_entropy(logits, labels, reduction="sum").item()
+                right += (logits.argmax(dim=1) == labels).sum().item()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return loss / len(data.labels), right / len(data.labels)
+
+
+class _Stop(Exception):
+    """The watcher, the patience or a loss that is no number ends the training."""
+
+
+def _batches(n: int, batch: int, random: torch.Generator) -> list[Tensor]:
+    """The pictures of an epoch in a new order, in batches; a last one of a single picture is left out.
+
+    Batch normalisation cannot learn from a single picture.
+    """
+    parts = torch.randperm(n, generator=random).split(batch)
+    return [part for part in parts if len(part) > 1 or len(parts) == 1 or batch == 1]
+
+
+def _stepper(model, optimiser, rate, weight_decay, schedule, steps):
+    if optimiser == "adam":
+        stepper = torch.optim.AdamW(model.parameters(), rate, weight_decay=weight_decay)
+    else:
+        stepper = torch.optim.SGD(
+            model.parameters(), rate, momentum=0.9, nesterov=True, weight_decay=weight_decay
+        )
+    if schedule == "one-cycle":
+        plan = torch.optim.lr_scheduler.OneCycleLR(
+            stepper, rate, total_steps=steps + 1, pct_start=0.25, cycle_momentum=False
+        )
+    else:
+        plan = torch.optim.lr_scheduler.ConstantLR(stepper, factor=1.0)
+    return stepper, plan
+
+
+def _refuse(model, train, epochs, batch, rate, optimiser, schedule, keep, snapshots) -> None:
+    pictures, labels = len(train.images), len(train.labels)
+    if pictures == 0 or pictures != labels:
+        raise ValueError(
+            f"as many labels as pictures, at least one, not {labels} labels, {pictures} pictures"
+        )
+    for name, value, low in (("epochs", epochs, 0), ("batch", batch, 0), ("rate", rate, 0)):
+        if not value > low:
+            raise ValueError(f"{name} must be above {low}, but it is {value}")
+    for kind, name, known in (
+        ("optimiser", optimiser, _OPTIMISERS),
+        ("schedule", schedule, _SCHEDULES),
+        ("rule", keep, ("best", "last")),
+    ):
+        if name not in known:
+            raise unknown(kind, name, known)
+    for name in snapshots:
+        if name not in model.state_dict():
+            raise unknown("parameter", name, model.state_dict())
+    outputs = len(getattr(model, "classes", ())) or None
+    most = int(train.labels.max())
+    if outputs is not None and most >= outputs:
+        raise ValueError(f"a label is {most}, but the model has {outputs} outputs, counted from 0")

@@ -1,0 +1,116 @@
+"""The networks by name: their layers, what they know, and what is said when a name or a file is wrong."""
+
+import shutil
+
+import pytest
+import torch
+
+from cnnlab.data import digits
+from cnnlab.nets import models, recipes, shelf, small, train
+from cnnlab.probing import receptive
+
+
+def files():
+    return [name for name in shelf.names() if "sizes" in shelf.manifest()[name]]
+
+
+def loaded(file):
+    network, _, trained_on = file.partition("-")
+    return models.load(network, trained_on or None)
+
+
+@pytest.mark.parametrize("file", ("simpleconvnet-digits", "encoder-digits"))
+def test_embedded_test_digits(file):
+    about = shelf.manifest()[file]
+    right = train.evaluate(loaded(file), digits.load("test"))[1]
+    assert right >= 0.97 and right == pytest.approx(about["test_accuracy"], abs=0.003)
+
+
+@pytest.mark.parametrize("file", files())
+def test_every_file_loads_into_its_network(file):
+    model, about = loaded(file), shelf.manifest()[file]
+    assert not model.training and about["test_pictures"] > 300
+    assert about["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    channels, rows, columns = model.input_size
+    with torch.no_grad():
+        logits = model(torch.rand(1, channels, rows, columns))
+    assert logits.shape == (1, len(model.classes)) and logits.isfinite().all()
+    assert loaded(file) is not loaded(file)
+
+
+def test_the_layers_of_the_small_networks():
+    assert list(dict(models.build("simpleconvnet").named_children())) == (
+        "norm conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 pool3 flatten dense1 relu4 dense2".split()
+    )
+    assert list(dict(models.build("encoder").named_children())) == (
+        "norm conv1 relu1 conv2 relu2 pool1 drop1 conv3 relu3 conv4 relu4 pool2 drop2 flatten code relu5 "
+        "drop3 dense".split()
+    )
+    photonet = models.build("photonet")
+    assert photonet.conv1.kernel_size == (7, 7) and len(photonet.classes) == 20
+    pools = [name for name in dict(photonet.named_children()) if name.startswith("pool")]
+    assert pools == ["pool1", "pool2", "pool3"]
+    assert models.build("simpleconvnet", widths=(32, 64, 64)).conv3.out_channels == 64
+
+
+def test_photonet_and_shapesnet_take_pictures_of_any_size():
+    for name in ("photonet", "shapesnet"):
+        model = models.build(name)
+        for side in (40, 64, 97):
+            assert model(torch.rand(1, 3, side, side)).shape == (1, len(model.classes))
+
+
+def test_the_units_of_photonet_see_larger_and_larger_parts():
+    model = models.build("photonet")
+    sizes = [receptive.field(model, f"conv{k}", (64, 64)).size[0] for k in range(1, 6)]
+    assert sizes == [7, 16, 26, 34, 54]  # by hand: 7; +1 and 4*2; +2 and 2*4; +2*4; +4 and 2*8
+
+
+def test_normalise_and_parts_of_a_network():
+    norm = small.Normalise([0.5, 0.25], [0.5, 0.25])
+    assert torch.equal(norm(torch.ones(1, 2, 1, 1)).flatten(), torch.tensor([1.0, 3.0]))
+    part = models.build("photonet")[:4]
+    assert part(torch.rand(1, 3, 64, 64)).shape == (1, 32, 64, 64) and part.classes == ()
+
+
+def test_wrong_names_are_answered():
+    with pytest.raises(LookupError, match="Did you mean 'photonet'"):
+        models.load("photonett")
+    with pytest.raises(LookupError, match="'encoder' was trained on: digits, mnist"):
+        models.load("encoder", "cifar10")
+    with pytest.raises(LookupError, match="no network 'lenet'"):
+        models.build("lenet")
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"), (("cut", "cut short"), ("alter", "altered"), ("rename", "no file"))
+)
+def test_a_damaged_file_is_told_and_never_loaded(tmp_path, monkeypatch, damage, text):
+    shutil.copytree(shelf.FOLDER, tmp_path / "weights")
+    monkeypatch.setattr(shelf.read, "__defaults__", (tmp_path / "weights",))
+    monkeypatch.setattr(shelf.manifest, "__defaults__", (tmp_path / "weights",))
+    path = tmp_path / "weights" / "simpleconvnet-digits.safetensors"
+    data = path.read_bytes()
+    if damage == "rename":
+        path.rename(path.with_name("mine.safetensors"))
+    else:
+        path.write_bytes(data[:-1] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 255]))
+    with pytest.raises(OSError, match=text):
+        models.load("simpleconvnet")
+
+
+def test_a_recipe_can_be_followed_again(tmp_path):
+    about = recipes.follow("simpleconvnet-digits", tmp_path, epochs=1, progress=False)
+    assert about["epochs"] == 1 and about["test_accuracy"] > 0.5
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "manifest.json",
+        "simpleconvnet-digits.safetensors",
+    ]
+    with pytest.raises(LookupError, match="no recipe 'photnet'. Did you mean 'photonet'"):
+        recipes.follow("photnet", tmp_path)
+
+
+def test_every_shipped_file_has_its_recipe_and_all_are_small():
+    assert set(shelf.names()) <= set(recipes.RECIPES)
+    assert {path.stem for path in shelf.FOLDER.glob("*.safetensors")} == set(shelf.names())
+    assert sum(path.stat().st_size for path in shelf.FOLDER.iterdir()) < 10e6

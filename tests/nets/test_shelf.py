@@ -1,0 +1,71 @@
+"""Weight files: whole or not at all, and believed only when the hash is right."""
+
+import json
+
+import pytest
+import torch
+
+from cnnlab.nets import shelf
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tensors = {"conv1.weight": torch.rand(4, 3, 5, 5), "bn1.num_batches_tracked": torch.tensor(70000)}
+    shelf.put("net", tensors, {"data": "scenes"}, tmp_path)
+    return tmp_path, tensors
+
+
+def test_what_is_put_comes_back_rounded_to_half_precision(folder):
+    there, tensors = folder
+    found = shelf.read("net", there)
+    assert found["conv1.weight"].dtype == torch.float32
+    assert torch.equal(found["conv1.weight"], tensors["conv1.weight"].half().float())
+    assert found["bn1.num_batches_tracked"] == 70000  # whole numbers stay whole: half precision ends at 65504
+    assert all(torch.equal(value, found[name]) for name, value in shelf.half(tensors).items())
+    assert shelf.manifest(there)["net"]["data"] == "scenes" and shelf.names(there) == ["net"]
+    assert sorted(path.name for path in there.iterdir()) == ["manifest.json", "net.safetensors"]
+
+
+def test_a_file_cut_short(folder):
+    path = folder[0] / "net.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(OSError, match=r"net.safetensors is cut short: \d+ bytes, expected \d+.*train net"):
+        shelf.read("net", folder[0])
+
+
+def test_an_altered_file(folder):
+    path = folder[0] / "net.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(OSError, match="net.safetensors was altered"):
+        shelf.read("net", folder[0])
+
+
+def test_a_renamed_file(folder):
+    (folder[0] / "net.safetensors").rename(folder[0] / "other.safetensors")
+    with pytest.raises(
+        FileNotFoundError, match="no file net.safetensors.*there: other.safetensors.*git checkout"
+    ):
+        shelf.read("net", folder[0])
+
+
+def test_a_wrong_name_and_a_broken_manifest(folder):
+    with pytest.raises(LookupError, match="Did you mean 'net'"):
+        shelf.read("nett", folder[0])
+    (folder[0] / "manifest.json").write_text("{")
+    with pytest.raises(OSError, match="manifest.json is damaged.*git checkout"):
+        shelf.read("net", folder[0])
+
+
+def test_a_failed_write_leaves_the_former_file(folder, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    before = (folder[0] / "net.safetensors").read_bytes()
+    monkeypatch.setattr("cnnlab.nets.shelf.os.replace", full)
+    with pytest.raises(OSError, match="No space"):
+        shelf.put("net", {"conv1.weight": torch.zeros(1)}, {}, folder[0])
+    assert (folder[0] / "net.safetensors").read_bytes() == before
+    assert sorted(path.name for path in folder[0].iterdir()) == ["manifest.json", "net.safetensors"]
+    json.loads((folder[0] / "manifest.json").read_text())
