@@ -105,7 +105,7 @@ def photonet(classes: Sequence[str], widths: Sequence[int] = (32, 64, 96, 128, 1
     over all places and one dense layer. So class activation maps are exact, and pictures of any size go in.
     """
     kernels, pooled = (7, 5, 3, 3, 3), (1, 2, 4)
-    layers: list[tuple[str, nn.Module]] = [("norm", Normalise([0.47, 0.44, 0.38], [0.28, 0.26, 0.28]))]
+    layers: list[tuple[str, nn.Module]] = [("norm", Normalise([0.5, 0.46, 0.38], [0.28, 0.27, 0.28]))]
     for k, (before, width, kernel) in enumerate(zip((3, *widths), widths, kernels, strict=False), 1):
         layers += _conv_bn_relu(k, before, width, kernel)
         if k in pooled:
