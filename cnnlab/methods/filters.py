@@ -20,8 +20,8 @@ def smoothness(weight: Tensor) -> Tensor:
         weight: (F, C, K, K) with K >= 2.
 
     Returns:
-        (F,) from -1 to 1: sum of 2ab over sum of a^2 + b^2, for all neighbours a, b of a kernel, about its mean. NaN
-        for a filter whose kernels are constant: there is no structure to judge.
+        (F,) from -1 to 1: sum of 2ab over sum of a^2 + b^2, for all neighbours a, b of a kernel, about its
+        mean. NaN for a filter whose kernels are constant: there is no structure to judge.
 
     Raises:
         ValueError: the weights have other axes, or kernels of a single number.
@@ -90,7 +90,7 @@ def orientation(weight: Tensor) -> tuple[Tensor, Tensor]:
         weight: (F, C, K, K) with K >= 2. A filter's kernels are added up in energy, not in value.
 
     Returns:
-        angle: (F,) in degrees, 0 to below 180, counter-clockwise from the horizontal: 0 -, 45 /, 90 |, 135 \\.
+        angle: (F,) in degrees, 0 to below 180, counter-clockwise from the horizontal: 45 is the line /.
         coherence: (F,) 1 for one direction only, 0 for none (a blob, or a constant filter).
 
     Raises:

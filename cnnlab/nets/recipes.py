@@ -27,8 +27,8 @@ class Recipe:
         data: "digits", "mnist", "tiny_imagenet" or "scenes".
         sizes: of the network, for `models.build`.
         options: for `train.fit`.
-        filters: epochs at which the first layer's filters are kept, to watch them appear; the network itself
-            is then not kept.
+        filters: epochs at which the first layer's filters are kept in NAME-filters, to watch them appear.
+        keep: is the network itself shipped, too?
     """
 
     network: str
@@ -36,6 +36,11 @@ class Recipe:
     options: Mapping[str, Any]
     sizes: Mapping[str, Any] = field(default_factory=dict)
     filters: tuple[int, ...] = ()
+    keep: bool = True
+
+    def files(self, name: str) -> list[str]:
+        """The weight files that it makes."""
+        return [*([name] if self.keep else []), *([f"{name}-filters"] if self.filters else [])]
 
 
 _DIGITS = {
@@ -64,7 +69,18 @@ RECIPES = {
         "encoder", "mnist", {**_DIGITS, "epochs": 6, "rate": 2e-3, "batch": 128, "bfloat16": True}
     ),
     "photonet": Recipe(
-        "photonet", "tiny_imagenet", {**_PHOTOS, "epochs": 60, "rate": 0.1, "schedule": "one-cycle"}
+        "photonet",
+        "tiny_imagenet",
+        {**_PHOTOS, "epochs": 60, "rate": 0.1, "schedule": "one-cycle"},
+        filters=tuple(range(61)),
+    ),
+    # The same with a learning rate thirty times as high: what a bad run looks like.
+    "photonet-bad": Recipe(
+        "photonet",
+        "tiny_imagenet",
+        {**_PHOTOS, "epochs": 12, "rate": 3.0, "schedule": "one-cycle"},
+        filters=tuple(range(13)),
+        keep=False,
     ),
     "shapesnet": Recipe(
         "shapesnet",
@@ -122,7 +138,7 @@ def follow(
     history = train.fit(
         model,
         training,
-        test if progress else None,
+        test,
         keep="last",
         seed=seed,
         progress=progress,
@@ -133,10 +149,9 @@ def follow(
     )
     seconds = time.perf_counter() - began
     (folder / f"{name}.unfinished.safetensors").unlink(missing_ok=True)
-    tensors = _filters(history, recipe.filters) if recipe.filters else shelf.half(model.state_dict())
-    if not recipe.filters:
-        model.load_state_dict(tensors)
+    model.load_state_dict(shelf.half(model.state_dict()))
     about = {
+        "recipe": name,
         "network": recipe.network,
         "sizes": dict(recipe.sizes),
         "data": recipe.data,
@@ -149,7 +164,10 @@ def follow(
         "test_accuracy": round(train.evaluate(model, test)[1], 4),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    shelf.put(name, tensors, about, folder)
+    if recipe.keep:
+        shelf.put(name, model.state_dict(), about, folder)
+    if recipe.filters:
+        shelf.put(f"{name}-filters", _filters(history, recipe.filters), about, folder)
     return about
 
 
@@ -177,12 +195,11 @@ def data(name: str, split: str, root: str | Path | None = None) -> Labelled:
 
 
 def _filters(history: train.History, epochs: tuple[int, ...]) -> dict[str, torch.Tensor]:
-    """The first layer's filters at some epochs, (T, F, C, K, K), and how good the network was then."""
+    """The first layer's filters at some epochs, (T, F, C, K, K), and the network's accuracy then (T,)."""
     kept = [(epoch, state["conv1.weight"]) for epoch, state in history.snapshots if epoch in epochs]
-    right = [0.0, *history.val_accuracy]
+    right = [float("nan"), *history.val_accuracy]  # before the first step nothing was measured
     return {
         "epochs": torch.tensor([epoch for epoch, _ in kept]),
         "conv1.weight": torch.stack([weight for _, weight in kept]),
         "accuracy": torch.tensor([right[epoch] for epoch, _ in kept]),
-        "loss": torch.tensor([float("nan"), *history.loss]),
     }
