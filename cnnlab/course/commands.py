@@ -113,8 +113,15 @@ def widget_errors(notebook) -> list[str]:
 
 
 def fetch(name: str) -> int:
-    """Download a data set into the cache, both splits, and check it."""
+    """Download a data set into the cache, both splits, or a network's weights into torch's; and check it."""
     from cnnlab.data import downloads
+    from cnnlab.nets import models, pretrained
+
+    if name in pretrained.NAMES:
+        print(f"{name}: {len(models.load(name).classes)} classes")
+        return 0
+    if name not in downloads.NAMES:
+        raise unknown("data set or network", name, [*downloads.NAMES, *pretrained.NAMES], plural="known")
 
     for split in ("train", "test"):
         found = downloads.load(name, split)
@@ -130,8 +137,10 @@ def train(name: str, output: str, seed: int, epochs: int | None, data: str | Non
     about = recipes.follow(name, Path(output), seed=seed, epochs=epochs, root=data)
     print(
         f"{about['test_accuracy']:.2%} of {about['test_pictures']} test pictures right, after "
-        f"{about['epochs']} epochs and {about['seconds']} s. Weights in {Path(output) / name}.safetensors"
+        f"{about['epochs']} epochs and {about['seconds']} s"
     )
+    for file in recipes.RECIPES[name].files(name):
+        print(Path(output) / f"{file}.safetensors")
     return 0
 
 

@@ -28,7 +28,7 @@ _TINY = fetching.File(
     "90528d7ca1a48142e341f4ef8d21d0de",
 )
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_NAMES = ("mnist", "cifar10", "imagenette", "tiny_imagenet")
+NAMES = ("mnist", "cifar10", "imagenette", "tiny_imagenet")
 _SPLITS = ("train", "test")
 # What to use instead, on every machine and without a network.
 _INSTEAD = {
@@ -58,8 +58,8 @@ def load(name: str, split: str, root: str | os.PathLike | None = None, *, size: 
         PermissionError: the cache folder cannot be written.
         OSError: the disk is full, or what came over the network is not what its makers published.
     """
-    if name not in _NAMES:
-        raise unknown("data set", name, _NAMES)
+    if name not in NAMES:
+        raise unknown("data set", name, NAMES)
     if split not in _SPLITS:
         raise unknown("split", split, _SPLITS)
     folder = cache(root)

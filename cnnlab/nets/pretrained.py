@@ -45,9 +45,7 @@ def load(name: str) -> Net:
         raise unknown("network", name, NAMES)
     from torchvision import models
 
-    weights = (
-        models.get_model_weights(name).DEFAULT if name != "vgg16" else models.VGG16_Weights.IMAGENET1K_V1
-    )
+    weights = _weights(name)
     state = _state(weights.url)
     if name == "googlenet":  # what only its training needed
         state = OrderedDict((key, value) for key, value in state.items() if not key.startswith("aux"))
@@ -61,11 +59,36 @@ def load(name: str) -> Net:
     return _renamed(name, plain, weights.meta["categories"])
 
 
+def is_here(name: str) -> bool:
+    """Are its ImageNet weights on this machine, so that `load` needs no network?
+
+    Raises:
+        LookupError: there is no such network.
+    """
+    if name not in NAMES:
+        raise unknown("network", name, NAMES)
+    return _file(_weights(name).url).is_file()
+
+
+def _weights(name: str):
+    """The first weights that torchvision published: those that the papers of the field explain."""
+    from torchvision import models
+
+    return models.get_model_weights(name).IMAGENET1K_V1
+
+
+def _file(url: str) -> Path:
+    from torch import hub
+
+    return Path(hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+
+
 def _state(url: str) -> dict[str, torch.Tensor]:
     """torchvision's own loading path; a download before it, so that no network is noticed within seconds."""
     from torch import hub
 
-    folder, file = Path(hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[1]
+    path = _file(url)
+    folder, file = path.parent, path.name
     if not (folder / file).is_file():
         digest = file.rsplit("-", 1)[1].split(".")[0]  # torchvision's file names carry the sha256's beginning
         instead = 'models.load("photonet") has weights embedded in the course'

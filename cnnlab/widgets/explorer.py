@@ -5,7 +5,6 @@ without a browser. Pictures are updated in place, without a figure: that is what
 view that raises shows its message in the cell; the last picture stays.
 """
 
-import base64
 import html
 import time
 import weakref
@@ -13,17 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ipywidgets
-import numpy as np
-import torch
 
 from cnnlab.data import photos
-from cnnlab.drawing import pixels
-from cnnlab.drawing.display import png
+from cnnlab.drawing import element
 from cnnlab.names import unknown
 from cnnlab.widgets.controls import Picture, control
 
 _SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
-_LEAST = 256  # pixels on the page: smaller pictures are enlarged by the browser
 _created: "weakref.WeakSet[Explorer]" = weakref.WeakSet()
 
 
@@ -187,7 +182,7 @@ class Explorer(ipywidgets.VBox):
         parts = result if isinstance(result, dict) else {"": result}
         # All of it is made before any of it is shown: if one part cannot be drawn, the last pictures stay.
         made = {
-            caption: _text(part) if isinstance(part, str) else _picture(part, self._words(caption))
+            caption: _text(part) if isinstance(part, str) else element.picture(part, self._words(caption))
             for caption, part in parts.items()
         }
         if list(parts) != list(self.panels):
@@ -206,37 +201,6 @@ class Explorer(ipywidgets.VBox):
 def _called(view: Callable) -> str:
     """A partial or an object that can be called has no name of its own."""
     return getattr(view, "__name__", "the view").replace("_", " ")
-
-
-def _picture(part, words: str) -> str:
-    """A picture as an HTML element with alt text.
-
-    `ipywidgets.Image` would be the usual choice, but it has no alt text, and in ipywidgets 8.1.9 one with a
-    tooltip does not appear at all (its view stops with a JavaScript error). So the bytes go into the address.
-    """
-    sharp = ""
-    if isinstance(part, np.ndarray) and (part.dtype != np.uint8 or part.ndim != 3 or part.shape[2] != 3):
-        raise TypeError(f"an array should be uint8 (H, W, 3), not {part.dtype} {part.shape}")
-    if isinstance(part, torch.Tensor):
-        part = pixels.grey(part)
-    if isinstance(part, np.ndarray):
-        # Tiny pictures grow by a whole factor to a size that can be seen from a chair. Pixels stay pixels.
-        factor = 1 if part.shape[1] >= 100 else max(1, _LEAST // part.shape[1])
-        sharp = "image-rendering: pixelated; " if factor > 1 else ""
-        data, width, height = pixels.encode(part), part.shape[1] * factor, part.shape[0] * factor
-    elif hasattr(part, "savefig"):
-        width, height = (round(inches * 80) for inches in part.get_size_inches())
-        data = png(part)
-    else:
-        raise TypeError(
-            f"a view returns tensors, arrays, figures, texts or a dict of them, not {type(part).__name__}"
-        )
-    address = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    # Both sides are said before the bytes are unpacked, so that nothing on the page jumps.
-    style = (
-        f"{sharp}width: {width}px; height: auto; aspect-ratio: {width} / {height}; max-width: 100%; margin: 0"
-    )
-    return f'<img src="{address}" alt="{html.escape(words, quote=True)}" decoding="sync" style="{style}">'
 
 
 def _captioned(caption: str, panel):

@@ -1,0 +1,93 @@
+"""Curves as SVG text: drawn by the browser, in a millisecond, while something trains.
+
+matplotlib makes the figures that stay; this is for curves that are drawn ten times a second.
+"""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+from cnnlab.drawing.charts import COLOURS
+
+_MOST = 300  # points of a curve; more would be thinner than a pixel
+
+
+def curves(
+    values: Mapping[str, Sequence[float]],
+    *,
+    alt: str,
+    limits: tuple[float, float],
+    xlabel: str = "",
+    width: int = 420,
+    height: int = 220,
+) -> str:
+    """Curves over their whole history, each named at its end.
+
+    Args:
+        values: name -> numbers, at most six curves. Each fills the width, whatever its length; what is not
+            finite is a gap, and what lies outside the limits is drawn at the limit.
+        alt: what the curves show.
+        limits: the values at the bottom and at the top.
+        xlabel: what stands below.
+        width, height: in pixels.
+
+    Returns:
+        An svg element with alt text.
+
+    Raises:
+        ValueError: more curves than can be told apart, or limits that are not low < high.
+    """
+    low, high = limits
+    if len(values) > len(COLOURS) or not low < high:
+        raise ValueError(
+            f"at most {len(COLOURS)} curves and limits low < high, not {len(values)} and {limits}"
+        )
+    left, right, top, bottom = 44, width - 90, 12, height - 28
+    parts = []
+    for share in (0, 0.5, 1):
+        y = bottom - share * (bottom - top)
+        parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#bbb"/>')
+        label = f"{low + share * (high - low):.3g}"
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+    parts.append(
+        f'<text x="{(left + right) / 2}" y="{height - 8}" text-anchor="middle">{html.escape(xlabel)}</text>'
+    )
+    for (name, numbers), colour in zip(values.items(), COLOURS, strict=False):
+        pieces = _pieces(
+            numbers, left, right, lambda value: bottom - _share(value, low, high) * (bottom - top)
+        )
+        for piece in pieces:
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in piece)
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+        if pieces:
+            x, y = pieces[-1][-1]
+            name = html.escape(name)
+            parts.append(
+                f'<text x="{x + 5:.1f}" y="{y + 4:.1f}" fill="{colour}" font-weight="bold">{name}</text>'
+            )
+    style = f"width: {width}px; max-width: 100%; font: 13px sans-serif; fill: currentColor"
+    label = html.escape(alt, quote=True)
+    return (
+        f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" style="{style}">'
+        f"<title>{label}</title>{''.join(parts)}</svg>"
+    )
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return (min(max(value, low), high) - low) / (high - low)
+
+
+def _pieces(numbers: Sequence[float], left: float, right: float, y) -> list[list[tuple[float, float]]]:
+    """The points of a curve, thinned out; a new piece after each gap."""
+    step = max(1, math.ceil(len(numbers) / _MOST))
+    chosen = [*range(0, len(numbers), step)]
+    if numbers and chosen[-1] != len(numbers) - 1:
+        chosen.append(len(numbers) - 1)  # the newest is always there
+    pieces: list[list[tuple[float, float]]] = [[]]
+    for k in chosen:
+        if math.isfinite(numbers[k]):
+            x = left + (right - left) * (k / (len(numbers) - 1) if len(numbers) > 1 else 0)
+            pieces[-1].append((x, y(numbers[k])))
+        elif pieces[-1]:
+            pieces.append([])
+    return [piece for piece in pieces if piece]

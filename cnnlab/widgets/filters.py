@@ -1,0 +1,152 @@
+"""The widgets of lecture 02: look through the filters of the trained networks, and watch them appear."""
+
+import functools
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.drawing import pixels
+from cnnlab.methods import filters
+from cnnlab.nets import models, shelf
+from cnnlab.widgets.explorer import explore
+
+# What can be looked at without a network: every convolution of every embedded net.
+_NETS = {
+    "photonet": ("photonet", None),
+    "shapesnet": ("shapesnet", None),
+    "digits net": ("simpleconvnet", "digits"),
+    "MNIST net": ("simpleconvnet", "mnist"),
+}
+_SCALES = ("one for all", "each its own")
+
+
+def browser():
+    """Look through the filters: a net and a layer, a filter, one scale for all or one for each."""
+    layers = [f"{net}, {name}" for net in _NETS for name in _convolutions(_net(net))]
+    most = max(_weight(layer).shape[0] for layer in layers)
+    return explore(
+        browser_view,
+        title="Look through the filters",
+        layer=layers,
+        filter=(0, most - 1),
+        scale=list(_SCALES),
+        presets={
+            "first layer of photonet": {"layer": "photonet, conv1", "scale": _SCALES[0]},
+            "second layer of photonet": {"layer": "photonet, conv2"},
+            "digits": {"layer": "digits net, conv1"},
+        },
+        alt="filters as pictures",
+    )
+
+
+def browser_view(layer: str, filter: int, scale: str) -> dict:
+    """All filters of a first layer, or all kernels of one filter of a deeper layer.
+
+    Args:
+        layer: "photonet, conv1".
+        filter: which one; the last one there is, if there are fewer.
+        scale: "one for all", so that a weak filter looks weak, or "each its own".
+
+    Returns:
+        The sheet, the filter alone, and what can be said of it.
+    """
+    weight = _weight(layer)
+    chosen = min(filter, len(weight) - 1)
+    channels, side = weight.shape[1], weight.shape[2]
+    shared = scale == _SCALES[0]
+    size = f"{channels} x {side} x {side} = {weight[0].numel()} weights"
+    said = f"filter {chosen} of 0 ... {len(weight) - 1}: {size}"
+    if channels in (1, 3):
+        shown = _pictures(weight, shared)
+        columns = 8
+        caption = f"all {len(weight)} filters of {layer}"
+        alone = {f"filter {chosen}": pixels.enlarge(_pictures(weight[chosen : chosen + 1], False)[0], 20)}
+    else:
+        limit = weight[chosen].abs().max().item()
+        each = [limit if shared else kernel.abs().max().item() for kernel in weight[chosen]]
+        shown = [pixels.signed(kernel, most) for kernel, most in zip(weight[chosen], each, strict=True)]
+        columns = 12
+        caption = f"the {channels} kernels of filter {chosen}: no colours, one kernel for each channel below"
+        alone = {}
+    angle, coherence = (number[chosen].item() for number in filters.orientation(weight))
+    smooth = filters.smoothness(weight)[chosen].item()
+    said += f"\nneighbouring weights alike: {smooth:.2f}   (1 smooth, 0 noise, -1 checkerboard)"
+    said += f"\nlines run along {angle:.0f} degrees, sure to {coherence:.0%}"
+    sheet = pixels.tile(shown, columns=columns, gap=1)
+    return {caption: pixels.enlarge(sheet, max(1, 460 // sheet.shape[1])), **alone, "": said}
+
+
+def growth():
+    """Two trainings side by side: a good one, and one with a learning rate thirty times as high."""
+    last = int(_snapshots("photonet-filters")["epochs"][-1])
+    return explore(
+        growth_view,
+        title="Watch the filters appear",
+        epoch=(0, last),
+        scale=list(_SCALES),
+        presets={
+            "start": {"epoch": 0},
+            "epoch 5": {"epoch": 5},
+            "epoch 12": {"epoch": 12},
+            "end": {"epoch": last},
+        },
+        alt="the 32 filters of the first layer in two trainings",
+    )
+
+
+def growth_view(epoch: int, scale: str) -> dict:
+    """The first layer's filters of both trainings after some epochs.
+
+    Args:
+        epoch: 0 is before the first step. The bad training ended earlier: it stays at its end.
+        scale: as in `browser_view`.
+
+    Returns:
+        Two sheets and three numbers for each.
+    """
+    shown, lines = {}, []
+    for name, file in (
+        ("learning rate 0.1", "photonet-filters"),
+        ("learning rate 3", "photonet-bad-filters"),
+    ):
+        kept = _snapshots(file)
+        k = min(epoch, len(kept["epochs"]) - 1)
+        weight, right = kept["conv1.weight"][k], kept["accuracy"][k].item()
+        sheet = pixels.tile(_pictures(weight, scale == _SCALES[0]), columns=8, gap=1)
+        shown[f"{name}, epoch {int(kept['epochs'][k])}"] = pixels.enlarge(sheet, 5)
+        known = f"{right:.0%} right" if right == right else "not tested"
+        smooth = filters.smoothness(weight).nanmean().item()
+        weak = len(filters.dead(weight))
+        lines.append(
+            f"{name:>18}: {known}; neighbours alike {smooth:5.2f}; {weak:2d} of {len(weight)} filters dead"
+        )
+    return {**shown, "": "\n".join(lines)}
+
+
+def _pictures(weight: Tensor, shared: bool) -> list:
+    """Filters of 1 or 3 channels as pixels: zero is the middle, grey or white."""
+    each = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12)
+    scale = (each.max().expand_as(each) if shared else each).tolist()
+    if weight.shape[1] == 1:
+        return [pixels.signed(kernel[0], limit) for kernel, limit in zip(weight, scale, strict=True)]
+    return [pixels.grey(0.5 + 0.5 * kernel / limit) for kernel, limit in zip(weight, scale, strict=True)]
+
+
+@functools.cache
+def _net(name: str) -> nn.Module:
+    return models.load(*_NETS[name])
+
+
+@functools.cache
+def _snapshots(file: str) -> dict[str, Tensor]:
+    return shelf.read(file)
+
+
+def _convolutions(model: nn.Module) -> list[str]:
+    return [name for name, module in model.named_children() if isinstance(module, nn.Conv2d)]
+
+
+def _weight(layer: str) -> Tensor:
+    net, name = layer.split(", ")
+    with torch.no_grad():
+        return getattr(_net(net), name).weight.clone()

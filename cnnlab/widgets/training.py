@@ -1,0 +1,177 @@
+"""Train a small network on handwritten digits while you watch: its filters, its loss, its accuracy.
+
+The training runs in a thread of its own, so that the page answers meanwhile: that is what makes it stoppable.
+The thread works with its own network; it draws from torch's global random numbers only inside `fit`.
+"""
+
+import html
+import threading
+import time
+from collections.abc import Sequence
+
+import ipywidgets
+import torch
+
+from cnnlab.data import digits
+from cnnlab.data.labelled import Labelled
+from cnnlab.drawing import element, pixels, svg
+from cnnlab.nets import models
+from cnnlab.nets.history import History
+from cnnlab.nets.train import evaluate, fit
+from cnnlab.widgets.look import look
+
+RATES = (0.0002, 0.001, 0.005, 0.02, 0.1)
+_PAUSE = 0.15  # seconds from one drawing to the next: fast enough to follow, slow enough to learn meanwhile
+_TESTED = 200  # test pictures for the accuracy while it runs: enough to see it rise
+
+
+def live(*, epochs: int = 8, rates: Sequence[float] = RATES, seed: int = 0) -> "Live":
+    """A network to train: learning rate, width and seed are yours.
+
+    Args:
+        epochs: how often every picture is seen, at most.
+        rates: the learning rates to choose from; it starts with the middle one.
+        seed: of the first weights, at the start.
+
+    Returns:
+        The widget. Nothing runs until somebody presses Train.
+    """
+    return Live(digits.load("train"), digits.load("test"), epochs, rates, seed)
+
+
+class Live(ipywidgets.VBox):
+    """What `live` returns: three controls, Train and Stop, and what can be seen meanwhile."""
+
+    def __init__(self, train: Labelled, test: Labelled, epochs: int, rates: Sequence[float], seed: int):
+        self._train, self._test, self._epochs = train, test, epochs
+        self.rate = ipywidgets.SelectionSlider(
+            options=[(f"{rate:g}", rate) for rate in rates],
+            value=rates[len(rates) // 2],
+            description="learning rate",
+            **look(),
+        )
+        self.width = ipywidgets.IntSlider(value=8, min=2, max=16, description="filters", **look())
+        self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
+        self.train = ipywidgets.Button(description="Train", icon="play", tooltip="start from new weights")
+        self.halt = ipywidgets.Button(
+            description="Stop", icon="stop", disabled=True, tooltip="keep what is learned"
+        )
+        self.train.on_click(lambda _: self.start())
+        self.halt.on_click(lambda _: self.stop())
+        self.status, self.filters, self.curve = (ipywidgets.HTML() for _ in range(3))
+        self.model: torch.nn.Module | None = None
+        self.history: History | None = None
+        self.error: BaseException | None = None
+        self._stop, self._thread = threading.Event(), None
+        self._drawn, self._right = 0.0, [(0, float("nan"))]
+        buttons = ipywidgets.HBox([self.train, self.halt])
+        stage = ipywidgets.HBox(
+            [self.filters, self.curve], layout={"flex_flow": "row wrap", "align_items": "center"}
+        )
+        super().__init__([self.rate, self.width, self.seed, buttons, self.status, stage])
+        self.add_class("cnnlab-live")
+        self._say("Press Train. The filters start as noise.")
+
+    @property
+    def running(self) -> bool:
+        """Is it training now?"""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start from new weights; does nothing while it is training."""
+        if self.running:
+            return
+        width = self.width.value
+        self.model = models.build("simpleconvnet", seed=self.seed.value, widths=(width, 2 * width, 2 * width))
+        self.error, self.history = None, None
+        self._stop.clear()
+        self.train.disabled, self.halt.disabled = True, False
+        self._thread = threading.Thread(
+            target=self._run, args=(self.rate.value, self.seed.value), daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the training after the step that it is at; what it learned stays."""
+        self._stop.set()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until the training has ended. Raises what ended it, if that was an error."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        if self.error is not None:
+            raise self.error
+
+    def _run(self, rate: float, seed: int) -> None:
+        self._right, self._drawn = [], 0.0
+        try:
+            self.history = fit(
+                self.model,
+                self._train,
+                epochs=self._epochs,
+                rate=rate,
+                seed=seed,
+                keep="last",
+                watch=self._watch,
+                watch_every=1,
+            )
+            self._draw(self.history, evaluate(self.model, self._test)[1], ended=True)
+        except BaseException as error:  # it must not vanish with the thread
+            self.error = error
+            text = html.escape(f"{type(error).__name__}: {error}")
+            self.status.value = f'<div role="alert">{text}</div>'
+        finally:
+            self.train.disabled, self.halt.disabled = False, True
+
+    def _watch(self, history: History) -> bool:
+        now = time.monotonic()
+        if now - self._drawn >= _PAUSE:
+            self._drawn = now
+            few = Labelled(self._test.images[:_TESTED], self._test.labels[:_TESTED], self._test.classes)
+            self._draw(history, evaluate(self.model, few)[1])
+        return self._stop.is_set()
+
+    def _draw(self, history: History, right: float, ended: bool = False) -> None:
+        steps = len(history.step_loss)
+        self._right.append((steps, right))
+        weight = self.model.conv1.weight.detach()
+        limit = weight.abs().max().item()
+        sheet = pixels.tile(
+            [pixels.signed(kernel[0], limit) for kernel in weight], columns=min(8, len(weight))
+        )
+        words = f"{len(weight)} filters of 5 by 5 after {steps} steps; red is positive, blue negative"
+        self.filters.value = element.picture(sheet, words)
+        shown = {"loss": [min(loss, 3.0) / 3 for loss in history.step_loss], "right": self._over_steps(steps)}
+        self.curve.value = svg.curves(
+            shown,
+            limits=(0, 1),
+            xlabel=f"{steps} steps",
+            alt=f"loss (as a part of 3) falls, share right is {right:.0%}",
+        )
+        batches = -(-len(self._train.labels) // 64)
+        where = f"epoch {min(steps // batches + 1, self._epochs)} of {self._epochs}, step {steps}"
+        if not ended:
+            self._say(
+                f"{where}: loss {history.step_loss[-1]:.3f}, {right:.0%} of {_TESTED} test digits right"
+            )
+            return
+        why = {
+            "finished": "Done",
+            "watcher": "Stopped",
+            "interrupted": "Stopped",
+            "diverged": "The loss is no number",
+        }
+        tested = len(self._test.labels)
+        self._say(f"{why[history.stopped]} at {where}: {right:.1%} of {tested} test digits right")
+
+    def _over_steps(self, steps: int) -> list[float]:
+        """The accuracy at every step: the last one that was measured."""
+        found, k = [], 0
+        for step in range(1, steps + 1):
+            while k + 1 < len(self._right) and self._right[k + 1][0] <= step:
+                k += 1
+            found.append(self._right[k][1] if self._right[k][0] <= step else float("nan"))
+        return found
+
+    def _say(self, text: str) -> None:
+        self.status.value = f'<div role="status">{html.escape(text)}</div>'

@@ -1,0 +1,56 @@
+"""Curves as SVG: where the points lie, what is left out, and what a screen reader hears."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from cnnlab.drawing import svg
+
+
+def polylines(text):
+    return [
+        [tuple(map(float, pair.split(","))) for pair in points.split()]
+        for points in re.findall(r'polyline points="([^"]*)"', text)
+    ]
+
+
+def test_a_curve_fills_the_width_and_the_limits_are_the_height():
+    (line,) = polylines(svg.curves({"loss": [0, 5, 10]}, limits=(0, 10), alt="a loss", width=420, height=220))
+    xs, ys = zip(*line, strict=True)
+    assert xs == (44.0, 187.0, 330.0) and ys == (
+        192.0,
+        102.0,
+        12.0,
+    )  # downwards on a page is upwards in numbers
+
+
+def test_gaps_limits_and_a_single_point():
+    text = svg.curves({"a": [1, float("nan"), 2, float("inf"), 99]}, limits=(0, 3), alt="with gaps")
+    pieces = polylines(text)
+    assert [len(piece) for piece in pieces] == [1, 1, 1] and pieces[-1][0][
+        1
+    ] == 12.0  # 99 is drawn at the limit
+    assert polylines(svg.curves({"a": [1]}, limits=(0, 3), alt="one point"))[0][0][0] == 44.0
+    assert polylines(svg.curves({"a": []}, limits=(0, 3), alt="nothing yet")) == []
+
+
+def test_long_curves_are_thinned_and_keep_their_newest_point():
+    (line,) = polylines(svg.curves({"a": list(range(10_000))}, limits=(0, 9999), alt="long"))
+    assert len(line) <= 302 and line[-1] == (330.0, 12.0)
+
+
+def test_it_is_well_formed_and_says_what_it_shows():
+    text = svg.curves({"<b>": [1, 2], "c": [2, 1]}, limits=(0, 2), alt='a "loss" & more', xlabel="<steps>")
+    root = ElementTree.fromstring(text)
+    assert root.attrib["aria-label"] == 'a "loss" & more' and root.attrib["role"] == "img"
+    words = [element.text for element in root.iter() if element.tag.endswith("text")]
+    assert "<b>" in words and "<steps>" in words
+    assert len(set(re.findall(r'stroke="(#[0-9A-F]{6})"', text))) == 2
+
+
+def test_too_much_is_refused():
+    with pytest.raises(ValueError, match="at most 6 curves"):
+        svg.curves({str(k): [1] for k in range(7)}, limits=(0, 1), alt="many")
+    with pytest.raises(ValueError, match="low < high"):
+        svg.curves({"a": [1]}, limits=(1, 1), alt="flat")
