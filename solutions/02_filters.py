@@ -35,7 +35,7 @@ FAMOUS = "alexnet"
 # %% slideshow={"slide_type": "slide"}
 weight = models.load(NET).conv1.weight.detach()  # (filters, channels, rows, columns)
 untrained = models.build(NET, seed=SEED).conv1.weight.detach()
-fig, axes = plt.subplots(1, 2, figsize=(10.5, 5.2), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(12, 3.1), layout="constrained")
 images.filters(untrained, ax=axes[0], shared=False, columns=8, title="before training: noise")
 images.filters(weight, ax=axes[1], shared=False, columns=8, title="after training")
 show(fig, alt=f"Two sheets with the {len(weight)} filters of the first layer of {NET}. Before training every one "
@@ -83,6 +83,9 @@ def for_display(weight):
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 for_display = check("02.1", for_display)
 
+# %% slideshow={"slide_type": "skip"}
+hint("02.1")
+
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### One scale for all, or each its own?
 #
@@ -90,7 +93,7 @@ for_display = check("02.1", for_display)
 # Say always which one you show: a picture of noise can be stretched until it looks important.
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(10.5, 5.2), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(12, 3.1), layout="constrained")
 images.filters(weight, ax=axes[0], shared=True, columns=8, title="one scale for all")
 images.filters(weight, ax=axes[1], shared=False, columns=8, title="each its own")
 show(fig, alt="The same filters twice. With one scale for all, some are strong and some are nearly grey. "
@@ -151,7 +154,7 @@ show(fig, alt="Four learned filters, red where positive and blue where negative,
 # So measure the change in four directions, and take the direction in which there is the **least**.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
-# ### By hand 02.3: the direction of the lines
+# ### By hand 02.2: the direction of the lines
 #
 # Four directions: 0 is horizontal, 45 rises to the right, 90 is vertical, 135 falls to the right.
 # For each: take every weight minus its neighbour in that direction, square, and take the mean.
@@ -175,7 +178,7 @@ def orientation(kernel):
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
-orientation = check("02.3", orientation)
+orientation = check("02.2", orientation)
 
 # %%
 counts = {angle: sum(orientation(kernel) == angle for kernel in bright) for angle in (0, 45, 90, 135)}
@@ -227,7 +230,7 @@ quiz("02.q2")
 # Correlate each filter with each other one. 1 is the same pattern, 0 has nothing in common, -1 is the negative.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
-# ### By hand 02.2: the correlation matrix
+# ### By hand 02.3: the correlation matrix
 #
 # Write every filter as one long row. Subtract the row's mean. Divide by the row's length.
 # Then each number of the matrix is the product of two rows.
@@ -246,7 +249,7 @@ def correlation(weight):
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
-correlation = check("02.2", correlation)
+correlation = check("02.3", correlation)
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10.5, 4.8), layout="constrained")
@@ -274,7 +277,7 @@ handwriting, unseen = digits.load("train"), digits.load("test")
 model = models.build("simpleconvnet", seed=SEED)
 before = model.conv1.weight.detach().clone()
 history = train.fit(model, handwriting, unseen, epochs=1 if FAST else 8, seed=SEED)
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained", width_ratios=(1, 1, 1.3))
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained", width_ratios=(1, 1, 1.1))
 images.filters(before, ax=axes[0], columns=4, title="before")
 images.filters(model.conv1.weight, ax=axes[1], columns=4, title="after")
 charts.lines({"loss": history.step_loss}, ax=axes[2], xlabel="step", title="loss of each batch")
@@ -334,9 +337,6 @@ def as_pictures(weight):
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 as_pictures = check("02.bug", as_pictures)
-
-# %% slideshow={"slide_type": "skip"}
-hint("02.1")
 
 # %% slideshow={"slide_type": "skip"}
 progress()

@@ -23,7 +23,12 @@ from cnnlab.course.commands import widget_errors
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))
 LECTURES = [path.stem for path in SOURCES]
-OTHER = {"00_start_here": {"PHOTO": "coffee"}, "01_convolution": {"PHOTO": "astronaut", "SEED": 7}}
+OTHER = {
+    "00_start_here": {"PHOTO": "coffee"},
+    "01_convolution": {"PHOTO": "astronaut", "SEED": 7},
+    "02_filters": {"NET": "shapesnet", "SEED": 3, "FAMOUS": "squeezenet1_0"},
+    "03_activations": {"NET": "shapesnet", "PHOTO": "coins", "SEED": 3},
+}
 
 # Runs inside the kernel, after the lecture: every explorer at every end of every control.
 EVERY_END = """

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def difference(got, expected, tolerance: float = 1e-5) -> str | None:
@@ -15,7 +15,7 @@ def difference(got, expected, tolerance: float = 1e-5) -> str | None:
 
     Args:
         got: the answer to judge.
-        expected: the right one: a tensor, a number, a text, or a tuple, list or dict of these.
+        expected: the right one: a tensor, a network, a number, a text, or a tuple, list or dict of these.
         tolerance: how far a number may be off, absolute and relative.
 
     Returns:
@@ -25,6 +25,8 @@ def difference(got, expected, tolerance: float = 1e-5) -> str | None:
         return "it returned nothing (None). Is a `return` missing?"
     if isinstance(expected, Tensor):
         return _tensors(got, expected, tolerance)
+    if isinstance(expected, nn.Module):
+        return _networks(got, expected)
     if isinstance(expected, Mapping):
         if not isinstance(got, Mapping) or set(got) != set(expected):
             return f"expected a dict with the keys {sorted(map(str, expected))}, got {_kind(got)}"
@@ -40,6 +42,26 @@ def difference(got, expected, tolerance: float = 1e-5) -> str | None:
     for place, one, other in parts:
         if found := difference(one, other, tolerance):
             return f"in result {place}: {found}"
+    return None
+
+
+def _networks(got, expected: nn.Module) -> str | None:
+    """A network may be given to an exercise; it must come out as it went in."""
+    if type(got) is not type(expected):
+        return f"expected a {type(expected).__name__}, got {_kind(got)}"
+    there = dict(got.named_modules())
+    for name, module in expected.named_modules():
+        other, called = there.get(name), f"layer '{name}'" if name else "the network"
+        if other is None:
+            return f"{called} is gone"
+        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
+            if len(getattr(other, hooks)) > len(getattr(module, hooks)):
+                return f"a hook is still on {called}: keep the handle, and call handle.remove()"
+        if other.training != module.training:
+            return f"{called} is in {'train' if other.training else 'eval'} mode now, and was not before"
+    for name, value in expected.state_dict().items():
+        if not torch.equal(got.state_dict()[name], value):
+            return f"its '{name}' has changed"
     return None
 
 

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cnnlab.course import ledger
 from cnnlab.course.box import tell
@@ -97,8 +97,8 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
             return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
         expected = exercise.function(*copy.deepcopy(arguments))
         found = difference(got, expected, exercise.tolerance)
-        if found is None and difference(given, arguments, 0) is not None:
-            found = "the result is right, but your function changed its input. Work on a copy: x.clone()"
+        if found is None:
+            found = _changed(given, arguments)
         if found is not None:
             name = _known_mistake(exercise, answer)
             parts = [
@@ -111,6 +111,16 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
             ]
             return "wrong", "\n".join(filter(None, parts))
     return "right", f"Tried on {len(exercise.cases())} inputs. The cells below use your function."
+
+
+def _changed(given: tuple, before: tuple) -> str | None:
+    """What an answer did to its input, if the result is right."""
+    for one, other in zip(given, before, strict=True):
+        if found := difference(one, other, 0):
+            if isinstance(other, nn.Module):
+                return f"the result is right, but {found}"
+            return "the result is right, but your function changed its input. Work on a copy: x.clone()"
+    return None
 
 
 def _known_mistake(exercise: Exercise, answer: Callable) -> str | None:
@@ -157,6 +167,8 @@ def _short(value) -> str:
             rounded = (value.double() * 1e4).round() / 1e4
         text = str([round(x, 4) for x in rounded.flatten().tolist()] if value.dim() < 2 else rounded.tolist())
         return text.replace(".0,", ",").replace(".0]", "]")
+    if isinstance(value, nn.Module):
+        return f"a network with the layers {', '.join(name for name, _ in value.named_children())}"
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_short, value)) + ")"
     try:

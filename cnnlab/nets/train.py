@@ -55,7 +55,7 @@ def fit(
         optimiser: "adam", or "sgd" with Nesterov momentum 0.9.
         rate: the learning rate; the highest one where it changes.
         schedule: "constant", or "one-cycle": up for the first quarter of the steps and down to nearly zero.
-        weight_decay: strength of the pull to zero.
+        weight_decay: strength of the pull to zero, for weights; not for biases and batch normalisation.
         smoothing: share of the label that is spread over all classes.
         augment: makes other views of each batch; see `cnnlab.data.augment`.
         patience: stop after so many epochs without a lower validation loss.
@@ -167,12 +167,16 @@ def _batches(n: int, batch: int, random: torch.Generator) -> list[Tensor]:
 
 
 def _stepper(model, optimiser, rate, weight_decay, schedule, steps):
+    # Only weights are pulled to zero. A bias or a scale of one number per channel has no reason to be small.
+    groups = [
+        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
     if optimiser == "adam":
-        stepper = torch.optim.AdamW(model.parameters(), rate, weight_decay=weight_decay)
+        stepper = torch.optim.AdamW(groups, rate)
     else:
-        stepper = torch.optim.SGD(
-            model.parameters(), rate, momentum=0.9, nesterov=True, weight_decay=weight_decay
-        )
+        stepper = torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True)
     if schedule == "one-cycle":
         plan = torch.optim.lr_scheduler.OneCycleLR(
             stepper, rate, total_steps=steps + 1, pct_start=0.25, cycle_momentum=False

@@ -173,26 +173,6 @@ EXERCISES = (
     ),
     Exercise(
         id="02.2",
-        title="the correlation of filters",
-        function=correlation,
-        cases=_banks,
-        mistakes=(
-            Mistake(
-                "That is the cosine: the means are still in. Subtract each filter's own mean first.", _cosine
-            ),
-            Mistake(
-                "That is the covariance: strong filters get large numbers. Divide each filter by its "
-                "length.",
-                _covariance,
-            ),
-            Mistake(
-                "You subtracted the mean over the filters. Each filter has a mean of its own: dim=1.",
-                _mean_over_filters,
-            ),
-        ),
-    ),
-    Exercise(
-        id="02.3",
         title="the direction of a filter's lines",
         function=orientation,
         cases=_kernels,
@@ -210,6 +190,26 @@ EXERCISES = (
             Mistake(
                 "0 and 90 are swapped. The neighbour to the right, along 0 degrees, is in the next column.",
                 _rows_for_columns,
+            ),
+        ),
+    ),
+    Exercise(
+        id="02.3",
+        title="the correlation of filters",
+        function=correlation,
+        cases=_banks,
+        mistakes=(
+            Mistake(
+                "That is the cosine: the means are still in. Subtract each filter's own mean first.", _cosine
+            ),
+            Mistake(
+                "That is the covariance: strong filters get large numbers. Divide each filter by its "
+                "length.",
+                _covariance,
+            ),
+            Mistake(
+                "You subtracted the mean over the filters. Each filter has a mean of its own: dim=1.",
+                _mean_over_filters,
             ),
         ),
     ),

@@ -1,0 +1,329 @@
+# %% [markdown] slideshow={"slide_type": "slide"}
+# # 03 · Activations
+#
+# **What does the picture become, layer by layer?**
+#
+# You will be able to
+#
+# - record what any layer puts out, and leave the network as it was;
+# - read the activation vector of one place of a picture;
+# - measure how many activations are zero, over a whole data set;
+# - say what a network keeps of a picture, what it throws away, and prove it.
+#
+# **Minutes:** 40 for the lecture, 35 for the exercises.
+# **Needs:** lectures 01 and 02. No network.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+
+from cnnlab.course import TODO, check, hint, predict, progress, quiz
+from cnnlab.data import photos, shapes
+from cnnlab.drawing import charts, images, show
+from cnnlab.methods import activations
+from cnnlab.nets import models
+from cnnlab.probing import Recorder
+from cnnlab.widgets import activations as widgets
+
+# %% tags=["parameters"]
+FAST = False
+SEED = 0
+NET = "photonet"
+PHOTO = "cat"
+
+# %% slideshow={"slide_type": "slide"}
+model = models.load(NET)
+photo = photos.load(PHOTO, size=64)  # (1, 3, 64, 64)
+relus = [name for name, _ in model.named_children() if name.startswith("relu")]
+with torch.no_grad(), Recorder(model, *relus) as acts:
+    model(photo)
+fig, axes = plt.subplots(1, len(relus) + 1, figsize=(2.3 * len(relus) + 2.3, 2.9), layout="constrained")
+images.picture(photo[0], ax=axes[0], title="the picture")
+for ax, name in zip(axes[1:], relus, strict=True):
+    strongest = acts[name][0].flatten(1).sum(dim=1).argmax()
+    images.magnitude(acts[name][0, strongest], ax=ax, bar=False, title=name)
+show(fig, alt=f"The photo '{PHOTO}' and one map of each ReLU layer of {NET}. The first maps still look like the photo; "
+              "the last one is a few coarse cells.")
+
+# %% [markdown]
+# Five layers, five maps of the same photo. In the first you still see the photo.
+# In the last there are a few bright cells. What are they?
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## A layer is a cube of numbers
+#
+# Rows, columns, channels. There are four ways to look at it:
+#
+# - the **whole layer**: everything it says about the picture;
+# - one **channel**: one question, asked everywhere;
+# - one **place**: all questions, asked at one spot;
+# - one **neuron**: one question at one spot, a single number.
+
+# %%
+cube = acts["relu2"][0]  # (channels, rows, columns)
+channel, row, column = int(cube.sum(dim=(1, 2)).argmax()), cube.shape[1] // 2, cube.shape[2] // 2
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained", width_ratios=(1.1, 1, 1.2))
+images.magnitude(cube.mean(dim=0), ax=axes[0], title=f"whole layer: mean of {len(cube)} maps")
+images.magnitude(cube[channel], ax=axes[1], title=f"channel {channel}")
+images.frame(axes[1], row=row, column=column, height=1, width=1)
+charts.lines({"": cube[:, row, column]}, ax=axes[2], xlabel="channel", title=f"place ({row}, {column})")
+show(fig, alt="Left: the mean of all maps of the second ReLU. Middle: one channel, with one neuron framed. "
+              "Right: the activations of all channels at the place of that neuron.")
+print(f"the neuron in the frame: channel {channel}, row {row}, column {column}: {cube[channel, row, column]:.3f}")
+
+# %% tags=["predict"]
+predict(
+    "03.p1",
+    "The first ReLU of photonet makes 32 maps of 64x64 from a picture of 64x64 in colour. How many times more "
+    "numbers is that?",
+    options=["as many", "about 3 times", "about 11 times", "32 times"],
+    truth="about 11 times",
+)
+
+# %% [markdown]
+# Three tables of pixels became 32 tables of activations. The layer did not compress anything.
+# It wrote the picture down in another way.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Look into the layers
+#
+# Go down, layer by layer. Find a channel that answers to an edge, one that answers to a colour,
+# one that is silent. Then take another picture, or one of your own: is the silent one still silent?
+
+# %% tags=["widget"]
+widgets.browser()
+
+# %% [markdown] tags=["teacher"]
+# Start at relu1 and name two or three channels with the room ("this one likes vertical edges"). Then go to relu4 and
+# try again: it gets hard. That is not a failure of the room. Lectures 04 to 07 are about it.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## How do we get at them?
+#
+# PyTorch lets you hang a **hook** on a layer: a function that is called with what the layer puts out.
+# Three rules. Keep a **copy**: the next layer may overwrite the numbers in place.
+# **Remove** the hook, or it will run for ever. Remove it also if the network **fails**.
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 03.1: record a layer
+#
+# `model.get_submodule(name)` is the layer. `layer.register_forward_hook(f)` hangs `f(module, inputs, output)` on it
+# and gives a handle; `handle.remove()` takes it off.
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def record(model, name, image):
+    """What the layer puts out for an image: (model, "conv1", (1, C, H, W)) -> a tensor."""
+    # BEGIN SOLUTION: hang a hook on the layer that keeps a copy, run the model, remove the hook
+    # hint: The hook is a function that appends a copy of the output to a list. Make the list first.
+    # hint: def keep(module, inputs, output): kept.append(output.detach().clone())
+    # hint: handle = layer.register_forward_hook(keep); then try: model(image), finally: handle.remove(); return kept[0]
+    kept = []
+
+    def keep(module, inputs, output):
+        kept.append(output.detach().clone())
+
+    handle = model.get_submodule(name).register_forward_hook(keep)
+    try:
+        model(image)
+    finally:
+        handle.remove()
+    return kept[0]
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+record = check("03.1", record)
+
+# %% slideshow={"slide_type": "skip"}
+hint("03.1")
+
+# %%
+torch.testing.assert_close(record(model, "relu2", photo), acts["relu2"])
+print("your record and the course's Recorder agree on", NET)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## One place, all channels
+#
+# Move the place over the picture. The frame shows what the place sees.
+# The bars are what the network knows about it: its **activation vector**.
+
+# %% tags=["widget"]
+widgets.positions()
+
+# %% [markdown]
+# Two places with similar vectors are similar *to the network*. Find two places whose bars look alike,
+# and two that look alike to you but not to the network.
+
+# %% slideshow={"slide_type": "skip"}
+quiz("03.q1")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Most numbers are zero
+#
+# A ReLU cuts everything below zero. How much is left? Not for one picture: over a data set.
+
+# %% tags=["predict"]
+few = photos.crops(size=64, n=60, seed=SEED).images
+predict(
+    "03.p2",
+    "In which layer of photonet is the largest share of activations zero?",
+    options=relus,
+    truth=lambda: max(relus, key=activations.sparsity(model, few, relus).get),
+)
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 03.2: sparsity
+#
+# The activations come in batches, and the last batch may be smaller. What share of all numbers is zero?
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def sparsity(batches):
+    """The share of zeros: a list of tensors (n, C, H, W) -> a number from 0 to 1."""
+    # BEGIN SOLUTION: count the zeros of all batches, count the numbers of all batches, divide once
+    # hint: A mean of the batches' shares would count a small batch as much as a large one.
+    # hint: (batch == 0).sum().item() counts the zeros of one batch, batch.numel() all of its numbers.
+    # hint: return zeros / numbers, after a loop that adds to both
+    zeros = sum((batch == 0).sum().item() for batch in batches)
+    return zeros / sum(batch.numel() for batch in batches)
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+sparsity = check("03.2", sparsity)
+
+# %%
+crops = photos.crops(size=64, n=60 if FAST else 400, seed=SEED)
+batches = {name: [] for name in relus}
+with torch.no_grad():
+    for part in crops.images.split(50):
+        with Recorder(model, *relus) as acts:
+            model(part)
+        for name in relus:
+            batches[name].append(acts[name].half())  # half precision: a quarter of a gigabyte is enough
+zeros = {name: sparsity(batches[name]) for name in relus}
+del batches
+ax = charts.bars(zeros, xlabel="share of activations that are zero", title=f"{NET}, {len(crops.labels)} pieces of photos")
+show(ax.figure, alt="Bars: the share of zeros after each ReLU. " + ", ".join(f"{k}: {v:.0%}" for k, v in zeros.items()) + ".")
+
+# %% slideshow={"slide_type": "skip"}
+quiz("03.q2")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Who is whose neighbour?
+#
+# Take a piece of a photo. Which other pieces are nearest to it? Ask the pixels. Then ask each layer.
+# Are the neighbours of the last layer alike in colour, or in *what they show*?
+
+# %% tags=["widget"]
+widgets.nearest(bank=60 if FAST else 240)
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 03.3: the nearest pictures
+#
+# Each picture is one row of activations, its code. Return where the k nearest codes stand, the nearest first.
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def nearest(code, codes, k):
+    """Places of the k codes that are nearest: (D,), (N, D), k -> (k,)."""
+    # BEGIN SOLUTION: the distance to every code, and the places of the k smallest
+    # hint: The distance of two codes is the length of their difference.
+    # hint: codes - code has a row for every difference; .norm(dim=1) gives their lengths.
+    # hint: return (codes - code).norm(dim=1).argsort()[:k]
+    return (codes - code).norm(dim=1).argsort()[:k]
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+nearest = check("03.3", nearest)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What is kept, what is thrown away?
+#
+# Now a measurement. We need pictures of which we know everything: the synthetic scenes.
+# The **class** of a scene is the shape of its largest object. Its **colours** say nothing about the class.
+#
+# From each layer we try to *read* both, by a linear map fitted on other scenes.
+
+# %% tags=["predict"]
+predict(
+    "03.p3",
+    "How much of the colours can still be read after the last layer of a network that was trained on shapes?",
+    options=["nearly all", "about half", "hardly anything"],
+    truth="hardly anything",
+)
+
+# %%
+scenes = {split: shapes.scenes(90 if FAST else 300, seed=SEED + k) for k, split in enumerate(("train", "test"), 10)}
+shapesnet = models.load("shapesnet")
+depth = [activations.PICTURE, *(name for name, _ in shapesnet.named_children() if name.startswith(("conv", "relu")))]
+train, test = scenes["train"], scenes["test"]
+colour = activations.readable_colour(shapesnet, train.images, test.images, depth)
+shape = activations.readable_class(shapesnet, (train.images, train.labels), (test.images, test.labels), depth)
+fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
+charts.lines({"colour": list(colour.values()), "class": list(shape.values())}, ax=ax, ylabel="share that can be read")
+ax.set_xticks(range(len(depth)), depth)
+show(fig, alt="Two curves over the layers of shapesnet. The share of the colours that can be read falls from 1 to nearly 0. "
+              "The share of scenes whose class can be read rises from chance to nearly 1.")
+
+# %% [markdown]
+# The curves cross. What the class needs is made plain, what it does not need is thrown away.
+# This is called **information distillation**.
+#
+# Mind what was measured: what a *linear* map can read. A more clever reader might find more.
+
+# %% slideshow={"slide_type": "skip"}
+quiz("03.q3")
+
+# %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+# ### Bug hunt
+#
+# This function finds the activation vector that belongs to a pixel. At the corner and along the diagonal it is right.
+# Find the fault, mend it, and run the check.
+
+# %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+def vector_at(maps, row, column, side):
+    """Maps (C, h, w) of a picture of side x side pixels, and a pixel -> the C activations there."""
+    cell = side // maps.shape[1]  # pixels for each cell of the maps
+    x, y = row // cell, column // cell
+    return maps[:, y, x]
+
+
+maps = torch.zeros(1, 4, 4)
+maps[0, 0, 3] = 1.0  # row 0, column 3: the upper right corner
+print("upper right:", vector_at(maps, 0, 63, 64).item(), "- it is 1.0")
+
+# %% tags=["solution"] slideshow={"slide_type": "skip"}
+def vector_at(maps, row, column, side):
+    """Maps (C, h, w) of a picture of side x side pixels, and a pixel -> the C activations there."""
+    cell = side // maps.shape[1]
+    return maps[:, row // cell, column // cell]  # rows come first: a row is a y, not an x
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+vector_at = check("03.bug", vector_at)
+
+# %% slideshow={"slide_type": "skip"}
+progress()
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Three things to keep
+#
+# 1. A layer is a cube: look at a channel, at a place, at a neuron, or at all of it.
+# 2. Hook, copy, remove: leave the network as it was.
+# 3. From layer to layer the class becomes plainer, and the rest of the picture is lost. You can measure both.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## New words
+#
+# | word | meaning |
+# |---|---|
+# | activation | the number that a neuron puts out for a picture |
+# | activation vector | the activations of all channels at one place |
+# | hook | a function that is called each time a layer has run |
+# | sparsity | the share of activations that are exactly zero |
+# | linear read-out | a linear map, fitted to tell something from the activations |
+# | information distillation | from layer to layer: what the task needs is kept, the rest is dropped |
+#
+# ## References
+#
+# - J. Yosinski et al.: *Understanding neural networks through deep visualization*, 2015, arXiv:1506.06579.
+# - C. Olah et al.: *The building blocks of interpretability*, Distill, 2018.
+# - X. Glorot, A. Bordes, Y. Bengio: *Deep sparse rectifier neural networks*, AISTATS 2011.
+# - G. Alain, Y. Bengio: *Understanding intermediate layers using linear classifier probes*, 2016, arXiv:1610.01644.
+# - A. Mahendran, A. Vedaldi: *Understanding deep image representations by inverting them*, CVPR 2015.
