@@ -22,30 +22,39 @@ from IPython.display import Markdown
 from cnnlab.course import TODO, check, doctor, hint, predict, progress, quiz, syllabus
 from cnnlab.data import photos
 from cnnlab.drawing import charts, images, show
-from cnnlab.methods import edges
-from cnnlab.widgets import orientation
+from cnnlab.methods.cam import cam, over_picture
+from cnnlab.nets import models
+from cnnlab.widgets import start
 
 # %% tags=["parameters"]
 FAST = False
 SEED = 0
-PHOTO = "bricks"
+PHOTO = "cat"
 
 # %% slideshow={"slide_type": "slide"}
-photo = photos.load(PHOTO, size=192)  # (1, 3, 192, 192), numbers from 0 to 1
-shares = edges.shares(photo)[0]  # four numbers that sum to 1
-answer = edges.DIRECTIONS[shares.argmax()]
-heatmap = edges.heatmap(photo, answer)
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+model = models.load("photonet")  # a network that comes with the course
+photo = photos.load(PHOTO, size=64)  # (1, 3, 64, 64), numbers from 0 to 1
+scores = model(photo)[0].detach()  # one number for each of 20 classes
+probabilities = scores.softmax(dim=0)
+answer = model.classes[scores.argmax()]
+heatmap = over_picture(cam(model, photo, answer), (64, 64))  # what each pixel gave to the score
+best = {model.classes[k]: probabilities[k].item() for k in probabilities.topk(5).indices}
+fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
 images.picture(photo[0], ax=axes[0], title="a picture")
-charts.bars(dict(zip(edges.DIRECTIONS, shares.tolist(), strict=True)), ax=axes[1], title=f"answer: {answer}")
-images.overlay(photo[0], heatmap[0, 0], ax=axes[2], title="the pixels that decided")
-show(fig, alt=f"Left: a photo of {PHOTO}. Middle: bars for four line directions; {answer} is the longest. "
-              "Right: the photo with the pixels marked that gave this answer its score.")
+charts.bars(best, ax=axes[1], title=f"answer: {answer}", xlabel="probability")
+images.overlay(photo[0], heatmap[0, 0].clamp(min=0), ax=axes[2], title="the pixels that decided")
+show(fig, alt=f"Left: the photo '{PHOTO}'. Middle: bars for the five most probable classes; '{answer}' is the longest. "
+              "Right: the photo with the places marked that gave this class its score.")
 
 # %% [markdown]
 # A picture goes in. An answer comes out. And we see *which pixels* decided.
-# That is what this course is about. The answer here comes from four little filters that look for lines.
-# You will meet trained networks from lecture 02 on.
+# That is what this course is about.
+#
+# The network has 64x64 pixels to look at, and twenty words to say. Nobody told it what a cat is:
+# it was shown ten thousand photos. How it was trained comes in lecture 02.
+
+# %%
+print(", ".join(model.classes))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Does it run here?
@@ -62,11 +71,12 @@ doctor.table()
 # Choose, lock, and read on. Nobody sees your guess, and a wrong one teaches most.
 
 # %% tags=["predict"]
+upside_down = photo.flip(2)
 predict(
     "00.p1",
-    "We turn the photo by 90 degrees. Which lines will win now?",
-    options=list(edges.DIRECTIONS),
-    truth=lambda: edges.DIRECTIONS[edges.shares(photos.load(PHOTO, size=192).rot90(1, dims=(2, 3))).argmax()],
+    f"We turn the photo upside down. Does the network still say '{answer}'?",
+    options=["yes", "no"],
+    truth=lambda: "yes" if model.classes[model(upside_down)[0].argmax()] == answer else "no",
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -76,10 +86,11 @@ predict(
 # **Reset** brings the start back. You can take a picture of your own, too: it stays on this machine.
 
 # %% tags=["widget"]
-orientation.turn()
+start.turn()
 
 # %% [markdown]
-# Somewhere between two directions the answer flips. Where, exactly? Is it halfway?
+# Where does the answer change? Then choose the **astronaut**. There is no word for her among the twenty.
+# What does the network say, and how sure is it?
 
 # %% [markdown] tags=["teacher"]
 # Use this widget to settle the room: everybody moves one slider, everybody sees a picture change. If a picture
@@ -88,18 +99,19 @@ orientation.turn()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Can we believe the picture with the marked pixels?
 #
-# A claim about pixels can be tested: cover them. If they decided, the score must fall.
+# A claim about pixels can be tested: cover them. If they decided, the probability must fall.
 
 # %% tags=["widget"]
-orientation.cover()
+start.cover()
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# There is a second test. Add up the marked pixels. Their sum should be the score: then nothing is left out.
+# There is a second test. Add up what all pixels gave. With one number more, the **bias** of the class,
+# this must be the score. Then nothing is left out.
 
 # %%
-score = edges.scores(photo)[0, edges.DIRECTIONS.index(answer)]
-assert torch.isclose(heatmap.sum(), score)
-print(f"score of '{answer}': {score:.6f}\nsum over all pixels:   {heatmap.sum():.6f}")
+bias = model.dense.bias[scores.argmax()].detach()
+torch.testing.assert_close(heatmap.sum() + bias, scores.max(), atol=1e-3, rtol=0)
+print(f"score of '{answer}':       {scores.max():8.4f}\nsum over all pixels + bias: {heatmap.sum() + bias:8.4f}")
 
 # %% slideshow={"slide_type": "skip"}
 quiz("00.q2")
@@ -134,22 +146,24 @@ grey = check("00.1", grey)
 hint("00.1")
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
-# ### By hand 00.2: scores become shares
+# ### By hand 00.2: scores become probabilities
 #
-# Four scores came out of the filters. Turn scores into shares: numbers that sum to 1.
+# A score is any number, also a negative one. Take e to the power of each score: these weights are positive.
+# Then each weight over the sum of all weights is a probability: together they are 1.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def shares_of(scores):
-    """Each score over the sum of all: (K,) -> (K,)."""
-    # BEGIN SOLUTION: each score over the sum of all
-    # hint: A share says which part of the whole a score is.
-    # hint: The result has as many numbers as the scores, and they sum to 1.
-    # hint: return scores / scores.sum()
-    return scores / scores.sum()
+def probabilities_of(scores):
+    """e to the power of each score, over the sum of these: (K,) -> (K,)."""
+    # BEGIN SOLUTION: e to the power of the scores, each over the sum of all
+    # hint: Two steps: first make every score positive, then divide by what they add up to.
+    # hint: scores.exp() is e to the power of each score; it has the shape (K,), and so has the result.
+    # hint: weights = scores.exp(); return weights / weights.sum()
+    weights = scores.exp()
+    return weights / weights.sum()
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
-shares_of = check("00.2", shares_of)
+probabilities_of = check("00.2", probabilities_of)
 
 # %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
 # ### Bug hunt
@@ -219,12 +233,15 @@ progress()
 # |---|---|
 # | tensor | a table of numbers with any number of dimensions |
 # | shape | how many numbers a tensor has along each dimension, as (3, H, W) |
-# | score | the number that an answer gets; the largest wins |
+# | score | the number that a class gets; the largest wins (also called logit) |
+# | probability | the score made positive, as a share of all: softmax |
 # | heatmap | one number per pixel: how much it gave to the score |
-# | complete | said of a heatmap that adds up to the score |
+# | bias | a number that a class gets whatever the picture |
+# | complete | said of a heatmap that, with the bias, adds up to the score |
 #
 # ## References
 #
-# - R. Duda, P. Hart: *Pattern Classification and Scene Analysis*, Wiley, 1973 (line masks).
+# - B. Zhou et al.: *Learning deep features for discriminative localization*, CVPR 2016 (the heatmap of this lecture).
+# - Y. Le, X. Yang: *Tiny ImageNet visual recognition challenge*, Stanford CS231n, 2015 (the photos behind the network).
 # - M. Sundararajan, A. Taly, Q. Yan: *Axiomatic attribution for deep networks*, ICML 2017 (completeness).
 # - K. Simonyan, A. Vedaldi, A. Zisserman: *Deep inside convolutional networks*, 2014, arXiv:1312.6034.

@@ -194,10 +194,10 @@ crops = photos.crops(size=64, n=60 if FAST else 400, seed=SEED)
 batches = {name: [] for name in relus}
 with torch.no_grad():
     for part in crops.images.split(50):
-        with Recorder(model, *relus) as acts:
+        with Recorder(model, *relus) as seen:
             model(part)
         for name in relus:
-            batches[name].append(acts[name].half())  # half precision: a quarter of a gigabyte is enough
+            batches[name].append(seen[name].half())  # half precision: a quarter of a gigabyte is enough
 zeros = {name: sparsity(batches[name]) for name in relus}
 del batches
 ax = charts.bars(zeros, xlabel="share of activations that are zero", title=f"{NET}, {len(crops.labels)} pieces of photos")

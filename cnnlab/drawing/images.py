@@ -70,22 +70,11 @@ def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = Non
     Raises:
         ValueError: picture and map differ in size, or the map is negative or not finite somewhere.
     """
-    if image.shape[-2:] != values.shape[-2:]:
-        raise ValueError(
-            f"the picture is {tuple(image.shape[-2:])}, the map {tuple(values.shape[-2:])} pixels"
-        )
-    values = values.detach().cpu()
-    background = pixels.grey(image.detach().mean(dim=-3))
-    pixels.magnitude(values, limit)  # refuses what cannot be drawn
-    # kthvalue, not quantile: that one refuses maps of more than 16 million numbers.
-    flat = values.flatten().float()
-    high = flat.kthvalue(max(1, round(0.99 * flat.numel()))).values.item()
-    top = limit if limit is not None else high or flat.max().item() or 1.0
-    colours = pixels.magnitude(values, top)
-    strength = (values.reshape(values.shape[-2:]).float() / top).clamp(0, 1).numpy()
+    pixels.magnitude(values)  # refuses what cannot be drawn
+    top = pixels.strong(values) if limit is None else limit
+    drawn = pixels.overlay(image.cpu(), values.cpu(), top)
     ax = paper.axes(ax, _SIZE)
-    ax.imshow(background)
-    ax.imshow(colours, alpha=0.9 * strength**0.5)
+    ax.imshow(drawn)
     _bar(ax, "viridis", 0.0, top)
     _say_if_constant(ax, values)
     return _bare(ax, title)

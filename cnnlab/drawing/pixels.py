@@ -71,6 +71,35 @@ def magnitude(values: Tensor, limit: float | None = None) -> np.ndarray:
     return palette("viridis")[((array / limit).clip(0, 1) * 255).round().astype(np.uint8)]
 
 
+def overlay(image: Tensor, values: Tensor, limit: float | None = None) -> np.ndarray:
+    """A grey picture that is coloured where a map is large.
+
+    Args:
+        image: (1 or 3, H, W) in [0, 1].
+        values: (H, W), zero or more.
+        limit: the value of the full colour. Left out: the value that 1 % of the pixels exceed, so that a
+            single strong pixel does not hide the rest.
+
+    Raises:
+        ValueError: picture and map differ in size, or the map is negative or not finite somewhere.
+    """
+    if image.shape[-2:] != values.shape[-2:]:
+        raise ValueError(
+            f"the picture is {tuple(image.shape[-2:])}, the map {tuple(values.shape[-2:])} pixels"
+        )
+    top = strong(values) if limit is None else limit
+    colours = magnitude(values, top).astype(np.float32)
+    share = 0.9 * (_map(values) / _limit(top)).clip(0, 1)[..., None] ** 0.5
+    return (grey(image.detach().mean(dim=-3)) * (1 - share) + colours * share).round().astype(np.uint8)
+
+
+def strong(values: Tensor) -> float:
+    """The value that 1 % of a map exceed, or its largest, or 1 for a map of zeros: where a scale may end."""
+    # kthvalue, not quantile: that one refuses maps of more than 16 million numbers.
+    flat = values.detach().cpu().flatten().float()
+    return flat.kthvalue(max(1, round(0.99 * flat.numel()))).values.item() or flat.max().item() or 1.0
+
+
 def tile(pictures: list[np.ndarray], columns: int | None = None, gap: int = 2) -> np.ndarray:
     """Pictures of one size in a grid, on white.
 

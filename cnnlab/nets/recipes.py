@@ -15,7 +15,7 @@ import torch
 from cnnlab.data import augment, digits, downloads, shapes
 from cnnlab.data.labelled import Labelled
 from cnnlab.names import unknown
-from cnnlab.nets import models, shelf, train
+from cnnlab.nets import catalogue, models, shelf, train
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,7 @@ def follow(
         shelf.put(name, model.state_dict(), about, folder)
     if recipe.filters:
         shelf.put(f"{name}-filters", _filters(history, recipe.filters), about, folder)
+    (folder / "README.md").write_text(catalogue.page(folder), encoding="utf-8")
     return about
 
 

@@ -111,7 +111,11 @@ def photonet(classes: Sequence[str], widths: Sequence[int] = (32, 64, 96, 128, 1
         if k in pooled:
             layers.append((f"pool{pooled.index(k) + 1}", nn.MaxPool2d(2)))  # 64 -> 32 -> 16 -> 8
     layers += _read_off(widths[-1], len(classes))
-    return Net(layers, classes, (3, 64, 64))
+    net = Net(layers, classes, (3, 64, 64))
+    # Before an average over all places, a ReLU learns to be open most of the time. This one starts nearly
+    # closed, so that its units stay silent but for what they are about: their maps can then be read.
+    nn.init.constant_(net.get_parameter(f"bn{len(widths)}.bias"), -1.0)
+    return net
 
 
 def shapesnet(classes: Sequence[str], widths: Sequence[int] = (16, 32, 48, 64)) -> Net:

@@ -57,7 +57,13 @@ def test_signed_map_has_a_bar_with_its_numbers_symmetric_about_zero():
 def test_overlay_refuses_another_size_and_draws_on_zeros():
     with pytest.raises(ValueError, match="picture is"):
         images.overlay(torch.rand(3, 8, 8), torch.rand(4, 4))
-    assert len(images.overlay(torch.rand(3, 8, 8), torch.zeros(8, 8)).images) == 2
+    picture, one = torch.rand(3, 8, 8), torch.zeros(8, 8)
+    drawn = images.overlay(picture, one).images[0].get_array()
+    assert np.array_equal(drawn, pixels.grey(picture.mean(dim=0)))  # zeros leave the grey picture
+    one[2, 5] = 3.0
+    coloured = images.overlay(picture, one, limit=3.0).images[0].get_array()
+    assert (coloured != drawn).any(axis=2).nonzero() == (np.array([2]), np.array([5]))
+    assert np.abs(coloured[2, 5] - (0.9 * pixels.magnitude(one, 3.0)[2, 5] + 0.1 * drawn[2, 5])).max() <= 1
 
 
 def test_filters_on_one_scale_or_each_on_its_own():

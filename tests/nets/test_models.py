@@ -5,8 +5,10 @@ import shutil
 import pytest
 import torch
 
-from cnnlab.data import digits
-from cnnlab.nets import models, recipes, shelf, small, train
+from cnnlab.data import digits, downloads, photos, shapes, tiny
+from cnnlab.data.labelled import Labelled
+from cnnlab.methods import activations
+from cnnlab.nets import catalogue, models, recipes, shelf, small, train
 from cnnlab.probing import receptive
 
 
@@ -24,6 +26,45 @@ def test_embedded_test_digits(file):
     about = shelf.manifest()[file]
     right = train.evaluate(loaded(file), digits.load("test"))[1]
     assert right >= 0.97 and right == pytest.approx(about["test_accuracy"], abs=0.003)
+
+
+def test_scenes_that_nobody_has_seen_before():
+    made = shapes.scenes(600, seed=987)
+    right = train.evaluate(models.load("shapesnet"), Labelled(made.images, made.labels, made.classes))[1]
+    assert right >= 0.98
+
+
+@pytest.mark.parametrize(("file", "least"), (("simpleconvnet-mnist", 0.985), ("encoder-mnist", 0.993)))
+def test_mnist_where_it_is_there(file, least, shared, tmp_path):
+    shutil.copytree(shared / "MNIST", tmp_path / "MNIST")
+    test = downloads.load("mnist", "test", tmp_path)
+    right = train.evaluate(loaded(file), test)[1]
+    assert right >= least and right == pytest.approx(shelf.manifest()[file]["test_accuracy"], abs=0.001)
+
+
+def test_tiny_imagenet_where_it_is_there(shared):
+    test = tiny.load(shared / tiny.FILES[0], "test")
+    model = models.load("photonet")
+    right = train.evaluate(model, test)[1]
+    assert right >= 0.78 and right == pytest.approx(shelf.manifest()["photonet"]["test_accuracy"], abs=0.004)
+    assert model.classes == test.classes
+
+
+def test_photonet_knows_a_cat_in_a_photo_that_was_in_no_training_set():
+    model = models.load("photonet")
+    assert model.classes[model(photos.load("cat", size=64)).argmax()] == "tabby cat"
+
+
+def test_in_photonet_the_activations_get_sparser_with_depth():
+    crops = photos.crops(size=64, n=200, seed=4).images
+    zeros = list(
+        activations.sparsity(models.load("photonet"), crops, [f"relu{k}" for k in range(1, 6)]).values()
+    )
+    assert zeros == sorted(zeros) and zeros[0] < 0.5 < 0.7 < zeros[-1]
+
+
+def test_the_page_beside_the_weights_is_that_of_the_manifest():
+    assert (shelf.FOLDER / "README.md").read_text(encoding="utf-8") == catalogue.page()
 
 
 @pytest.mark.parametrize("file", files())
@@ -102,10 +143,8 @@ def test_a_damaged_file_is_told_and_never_loaded(tmp_path, monkeypatch, damage, 
 def test_a_recipe_can_be_followed_again(tmp_path):
     about = recipes.follow("simpleconvnet-digits", tmp_path, epochs=1, progress=False)
     assert about["epochs"] == 1 and about["test_accuracy"] > 0.5
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "manifest.json",
-        "simpleconvnet-digits.safetensors",
-    ]
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert there == ["README.md", "manifest.json", "simpleconvnet-digits.safetensors"]
     with pytest.raises(LookupError, match="no recipe 'photnet'. Did you mean 'photonet'"):
         recipes.follow("photnet", tmp_path)
 

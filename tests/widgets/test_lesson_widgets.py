@@ -1,21 +1,26 @@
 """The widgets of the lectures: every end is drawn without an error, and the numbers on them are right."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from cnnlab.data import photos
-from cnnlab.methods import edges
-from cnnlab.nets import kernels
-from cnnlab.widgets import convolution, orientation
+from cnnlab.nets import kernels, models
+from cnnlab.widgets import activations, convolution, filters, start
 
 WIDGETS = (
     convolution.scan,
     convolution.kernel_editor,
     convolution.blur,
     convolution.geometry,
-    orientation.turn,
-    orientation.cover,
+    start.turn,
+    start.cover,
+    filters.browser,
+    filters.growth,
+    activations.browser,
+    activations.positions,
+    activations.nearest,
 )
 
 
@@ -77,16 +82,59 @@ def test_geometry_says_when_a_kernel_does_not_fit():
     assert "does not fit" in convolution.geometry_view(4, 5, 0, 1, 3, 0)[""]
 
 
-def test_turning_by_90_degrees_swaps_the_shares_and_no_corner_is_empty():
-    photo = photos.load("bricks", size=128)
-    plain, turned = (edges.shares(orientation.rotate(photo, angle))[0] for angle in (0, 90))
-    torch.testing.assert_close(turned, plain[[2, 3, 0, 1]], atol=1e-3, rtol=0)
-    assert orientation.rotate(torch.ones(1, 3, 64, 64), 33).min() > 0.999
-    assert torch.equal(orientation.rotate(photo, 0), orientation.rotate(photo.clone(), 0))
+def test_turning_says_what_the_network_says_and_no_corner_is_empty():
+    photo, net = photos.load("cat", size=362), models.load("photonet")
+    inner = start.rotate(photo, 0)
+    chances = net(photos.resize(inner, 64)).softmax(dim=1)[0]
+    bars = start.turn_view(0, photo)["the five most probable classes"].splitlines()
+    for line, number in zip(bars, chances.topk(5).indices, strict=True):
+        assert net.classes[number] in line and f"{chances[number]:.0%}" in line
+    assert start.rotate(torch.ones(1, 3, 64, 64), 33).min() > 0.999
+    quarter = start.rotate(photo, 90)
+    assert torch.allclose(quarter, inner.rot90(1, dims=(2, 3)), atol=1e-3)
 
 
-def test_cover_with_nothing_loses_nothing_and_with_all_loses_all():
-    photo = photos.load("bricks", size=64)
-    assert ": 0% of it is gone" in orientation.cover_view(50, 50, 0, photo)[""]
-    gone = orientation.cover_view(50, 50, 100, photo)
-    assert "100% of it is gone" in gone[""] or "plain colour" in gone[""]
+def test_cover_with_nothing_changes_nothing_and_with_all_leaves_a_plain_colour():
+    photo = photos.load("cat", size=64)
+    said = start.cover_view(50, 50, 0, photo)[""]
+    assert said.split("from ")[1].split(" to ")[0] == said.split(" to ")[1]
+    gone = start.cover_view(50, 50, 100, photo)
+    assert len(np.unique(gone["covered"].reshape(-1, 3), axis=0)) == 1
+
+
+def test_the_filter_browser_shows_pictures_only_where_there_are_some():
+    first, second = (filters.browser_view(f"photonet, conv{k}", 3, "one for all") for k in (1, 2))
+    assert list(first)[:2] == ["all 32 filters of photonet, conv1", "filter 3"]
+    assert "the 32 kernels of filter 3" in next(iter(second)) and "32 x 5 x 5 = 800 weights" in second[""]
+    assert "filter 31 of 0 ... 31" in filters.browser_view("photonet, conv1", 99, "one for all")[""]
+
+
+def test_growth_says_what_was_measured_then():
+    kept = filters._snapshots("photonet-filters")
+    said = filters.growth_view(12, "each its own")[""]
+    assert (
+        f"{kept['accuracy'][12]:.0%} right" in said
+        and "not tested" in filters.growth_view(0, "one for all")[""]
+    )
+    assert "epoch 12" in list(filters.growth_view(40, "one for all"))[1]  # the bad one had ended
+
+
+def test_the_place_under_the_frame_has_the_bars_of_its_vector():
+    picture, net = photos.load("cat", size=64), models.load("photonet")
+    with torch.no_grad():
+        maps = net[: list(dict(net.named_children())).index("relu4") + 1](picture)[0]
+    view = activations.positions_view(picture, "relu4", 24, 20)
+    bars = next(part for caption, part in view.items() if "activations" in caption)
+    vector = maps[:, 24 * maps.shape[1] // 64, 20 * maps.shape[2] // 64]
+    wide = bars.shape[1] // len(vector)
+    heights = [(bars[:, wide * channel] == (0, 114, 178)).all(axis=1).sum() for channel in range(len(vector))]
+    expected = (vector / maps.max() * bars.shape[0]).round()
+    assert np.abs(np.array(heights) - expected.numpy()).max() <= 1 and max(heights) > 0
+    assert f"strongest channels: {int(vector.argmax())} " in view[""]
+
+
+def test_neighbours_in_the_pixels_are_those_with_the_smallest_distance():
+    asked, among = activations._pieces(14, 1), activations._pieces(240, 0)
+    distance = (among.images - asked.images[2]).flatten(1).norm(dim=1)
+    names = [among.classes[among.labels[k]] for k in distance.argsort()[:5]]
+    assert activations.nearest_view(2, "picture")[""].startswith(f"from {', '.join(names)}")

@@ -10,9 +10,10 @@ def grey(picture):
     return picture.mean(dim=0)
 
 
-def shares(scores):
-    """(K,) -> (K,): each score over their sum."""
-    return scores / scores.sum()
+def probabilities(scores):
+    """(K,) -> (K,): e to the power of each score, over the sum of these."""
+    weights = scores.exp()
+    return weights / weights.sum()
 
 
 def brightest(picture):
@@ -35,8 +36,8 @@ def _scores():
     return [
         (torch.tensor([3.0]),),
         (torch.tensor([1.0, 3.0]),),
-        (torch.tensor([2.0, 0.0, 6.0]),),
-        (torch.rand(7, generator=seeded),),
+        (torch.tensor([2.0, 0.0, -6.0]),),
+        (torch.randn(7, generator=seeded),),
     ]
 
 
@@ -57,30 +58,48 @@ EXERCISES = (
         function=grey,
         cases=_pictures,
         mistakes=(
-            Mistake("You added the colours. A mean also divides by 3, so that grey stays in [0, 1].",
-                    lambda picture: picture.sum(dim=0)),
-            Mistake("You took the mean over the columns (the last dimension). The colours are dimension 0.",
-                    lambda picture: picture.mean(dim=-1)),
-            Mistake("You kept one colour only. Grey is the mean of all three.",
-                    lambda picture: picture[0]),
-            Mistake("You kept the colour dimension: (1, H, W) where (H, W) is wanted. Leave keepdim out.",
-                    lambda picture: picture.mean(dim=0, keepdim=True)),
+            Mistake(
+                "You added the colours. A mean also divides by 3, so that grey stays in [0, 1].",
+                lambda picture: picture.sum(dim=0),
+            ),
+            Mistake(
+                "You took the mean over the columns (the last dimension). The colours are dimension 0.",
+                lambda picture: picture.mean(dim=-1),
+            ),
+            Mistake("You kept one colour only. Grey is the mean of all three.", lambda picture: picture[0]),
+            Mistake(
+                "You kept the colour dimension: (1, H, W) where (H, W) is wanted. Leave keepdim out.",
+                lambda picture: picture.mean(dim=0, keepdim=True),
+            ),
         ),
     ),
     Exercise(
         id="00.2",
-        title="Scores become shares",
-        function=shares,
+        title="Scores become probabilities",
+        function=probabilities,
         cases=_scores,
         mistakes=(
-            Mistake("You divided by the largest score. Then the largest is always 1. Divide by the sum.",
-                    lambda scores: scores / scores.max()),
-            Mistake("You divided by how many scores there are. Divide by what they add up to.",
-                    lambda scores: scores / len(scores)),
-            Mistake("That is a softmax. It sums to 1, too, but here a share is the score over the sum.",
-                    lambda scores: scores.softmax(dim=0)),
-            Mistake("You returned the scores as they came. Each must be divided by the sum of all.",
-                    lambda scores: scores),
+            Mistake(
+                "You divided the scores by their sum. Scores may be negative: take e to their power first.",
+                lambda scores: scores / scores.sum(),
+            ),
+            Mistake(
+                "These are the weights. Divide each by the sum of all, so that they add up to 1.",
+                lambda scores: scores.exp(),
+            ),
+            Mistake(
+                "You divided by the largest weight. Then the largest is always 1. Divide by the sum.",
+                lambda scores: scores.exp() / scores.exp().max(),
+            ),
+            Mistake(
+                "You took e to the power of the shares. First e to the power of each score, then the "
+                "shares.",
+                lambda scores: (scores / scores.sum()).exp(),
+            ),
+            Mistake(
+                "2 to the power of the scores is not e to the power of the scores: scores.exp().",
+                lambda scores: 2**scores / (2**scores).sum(),
+            ),
         ),
     ),
     Exercise(
@@ -89,16 +108,25 @@ EXERCISES = (
         function=brightest,
         cases=_one_bright_spot,
         mistakes=(
-            Mistake("You divided by the height. A flat index counts along the rows, so a new row starts "
-                    "after every `width` pixels: divide by the width.",
-                    lambda picture: (picture.argmax().item() // picture.shape[0],
-                                     picture.argmax().item() % picture.shape[0])),
-            Mistake("Row and column are swapped: the row comes first.",
-                    lambda picture: brightest(picture)[::-1]),
-            Mistake("You count from 1. Rows and columns of a tensor count from 0.",
-                    lambda picture: tuple(index + 1 for index in brightest(picture))),
-            Mistake("That is the darkest pixel: argmin where argmax is meant.",
-                    lambda picture: brightest(-picture)),
+            Mistake(
+                "You divided by the height. A flat index counts along the rows, so a new row starts "
+                "after every `width` pixels: divide by the width.",
+                lambda picture: (
+                    picture.argmax().item() // picture.shape[0],
+                    picture.argmax().item() % picture.shape[0],
+                ),
+            ),
+            Mistake(
+                "Row and column are swapped: the row comes first.", lambda picture: brightest(picture)[::-1]
+            ),
+            Mistake(
+                "You count from 1. Rows and columns of a tensor count from 0.",
+                lambda picture: tuple(index + 1 for index in brightest(picture)),
+            ),
+            Mistake(
+                "That is the darkest pixel: argmin where argmax is meant.",
+                lambda picture: brightest(-picture),
+            ),
         ),
     ),
 )

@@ -1,0 +1,138 @@
+"""The two widgets of lecture 00: turn a picture and watch the answer; cover some pixels."""
+
+import functools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnnlab.data import photos
+from cnnlab.drawing import pixels
+from cnnlab.methods.cam import cam
+from cnnlab.nets import models
+from cnnlab.widgets import Picture, explore
+
+_BLOCKS = 20  # characters of the longest possible bar
+_SIDE = 64  # pixels: what photonet was trained on
+
+
+def turn():
+    """Turn a picture; see the answer, its probability, and the places that decided."""
+    return explore(
+        turn_view,
+        title="Turn the picture",
+        angle=(0, 360),
+        photo=Picture(tuple(photos.names()), size=362, value="cat"),
+        start={"angle": 0},
+        alt="the turned picture, and the places that decided",
+    )
+
+
+def turn_view(angle: float, photo: Tensor) -> dict:
+    """The picture turned, the deciding places, and the five most probable classes.
+
+    Args:
+        angle: in degrees, counter-clockwise.
+        photo: (1, 3, S, S) in [0, 1].
+
+    Returns:
+        Pictures of the largest square that stays inside the photo at every angle, and one bar per class.
+    """
+    return _explained(rotate(photo, angle), f"turned by {angle:.0f} degrees")
+
+
+def cover():
+    """Cover a square of the picture; see what becomes of the answer."""
+    return explore(
+        cover_view,
+        title="Cover the pixels",
+        row=(0, 100),
+        column=(0, 100),
+        size=(0, 100),
+        photo=Picture(tuple(photos.names()), size=256, value="cat"),
+        start={"row": 50, "column": 50, "size": 30},
+        alt="the covered picture, and the places that decided",
+    )
+
+
+def cover_view(row: int, column: int, size: int, photo: Tensor) -> dict:
+    """The picture with a grey square on it, and what is left of the probability.
+
+    Args:
+        row, column: where the centre of the square lies, in percent of the picture's side.
+        size: the side of the square in percent of the picture's side.
+        photo: (1, 3, S, S) in [0, 1].
+
+    Returns:
+        The covered picture, its deciding places, and the probability before and after.
+    """
+    side, half = photo.shape[-1], size / 200
+    top, bottom = (round(side * min(max(row / 100 + sign * half, 0), 1)) for sign in (-1, 1))
+    left, right = (round(side * min(max(column / 100 + sign * half, 0), 1)) for sign in (-1, 1))
+    covered = photo.clone()
+    covered[..., top:bottom, left:right] = photo.mean()
+    before, after = (_probabilities(image)[0] for image in (photo, covered))
+    winner = int(before.argmax())
+    shown = _explained(covered, "covered")
+    area = (bottom - top) * (right - left) / side**2
+    shown[""] = (
+        f"{area:.0%} of the picture is covered; the probability of '{_net().classes[winner]}' went from "
+        f"{before[winner]:.1%} to {after[winner]:.1%}"
+    )
+    return shown
+
+
+def rotate(image: Tensor, angle: float) -> Tensor:
+    """Turn a picture about its centre, without empty corners.
+
+    Args:
+        image: (N, C, S, S).
+        angle: in degrees, counter-clockwise.
+
+    Returns:
+        (N, C, s, s) with s = S / sqrt(2): the square that stays inside at any angle, bilinear.
+    """
+    side = image.shape[-1]
+    inner = int(side / math.sqrt(2))
+    turn = math.radians(angle)
+    scale = inner / side
+    matrix = torch.tensor([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]]) * scale
+    grid = F.affine_grid(
+        matrix[None].expand(image.shape[0], -1, -1).to(image),
+        (*image.shape[:2], inner, inner),
+        align_corners=False,
+    )
+    return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+
+def _explained(image: Tensor, caption: str) -> dict:
+    """A picture, the places that decided, and the five most probable classes as bars of text."""
+    chances = _probabilities(image)[0]
+    values, numbers = chances.topk(5)
+    winner = int(numbers[0])
+    heat = cam(_net(), _small(image), winner).clamp(min=0)  # what speaks for the class; (1, 1, 8, 8)
+    wide = F.interpolate(heat, size=image.shape[2:], mode="bilinear")[0, 0]
+    bars = "\n".join(
+        f"{_net().classes[number]:>18} {share:4.0%} " + "\u2588" * round(share * _BLOCKS)
+        for share, number in zip(values.tolist(), numbers.tolist(), strict=True)
+    )
+    return {
+        caption: pixels.grey(image[0]),
+        f"why '{_net().classes[winner]}'": pixels.overlay(image[0], wide),
+        "the five most probable classes": bars,
+    }
+
+
+def _small(image: Tensor) -> Tensor:
+    return photos.resize(image, _SIDE)
+
+
+def _probabilities(image: Tensor) -> Tensor:
+    with torch.no_grad():
+        return _net()(_small(image)).softmax(dim=1)
+
+
+@functools.cache
+def _net() -> nn.Module:
+    return models.load("photonet")
