@@ -28,7 +28,18 @@ def open_course(extra: list[str]) -> int:
     first = "notebooks/00_start_here.ipynb"
     # In a container one often is root, and there JupyterLab starts only if it is told that this is meant.
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return subprocess.call([sys.executable, "-m", "jupyterlab", first, *as_root, *extra], cwd=root())
+    return subprocess.call(
+        [sys.executable, "-m", "jupyterlab", first, *as_root, *settings(), *extra], cwd=root()
+    )
+
+
+def settings() -> list[str]:
+    """JupyterLab's options for the course: defaults only, so that a reader's own settings still count.
+
+    No news pop-up over the lecture, and every cell stays in the page: a slider that scrolled away and came
+    back shows its picture at once.
+    """
+    return [f"--LabApp.app_settings_dir={Path(__file__).with_name('lab')}"]
 
 
 def doctor() -> int:

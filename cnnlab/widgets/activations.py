@@ -110,6 +110,7 @@ def positions_view(picture: Tensor, layer: str, row: int, column: int, *, net: s
     top, left, bottom, right = _field(net, layer, side).rectangle(*here)
     shown = pixels.enlarge(pixels.grey(picture[0]), 4)
     shown = pixels.outline(shown, 4 * top, 4 * left, 4 * (bottom - top), 4 * (right - left), thick=3)
+    shown[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = (255, 255, 255)  # where the reader stands
     order = vector.argsort(descending=True)[:5].tolist()
     strongest = ", ".join(f"{channel} ({vector[channel]:.2f})" for channel in order if vector[channel] > 0)
     silent = (vector == 0).float().mean().item()
@@ -117,7 +118,7 @@ def positions_view(picture: Tensor, layer: str, row: int, column: int, *, net: s
     said += f"\nstrongest channels: {strongest or 'none'}"
     limit = max(maps.max().item(), 1e-12)
     return {
-        "the frame is what this place sees": shown,
+        "white: the place; frame: what it sees": shown,
         f"{len(vector)} activations, up to {limit:.2f}": _bars(vector, limit),
         "": said,
     }

@@ -47,8 +47,10 @@ class MatrixEditor(ipywidgets.VBox):
         self.value = spec.value
 
     def _cell(self, row: int, column: int):
-        layout = ipywidgets.Layout(width="62px", margin="1px")
-        cell = ipywidgets.FloatText(layout=layout, step=0.5, tooltip=f"row {row + 1}, column {column + 1}")
+        # A label of no width: nothing to see in a table, but screen readers say it.
+        name, style = f"row {row + 1}, column {column + 1}", {"description_width": "0px"}
+        layout = {"width": "66px", "margin": "1px"}
+        cell = ipywidgets.FloatText(step=0.5, description=name, style=style, layout=layout)
         cell.observe(lambda _: self._read(), "value")
         return cell
 

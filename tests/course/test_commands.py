@@ -1,6 +1,7 @@
 """The command line: what it prints, its exit codes, and no traceback for a user's mistake."""
 
 import subprocess
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -73,6 +74,7 @@ def test_open_hands_its_options_to_jupyterlab(monkeypatch):
     assert main([]) == 0 and main(["open", "--no-browser", "--port", "9999"]) == 0
     assert calls[0][0][1:4] == ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
     assert main(["--no-browser", "--port", "9999"]) == 0 and calls[2] == calls[1]
+    assert (Path(calls[0][0][-1].split("=")[1]) / "overrides.json").is_file()
     assert calls[1][0][-3:] == ["--no-browser", "--port", "9999"] and calls[0][1] == commands.root()
 
 

@@ -301,7 +301,7 @@ def test_matrix_editor_edits_grows_and_shrinks_about_the_middle():
 
 def test_matrix_cells_are_named_and_a_wrong_table_is_refused():
     editor = control("kernel", Matrix(torch.eye(3))).widget
-    assert editor.cells[1][2].tooltip == "row 2, column 3"
+    assert editor.cells[1][2].description == "row 2, column 3"
     with pytest.raises(Exception, match="3 or 5 or 7"):
         editor.value = torch.ones(4, 4)
 
