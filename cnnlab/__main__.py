@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--epochs", type=int, help="fewer or more than the recipe has")
     train.add_argument("--data", help="folder with MNIST or Tiny ImageNet; the cache if left out")
+    commands.add_parser("binder", help="write binder/requirements.txt from what is installed, for authors")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words.insert(0, "open")  # `python -m cnnlab --no-browser` opens the course, too
@@ -51,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.run(given.number, given.parameters, given.output)
             case "fetch":
                 return do.fetch(given.name)
+            case "binder":
+                return do.binder()
             case "train":
                 return do.train(given.name, given.output, given.seed, given.epochs, given.data)
             case _:

@@ -155,6 +155,16 @@ def train(name: str, output: str, seed: int, epochs: int | None, data: str | Non
     return 0
 
 
+def binder() -> int:
+    """Pin the versions that are installed here for Binder."""
+    from cnnlab.course import binder
+
+    path = root() / "binder" / "requirements.txt"
+    path.write_text(binder.requirements(root()), encoding="utf-8")
+    print(path.relative_to(root()))
+    return 0
+
+
 def _lecture(number: str) -> Path:
     there = {path.name[:2]: path for path in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
     if number not in there:
