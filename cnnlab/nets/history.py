@@ -77,8 +77,11 @@ class Best:
 def training(model: nn.Module, seed: int) -> Iterator[None]:
     """Training mode, a random state of its own (for dropout), and afterwards all as it was."""
     modes = {module: module.training for module in model.modules()}
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        for parameter, _ in gradients:
+            parameter.grad = None  # or the first step would write into the caller's
         model.train()
         model.to(memory_format=torch.channels_last)
         try:
@@ -87,5 +90,5 @@ def training(model: nn.Module, seed: int) -> Iterator[None]:
             model.to(memory_format=torch.contiguous_format)
             for module, mode in modes.items():
                 module.training = mode
-            for parameter in model.parameters():
-                parameter.grad = None
+            for parameter, gradient in gradients:
+                parameter.grad = gradient

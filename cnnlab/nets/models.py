@@ -49,9 +49,12 @@ def build(name: str, *, seed: int = 0, **sizes) -> nn.Module:
 
     Raises:
         LookupError: there is no such network.
+        ValueError: sizes for a network of torchvision.
     """
     if name not in names():
         raise unknown("network", name, names())
+    if sizes and name not in _SMALL:
+        raise ValueError(f"'{name}' has one size; {', '.join(sizes)} cannot be chosen")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return (_SMALL[name](**sizes) if name in _SMALL else pretrained.build(name)).eval()

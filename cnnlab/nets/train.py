@@ -93,7 +93,7 @@ def fit(
                     if augment is not None:
                         images = augment(images, random)
                     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                        logits = model(images.contiguous(memory_format=torch.channels_last))
+                        logits = model(_channels_last(images))
                     loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
                     stepper.zero_grad()
                     loss.backward()
@@ -137,7 +137,12 @@ def evaluate(model: nn.Module, data: Labelled, batch: int = 500) -> tuple[float,
         model: left as it came.
         data: pictures and labels.
         batch: pictures per pass, which bounds the memory.
+
+    Raises:
+        ValueError: there are no pictures.
     """
+    if not len(data.labels):
+        raise ValueError("there are no pictures to be right about")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     loss, right = 0.0, 0
@@ -155,6 +160,11 @@ def evaluate(model: nn.Module, data: Labelled, batch: int = 500) -> tuple[float,
 
 class _Stop(Exception):
     """The watcher, the patience or a loss that is no number ends the training."""
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """The same numbers in the order in which convolutions are fastest."""
+    return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 
 
 def _batches(n: int, batch: int, random: torch.Generator) -> list[Tensor]:

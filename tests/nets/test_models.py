@@ -121,6 +121,8 @@ def test_wrong_names_are_answered():
         models.load("encoder", "cifar10")
     with pytest.raises(LookupError, match="no network 'lenet'"):
         models.build("lenet")
+    with pytest.raises(ValueError, match="'alexnet' has one size; widths cannot be chosen"):
+        models.build("alexnet", widths=(1, 2, 3))
 
 
 @pytest.mark.parametrize(

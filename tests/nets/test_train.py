@@ -78,11 +78,13 @@ def test_everything_else_is_left_alone(stripes):
     model, images = small(dropout=0.5), stripes.images.clone()
     model[0].train()  # an odd mixture of modes
     modes = [module.training for module in model.modules()]
+    gradient = torch.rand_like(model[0].weight)
+    model[0].weight.grad = gradient.clone()
     state = torch.get_rng_state()
     fit(model, stripes, stripes, epochs=1, batch=16)
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state) and torch.equal(images, stripes.images)
-    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(model[0].weight.grad, gradient) and model[5].weight.grad is None
     assert model[0].weight.is_contiguous()
 
 
@@ -164,6 +166,15 @@ def test_half_precision_learns_the_same(stripes):
     model = small()
     fit(model, stripes, epochs=6, batch=16, rate=0.02, bfloat16=True)
     assert evaluate(model, stripes)[1] == 1 and model[0].weight.dtype == torch.float32
+
+
+def test_vectors_train_too_and_nothing_cannot_be_judged(stripes):
+    flat = stripes._replace(images=stripes.images.flatten(1))
+    model = nn.Linear(36, 2)
+    fit(model, flat, epochs=8, batch=16, rate=0.05)
+    assert evaluate(model, flat)[1] == 1
+    with pytest.raises(ValueError, match="no pictures"):
+        evaluate(model, Labelled(flat.images[:0], flat.labels[:0], ()))
 
 
 def test_float64_trains(stripes):
