@@ -203,6 +203,10 @@ del batches
 ax = charts.bars(zeros, xlabel="share of activations that are zero", title=f"{NET}, {len(crops.labels)} pieces of photos")
 show(ax.figure, alt="Bars: the share of zeros after each ReLU. " + ", ".join(f"{k}: {v:.0%}" for k, v in zeros.items()) + ".")
 
+# %% [markdown]
+# The share of zeros grows with depth: not at every step, but from the first layer over the middle to the late ones.
+# What a deep unit looks for is rare, so most of the time it is silent.
+
 # %% slideshow={"slide_type": "skip"}
 quiz("03.q2")
 

@@ -56,11 +56,12 @@ def test_photonet_knows_a_cat_in_a_photo_that_was_in_no_training_set():
 
 
 def test_in_photonet_the_activations_get_sparser_with_depth():
+    """From the first over the middle to the late layers; within the two pairs the order may be either."""
     crops = photos.crops(size=64, n=200, seed=4).images
-    zeros = list(
-        activations.sparsity(models.load("photonet"), crops, [f"relu{k}" for k in range(1, 6)]).values()
-    )
-    assert zeros == sorted(zeros) and zeros[0] < 0.5 < 0.7 < zeros[-1]
+    zeros = activations.sparsity(models.load("photonet"), crops, [f"relu{k}" for k in range(1, 6)])
+    first, *middle = (zeros[f"relu{k}"] for k in (1, 2, 3))
+    late = zeros["relu4"], zeros["relu5"]
+    assert first < min(middle) and max(middle) < min(late) and first < 0.5 < 0.7 < min(late)
 
 
 def test_the_page_beside_the_weights_is_that_of_the_manifest():
