@@ -20,6 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     build = commands.add_parser("build", help="write the notebooks from solutions/NN_name.py")
     build.add_argument("numbers", nargs="*", metavar="NN", help="lectures; all if left out")
     build.add_argument("--check", action="store_true", help="write nothing; say which are stale")
+    present = commands.add_parser("present", help="show a lecture as live slides")
+    present.add_argument("number", metavar="NN")
     run = commands.add_parser("run", help="run a lecture, with other parameters")
     run.add_argument("number", metavar="NN")
     run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("name", "value"))
@@ -48,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.doctor()
             case "build":
                 return do.build(given.numbers, given.check)
+            case "present":
+                return do.present(given.number)
             case "run":
                 return do.run(given.number, given.parameters, given.output)
             case "fetch":

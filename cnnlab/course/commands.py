@@ -155,6 +155,14 @@ def train(name: str, output: str, seed: int, epochs: int | None, data: str | Non
     return 0
 
 
+def present(number: str) -> int:
+    """Show a lecture as live slides, until Ctrl+C."""
+    from cnnlab.course.present import present
+
+    answered = root() / "solutions" / _lecture(number).name
+    return present(answered, root() / "runs" / "present")
+
+
 def binder() -> int:
     """Pin the versions that are installed here for Binder."""
     from cnnlab.course import binder

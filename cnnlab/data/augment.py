@@ -34,7 +34,7 @@ def move(
     True
     """
     low, high = scale
-    if shift < 0 or rotate < 0 or not 0 < low <= high:
+    if not (shift >= 0 and rotate >= 0 and 0 < low <= high):
         raise ValueError(
             f"shift and rotate are at least 0, scale is (low, high) above 0, not {shift}, {rotate}, {scale}"
         )
@@ -50,13 +50,12 @@ def move(
             torch.rand(n, generator=generator) * math.log(high / low) + math.log(low)
         )  # (N,) enlarged by this
         side = torch.where(torch.rand(n, generator=generator) < 0.5 * flip, -1.0, 1.0)
-        matrix = torch.stack(
-            [
-                torch.stack([angle.cos() / size * side, -angle.sin() / size, draw(2 * shift / columns)], 1),
-                torch.stack([angle.sin() / size * side, angle.cos() / size, draw(2 * shift / rows)], 1),
-            ],
-            dim=1,
-        )  # (N, 2, 3): where in the old picture each place of the new one looks
+        cos, sin, wide = angle.cos() / size, angle.sin() / size, rows / columns
+        right, down = draw(2 * shift / columns) / size, draw(2 * shift / rows) / size
+        # grid_sample counts both sides from -1 to 1: in a wide picture a turn must not shear.
+        top = torch.stack([cos * side, -sin * wide, right], 1)
+        bottom = torch.stack([sin * side / wide, cos, down], 1)
+        matrix = torch.stack([top, bottom], 1).to(images)  # (N, 2, 3): where in the old picture to look
         grid = torch.nn.functional.affine_grid(matrix, list(images.shape), align_corners=False)
         return torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
@@ -80,20 +79,21 @@ def light(
     Raises:
         ValueError: an amount outside [0, 1].
     """
-    for name, value in locals().copy().items():
+    given = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "noise": noise}
+    for name, value in given.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name} goes from 0 to 1, but it is {value}")
 
     def augment(images: Tensor, generator: Generator) -> Tensor:
         def draw(most):
-            return (torch.rand(len(images), 1, 1, 1, generator=generator) * 2 - 1) * most
+            return (torch.rand(len(images), 1, 1, 1, generator=generator).to(images) * 2 - 1) * most
 
         grey = images.mean(dim=1, keepdim=True)
         images = grey + (images - grey) * (1 + draw(saturation))
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = mean + (images - mean) * (1 + draw(contrast)) + draw(brightness)
         if noise:
-            images = images + noise * torch.randn(images.shape, generator=generator)
+            images = images + noise * torch.randn(images.shape, generator=generator).to(images)
         return images.clamp(0, 1)
 
     return augment

@@ -8,12 +8,14 @@ ImageNet's: for research and teaching that is not commercial. The course ships n
 
 import io
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 
 from cnnlab.data.labelled import Labelled
+from cnnlab.names import unknown
 
 FILES = ("tiny_imagenet20_64px.zip", "tiny-imagenet-200.zip")
 # ImageNet's own class names ("wnid"), sorted: the order of the outputs of photonet.
@@ -52,18 +54,21 @@ def load(path: str | Path, split: str) -> Labelled:
         Labelled pictures (N, 3, 64, 64) float32 in [0, 1], in the order of classes and file names.
 
     Raises:
+        LookupError: there is no such split.
         FileNotFoundError: there is no such file.
         ValueError: it is no zip file, or our classes are not in it.
     """
     try:
+        if split not in ("train", "test"):
+            raise unknown("split", split, ("train", "test"))
         with zipfile.ZipFile(path) as archive:
             found = _train(archive) if split == "train" else _test(archive)
             if not found:
                 raise ValueError(f"{Path(path).name} has no pictures of our classes for '{split}'")
             images = torch.empty(len(found), 3, 64, 64)
             for k, (_, name) in enumerate(found):
-                images[k] = _picture(archive.read(name))
-    except zipfile.BadZipFile as error:
+                images[k] = _picture(archive.read(name), name)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(
             f"{Path(path).name} is no zip file, or was cut short: {error}. Get it again"
         ) from error
@@ -94,12 +99,15 @@ def _test(archive: zipfile.ZipFile) -> list[tuple[str, str]]:
         return sorted((wnid, name) for wnid, name in pictures if wnid in CLASSES)
     folder = PurePosixPath(lists[0]).parent / "images"  # one folder, and a list that says what is what
     rows = (line.split("\t") for line in archive.read(lists[0]).decode("utf-8").splitlines())
-    return sorted((row[1], str(folder / row[0])) for row in rows if row[1] in CLASSES)
+    return sorted((row[1], str(folder / row[0])) for row in rows if len(row) > 1 and row[1] in CLASSES)
 
 
-def _picture(data: bytes) -> torch.Tensor:
+def _picture(data: bytes, name: str) -> torch.Tensor:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-        pixels = np.asarray(image.convert("RGB").resize((64, 64)), np.float32)
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            pixels = np.asarray(image.convert("RGB").resize((64, 64)), np.float32)
+    except OSError as error:  # Pillow's errors for a broken picture are of this kind
+        raise ValueError(f"{name} is no JPEG picture: {error}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1) / 255  # (64, 64, 3) -> (3, 64, 64)

@@ -31,7 +31,12 @@ def cam(model: nn.Module, images: Tensor, target: int | str | Tensor) -> Tensor:
         LookupError: there is no such class.
     """
     names = [name for name, _ in model.named_children()]
-    if names[-3:] != ["gap", "flatten", "dense"]:
+    averages = isinstance(getattr(model, "gap", None), nn.AdaptiveAvgPool2d) and model.gap.output_size in (
+        1,
+        (1, 1),
+    )
+    reads = averages and isinstance(getattr(model, "dense", None), nn.Linear)
+    if len(names) < 4 or names[-3:] != ["gap", "flatten", "dense"] or not reads:
         raise ValueError(
             "a class activation map needs a network that ends with gap, flatten, dense, as photonet; this "
             f"one ends with {', '.join(names[-3:])}"
@@ -70,7 +75,7 @@ def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
         target = classes.index(target)
     numbers = torch.as_tensor(target).reshape(-1)
     outputs = model.dense.out_features
-    if numbers.dtype.is_floating_point or len(numbers) not in (1, n):
+    if isinstance(target, bool) or numbers.dtype.is_floating_point or len(numbers) not in (1, n):
         raise ValueError(f"one class, or one for each of {n} pictures, not {target}")
     if int(numbers.min()) < 0 or int(numbers.max()) >= outputs:
         raise LookupError(f"no class {target}: they are numbered from 0 to {outputs - 1}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.nets import shelf
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass
@@ -35,6 +38,15 @@ class History:
     snapshots: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
     best: int = 0
     stopped: str = "finished"
+
+    def note(self, loss: float, accuracy: float, judged: tuple[float, float] | None, seconds: float) -> None:
+        """Write an epoch down, all of it at once: an interruption leaves no list longer than another."""
+        self.loss.append(loss)
+        self.accuracy.append(accuracy)
+        if judged is not None:
+            self.val_loss.append(judged[0])
+            self.val_accuracy.append(judged[1])
+        self.seconds.append(seconds)
 
     def snapshot(self, model: nn.Module, names: Sequence[str]) -> None:
         """Keep copies of some parameters, as they are now."""
@@ -68,23 +80,30 @@ class Best:
             if self._save is not None:
                 shelf.write(Path(self._save), self._state)
 
-    def bring_back(self) -> int:
+    def bring_back(self, history: History) -> int:
+        """Put the weights to keep into the model. Returns the epoch from which they are."""
+        stopped_by_hand = history.stopped in ("watcher", "interrupted")
+        if stopped_by_hand and (self._keep == "last" or self._epoch == 0):
+            return len(history.loss)  # the model holds what it has learned up to this very step
         self._model.load_state_dict(self._state)
         return self._epoch
 
 
 @contextlib.contextmanager
 def training(model: nn.Module, seed: int) -> Iterator[None]:
-    """Training mode, a random state of its own (for dropout), and afterwards all as it was."""
+    """Training mode, random numbers of its own for dropout, and afterwards modes and gradients as before.
+
+    Raises:
+        RuntimeError: another training with random numbers of its own is running in this process.
+    """
     modes = {module: module.training for module in model.modules()}
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for parameter, _ in gradients:
-            parameter.grad = None  # or the first step would write into the caller's
+    with _own_random_numbers(seed) if _draws(model) else contextlib.nullcontext():
         model.train()
         model.to(memory_format=torch.channels_last)
         try:
+            for parameter, _ in gradients:
+                parameter.grad = None
             yield
         finally:
             model.to(memory_format=torch.contiguous_format)
@@ -92,3 +111,30 @@ def training(model: nn.Module, seed: int) -> Iterator[None]:
                 module.training = mode
             for parameter, gradient in gradients:
                 parameter.grad = gradient
+
+
+@contextlib.contextmanager
+def _own_random_numbers(seed: int) -> Iterator[None]:
+    """torch has one global random state; two trainings at once would spoil each other's."""
+    if not _ONE_AT_A_TIME.acquire(blocking=False):
+        raise RuntimeError(
+            "another training with dropout is running in this process; wait for it, or stop it"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        _ONE_AT_A_TIME.release()
+
+
+def _draws(model: nn.Module) -> bool:
+    """May it draw random numbers? Dropout does, other layers of torch and ours do not; the rest may."""
+    leaves = [module for module in model.modules() if not list(module.children())]
+    plain = ("torch.nn.modules.", "cnnlab.nets.")
+    return any(
+        not type(leaf).__module__.startswith(plain)
+        or "dropout" in type(leaf).__module__
+        or isinstance(leaf, nn.RReLU)
+        for leaf in leaves
+    )

@@ -126,6 +126,7 @@ def follow(
     Raises:
         LookupError: there is no such recipe.
         ConnectionError: its data are not on this machine, and there is no network.
+        KeyboardInterrupt: it was interrupted; the weights so far lie in NAME.unfinished.safetensors.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
@@ -143,12 +144,17 @@ def follow(
         seed=seed,
         progress=progress,
         watch=watch,
-        save=folder / f"{name}.unfinished.safetensors",
+        save=folder / f"{name}.unfinished.safetensors",  # written anew after every epoch
         snapshots=("conv1.weight",) if recipe.filters else (),
         **options,
     )
     seconds = time.perf_counter() - began
-    (folder / f"{name}.unfinished.safetensors").unlink(missing_ok=True)
+    unfinished = folder / f"{name}.unfinished.safetensors"
+    if history.stopped == "interrupted":  # what lies on the shelf stays; what was learned lies beside it
+        raise KeyboardInterrupt(f"after {len(history.loss)} epochs; the weights so far are in {unfinished}")
+    if history.stopped != "finished":
+        raise ValueError(f"the training of {name} ended early: {history.stopped}. Nothing was shelved")
+    unfinished.unlink(missing_ok=True)
     model.load_state_dict(shelf.half(model.state_dict()))
     about = {
         "recipe": name,
@@ -157,7 +163,6 @@ def follow(
         "data": recipe.data,
         "seed": seed,
         "epochs": len(history.loss),
-        "ended": history.stopped,
         "seconds": round(seconds),
         "pictures": len(training.labels),
         "test_pictures": len(test.labels),

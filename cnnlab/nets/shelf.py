@@ -85,9 +85,16 @@ def put(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], fold
 
     Raises:
         OSError: it cannot be written; the former file stays.
+        ValueError: a number is too large for half precision.
     """
     halved = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    for key, value in halved.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(
+                f"'{key}' of {name} does not fit into half precision: it holds a number above 65504"
+            )
     path = folder / f"{name}.safetensors"
+    former = path.read_bytes() if path.is_file() else None
     write(path, halved)
     data = path.read_bytes()
     known = manifest(folder)
@@ -97,7 +104,11 @@ def put(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], fold
         "sha256": hashlib.sha256(data).hexdigest(),
         **about,
     }
-    _atomic(folder / "manifest.json", (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    try:
+        _atomic(folder / "manifest.json", (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    except BaseException:  # the two belong together: the former file comes back
+        path.unlink() if former is None else path.write_bytes(former)
+        raise
     return path
 
 

@@ -26,6 +26,8 @@ class Normalise(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.dim() != 4 or images.shape[1] != self.mean.shape[1]:
+            raise ValueError(f"pictures are (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
         return (images - self.mean) / self.deviation
 
 
@@ -58,6 +60,7 @@ def simpleconvnet(widths: Sequence[int] = (8, 16, 32), dense: int = 64) -> Net:
         widths: channels of the three convolutions. (8, 16, 32) is what pruning leaves of (32, 64, 64).
         dense: numbers before the last layer.
     """
+    _as_many(widths, 3)
     layers: list[tuple[str, nn.Module]] = [("norm", Normalise([0.1307], [0.3081]))]
     for k, (before, width) in enumerate(zip((1, *widths), widths, strict=False), 1):
         layers += [
@@ -105,6 +108,7 @@ def photonet(classes: Sequence[str], widths: Sequence[int] = (32, 64, 96, 128, 1
     over all places and one dense layer. So class activation maps are exact, and pictures of any size go in.
     """
     kernels, pooled = (7, 5, 3, 3, 3), (1, 2, 4)
+    _as_many(widths, len(kernels))
     layers: list[tuple[str, nn.Module]] = [("norm", Normalise([0.5, 0.46, 0.38], [0.28, 0.27, 0.28]))]
     for k, (before, width, kernel) in enumerate(zip((3, *widths), widths, kernels, strict=False), 1):
         layers += _conv_bn_relu(k, before, width, kernel)
@@ -121,6 +125,7 @@ def photonet(classes: Sequence[str], widths: Sequence[int] = (32, 64, 96, 128, 1
 def shapesnet(classes: Sequence[str], widths: Sequence[int] = (16, 32, 48, 64)) -> Net:
     """Four convolutions for the synthetic scenes: built as `photonet`, and smaller."""
     kernels, pooled = (5, 3, 3, 3), (1, 2, 3)
+    _as_many(widths, len(kernels))
     layers: list[tuple[str, nn.Module]] = [("norm", Normalise([0.5] * 3, [0.25] * 3))]
     for k, (before, width, kernel) in enumerate(zip((3, *widths), widths, kernels, strict=False), 1):
         layers += _conv_bn_relu(k, before, width, kernel)
@@ -128,6 +133,11 @@ def shapesnet(classes: Sequence[str], widths: Sequence[int] = (16, 32, 48, 64)) 
             layers.append((f"pool{pooled.index(k) + 1}", nn.MaxPool2d(2)))
     layers += _read_off(widths[-1], len(classes))
     return Net(layers, classes, (3, 64, 64))
+
+
+def _as_many(widths: Sequence[int], convolutions: int) -> None:
+    if not isinstance(widths, Sequence) or len(widths) != convolutions:
+        raise ValueError(f"widths are {convolutions} numbers, one for each convolution, not {widths!r}")
 
 
 def _conv_bn_relu(k: int, before: int, width: int, kernel: int) -> list[tuple[str, nn.Module]]:

@@ -69,25 +69,34 @@ def fit(
         progress: print a line for each epoch.
 
     Returns:
-        The history. KeyboardInterrupt ends the training as `watch` does, and is not raised again.
+        The history. KeyboardInterrupt ends the training as `watch` does, and is not raised again: what was
+        learned up to that step stays (with keep="best", the best epoch comes back if there is one).
 
     Raises:
         ValueError: an impossible number, no pictures, or labels that the model has no output for.
+        RuntimeError: another training that needs torch's random numbers is running in this process.
         LookupError: there is no such optimiser, schedule or parameter.
     """
-    _refuse(model, train, epochs, batch, rate, optimiser, schedule, keep, snapshots)
+    options = {"epochs": epochs, "batch": batch, "rate": rate, "smoothing": smoothing, "keep": keep}
+    options |= {"weight_decay": weight_decay, "patience": patience, "snapshots": snapshots}
+    _refuse(model, train, validate, {**options, "optimiser": optimiser, "schedule": schedule})
     history, best = History(), Best(model, keep if validate is not None else "last", save)
     random = torch.Generator().manual_seed(seed)
     steps = epochs * len(_batches(len(train.labels), batch, random))
     random.manual_seed(seed)
-    ask = watch or (lambda _: None)
+
+    def ask() -> None:
+        if watch is not None and watch(history):
+            raise _Stop("watcher")
+        model.train()  # a watcher may have looked at it in eval mode
+
     with training(model, seed):
         stepper, plan = _stepper(model, optimiser, rate, weight_decay, schedule, steps)
         began = time.perf_counter()
         history.snapshot(model, snapshots)
         try:
             for epoch in range(1, epochs + 1):
-                losses, right = [], 0
+                total, right, seen = 0.0, 0, 0
                 for chosen in _batches(len(train.labels), batch, random):
                     images, labels = train.images[chosen], train.labels[chosen]
                     if augment is not None:
@@ -95,38 +104,36 @@ def fit(
                     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                         logits = model(_channels_last(images))
                     loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+                    if not loss.isfinite():
+                        raise _Stop("diverged")  # before the step: the weights are still numbers
                     stepper.zero_grad()
                     loss.backward()
                     stepper.step()
                     plan.step()
-                    losses.append(loss.item())
+                    history.step_loss.append(loss.item())
+                    # Weighted by its pictures: a small last batch must not count as much as a full one.
+                    total += loss.item() * len(chosen)
                     right += (logits.argmax(dim=1) == labels).sum().item()
-                    history.step_loss.append(losses[-1])
-                    if not math.isfinite(losses[-1]):
-                        raise _Stop("diverged")
-                    if watch_every and len(history.step_loss) % watch_every == 0 and ask(history):
-                        raise _Stop("watcher")
-                history.loss.append(sum(losses) / len(losses))
-                history.accuracy.append(right / len(train.labels))
-                if validate is not None:
-                    val_loss, val_accuracy = evaluate(model, validate)
-                    history.val_loss.append(val_loss)
-                    history.val_accuracy.append(val_accuracy)
-                history.seconds.append(time.perf_counter() - began)
+                    seen += len(chosen)
+                    if watch_every and len(history.step_loss) % watch_every == 0:
+                        ask()
+                judged = evaluate(model, validate) if validate is not None else None
+                history.note(total / seen, right / seen, judged, time.perf_counter() - began)
                 history.snapshot(model, snapshots)
                 best.look(history)
                 if progress:
                     print(history.line(epochs), flush=True)
-                if ask(history):
-                    raise _Stop("watcher")
-                if patience is not None and validate is not None and epoch - best.lowest >= patience:
+                ask()
+                if judged is not None and not math.isfinite(judged[0]):
+                    raise _Stop("diverged")
+                if patience is not None and epoch - best.lowest >= patience:
                     raise _Stop("early")
         except _Stop as why:
             history.stopped = str(why)
         except KeyboardInterrupt:
             history.stopped = "interrupted"
         finally:
-            history.best = best.bring_back()
+            history.best = best.bring_back(history)
     return history
 
 
@@ -187,35 +194,49 @@ def _stepper(model, optimiser, rate, weight_decay, schedule, steps):
         stepper = torch.optim.AdamW(groups, rate)
     else:
         stepper = torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True)
-    if schedule == "one-cycle":
-        plan = torch.optim.lr_scheduler.OneCycleLR(
-            stepper, rate, total_steps=steps + 1, pct_start=0.25, cycle_momentum=False
-        )
+    share = _one_cycle if schedule == "one-cycle" else lambda _step, _steps: 1.0
+    return stepper, torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: share(step, steps))
+
+
+def _one_cycle(step: int, steps: int) -> float:
+    """The learning rate as a share of the highest one: up for a quarter of the steps, then down to nearly 0.
+
+    Smith & Topin, Super-convergence, 2018, with the half cosines that torch.optim's OneCycleLR takes.
+    """
+    top = 0.25 * (steps + 1) - 1  # the step at which it is highest
+    if step < top:
+        start, end, done = 1 / 25, 1.0, step / top
     else:
-        plan = torch.optim.lr_scheduler.ConstantLR(stepper, factor=1.0)
-    return stepper, plan
+        start, end, done = 1.0, 1 / 25e4, (step - max(top, 0)) / (steps - max(top, 0))
+    return end + (start - end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
 
 
-def _refuse(model, train, epochs, batch, rate, optimiser, schedule, keep, snapshots) -> None:
-    pictures, labels = len(train.images), len(train.labels)
-    if pictures == 0 or pictures != labels:
-        raise ValueError(
-            f"as many labels as pictures, at least one, not {labels} labels, {pictures} pictures"
-        )
-    for name, value, low in (("epochs", epochs, 0), ("batch", batch, 0), ("rate", rate, 0)):
-        if not value > low:
-            raise ValueError(f"{name} must be above {low}, but it is {value}")
-    for kind, name, known in (
-        ("optimiser", optimiser, _OPTIMISERS),
-        ("schedule", schedule, _SCHEDULES),
-        ("rule", keep, ("best", "last")),
-    ):
-        if name not in known:
-            raise unknown(kind, name, known)
-    for name in snapshots:
+def _refuse(model, train, validate, options) -> None:
+    """Everything that can be known to be wrong before the first step."""
+    outputs = len(getattr(model, "classes", ())) or None
+    for data in (train, validate) if validate is not None else (train,):
+        pictures, labels = len(data.images), len(data.labels)
+        if pictures == 0 or pictures != labels:
+            raise ValueError(
+                f"as many labels as pictures, at least one, not {labels} labels, {pictures} pictures"
+            )
+        if data.labels.is_floating_point() or int(data.labels.min()) < 0:
+            raise ValueError("labels are whole numbers from 0 on")
+        most = int(data.labels.max())
+        if outputs is not None and most >= outputs:
+            raise ValueError(f"a label is {most}, but the model has {outputs} outputs, counted from 0")
+    if validate is not None and not validate.images.sum().isfinite():
+        raise ValueError("a picture of the validation set holds a number that is not finite")
+    for name in ("epochs", "batch", "rate"):
+        if not options[name] > 0:
+            raise ValueError(f"{name} must be above 0, but it is {options[name]}")
+    if not 0 <= options["smoothing"] < 1 or not options["weight_decay"] >= 0:
+        raise ValueError("smoothing is a share from 0 to below 1, weight_decay is 0 or more")
+    if options["patience"] is not None and (validate is None or options["patience"] < 1):
+        raise ValueError("patience is 1 or more, and needs a validation set to lose it over")
+    for kind, known in (("optimiser", _OPTIMISERS), ("schedule", _SCHEDULES), ("keep", ("best", "last"))):
+        if options[kind] not in known:
+            raise unknown(kind, options[kind], known)
+    for name in options["snapshots"]:
         if name not in model.state_dict():
             raise unknown("parameter", name, model.state_dict())
-    outputs = len(getattr(model, "classes", ())) or None
-    most = int(train.labels.max())
-    if outputs is not None and most >= outputs:
-        raise ValueError(f"a label is {most}, but the model has {outputs} outputs, counted from 0")

@@ -1,7 +1,7 @@
 """Train a small network on handwritten digits while you watch: its filters, its loss, its accuracy.
 
 The training runs in a thread of its own, so that the page answers meanwhile: that is what makes it stoppable.
-The thread works with its own network; it draws from torch's global random numbers only inside `fit`.
+The thread works with its own network, which has no dropout: it draws no global random numbers.
 """
 
 import html
@@ -149,7 +149,7 @@ class Live(ipywidgets.VBox):
             alt=f"loss (as a part of 3) falls, share right is {right:.0%}",
         )
         batches = -(-len(self._train.labels) // 64)
-        where = f"epoch {min(steps // batches + 1, self._epochs)} of {self._epochs}, step {steps}"
+        where = f"epoch {min((steps - 1) // batches + 1, self._epochs)} of {self._epochs}, step {steps}"
         if not ended:
             self._say(
                 f"{where}: loss {history.step_loss[-1]:.3f}, {right:.0%} of {_TESTED} test digits right"

@@ -1,0 +1,175 @@
+"""A lecture as live slides: the answered notebook, run once, then opened as a deck whose sliders work.
+
+The notebook is run before the browser opens, in the very kernel to which the browser then connects. So the
+deck starts on its first slide, every picture is there, and every slider answers. (Run in the browser, its
+last cell would be active in the end, and the deck would open on the last slide.)
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat.sign import NotebookNotary
+
+# What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs.
+STYLE = {
+    "body[data-jp-deck-mode='presenting'] &": {
+        "--jp-content-font-size1": "22px",
+        "--jp-code-font-size": "18px",
+        "--jp-widgets-font-size": "17px",
+        "--jp-widgets-inline-width": "520px",
+    },
+    "body[data-jp-deck-mode='presenting'] & .jp-InputPlaceholder": {"display": "none"},
+    "body[data-jp-deck-mode='presenting'] & .jp-Collapser": {"visibility": "hidden"},
+}
+SETTINGS = Path(__file__).with_name("lab") / "present"
+
+
+def present(notebook: Path, folder: Path, *, opened: Callable[[str], object] = webbrowser.open) -> int:
+    """Show a notebook as slides until Ctrl+C.
+
+    Args:
+        notebook: an answered lecture.
+        folder: where the copy that is run lies; made if it is not there.
+        opened: gets the address of the deck when it is ready.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ValueError: a cell of the notebook failed.
+        OSError: JupyterLab did not start, or the folder cannot be written.
+    """
+    with deck(notebook, folder) as place:
+        print(
+            f"the slides: {place}\nSpace goes on, Shift+Space back, Esc stops the deck; Ctrl+C here ends all"
+        )
+        opened(place)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+    return 0
+
+
+@contextlib.contextmanager
+def deck(notebook: Path, folder: Path) -> Iterator[str]:
+    """The address of a notebook as live slides, as long as the block lasts. Arguments as for `present`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / notebook.name
+    nbformat.write(slides(nbformat.read(notebook, as_version=4)), copy)
+    with server(folder) as (address, token):
+        _run(copy, address, token)
+        yield f"{address}/lab/tree/{copy.name}?token={token}&reset"
+
+
+def slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """An answered lecture as slides: no code, no teacher's notes, letters for the back row.
+
+    Args:
+        notebook: changed in place. Its own slide keys say where a slide begins and what is left out.
+    """
+    for cell in notebook.cells:
+        # A cell without a key goes on with the slide before it, also after cells that are left out.
+        if "teacher" in cell.metadata.get("tags", ()):
+            cell.metadata["slideshow"] = {"slide_type": "skip"}
+        elif cell.cell_type == "code":
+            cell.metadata["jupyter"] = {"source_hidden": True}
+            cell.metadata["tags"] = [*cell.metadata.get("tags", ()), "remove-input"]
+    notebook.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
+    return notebook
+
+
+@contextlib.contextmanager
+def server(folder: Path) -> Iterator[tuple[str, str]]:
+    """A JupyterLab for this machine alone: (address, token). The teacher's own settings are not touched."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    token, address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += [
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={folder}",
+        "--expose-app-in-browser",
+    ]
+    command += [f"--LabApp.app_settings_dir={SETTINGS}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    with tempfile.TemporaryDirectory() as own:
+        # The deck notes in the settings that it is active; the teacher's next lab should not open as a deck.
+        kept = {name: own for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
+        log = Path(own) / "lab.log"
+        with log.open("w") as stream:
+            process = subprocess.Popen(command, env={**os.environ, **kept}, stdout=stream, stderr=stream)
+        try:
+            _wait(address, token, process, log)
+            yield address, token
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _wait(address: str, token: str, process: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + 90
+    while True:
+        try:
+            _ask(f"{address}/api?token={token}")
+            return
+        except (urllib.error.URLError, OSError) as error:
+            if process.poll() is not None or time.monotonic() > until:
+                raise OSError(f"JupyterLab did not start: {log.read_text()[-500:]}") from error
+            time.sleep(0.2)
+
+
+def _ask(address: str, body: dict | None = None) -> dict:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def _run(path: Path, address: str, token: str) -> None:
+    """Run the notebook in a kernel of that server, and keep the outputs in the file."""
+    from jupyter_client import BlockingKernelClient
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    wanted = {"path": path.name, "name": "", "type": "notebook", "kernel": {"name": "python3"}}
+    session = _ask(f"{address}/api/sessions?token={token}", wanted)
+    file = Path(jupyter_runtime_dir()) / f"kernel-{session['kernel']['id']}.json"
+    client = BlockingKernelClient(connection_file=str(file))
+    client.load_connection_file()
+    client.start_channels()
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    try:
+        client.wait_for_ready(60)
+        for k, cell in enumerate(code, 1):
+            print(f"\rcell {k} of {len(code)}", end="", file=sys.stderr, flush=True)
+            cell.outputs, cell.execution_count = [], k
+            client.execute_interactive(
+                cell.source, output_hook=lambda message, cell=cell: _keep(message, cell), timeout=300
+            )
+            if failed := [output for output in cell.outputs if output.output_type == "error"]:
+                raise ValueError(f"{path.name}: cell {k} failed: {failed[0].ename}: {failed[0].evalue}")
+    finally:
+        print(file=sys.stderr)
+        client.stop_channels()
+    nbformat.write(notebook, path)
+    NotebookNotary().sign(notebook)  # JupyterLab shows widgets only in notebooks that it trusts
+
+
+def _keep(message: dict, cell) -> None:
+    if message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
+        cell.outputs.append(nbformat.v4.output_from_msg(message))

@@ -1,0 +1,88 @@
+"""Every lecture as live slides: nothing cut off at 1280 x 720, no notes, no code, and sliders that work."""
+
+import nbformat
+import pytest
+
+from cnnlab.course import present
+
+NAMES = sorted(path.name for path in (present.SETTINGS.parents[3] / "solutions").glob("[0-9][0-9]_*.ipynb"))
+VISIBLE = ".jp-Cell.jp-deck-mod-onscreen.jp-deck-mod-visible"
+# What a visible cell shows: where its content ends, and its words.
+LOOK = """cells => cells.map(cell => {
+    const parts = [...cell.querySelectorAll('p, li, h1, h2, h3, img, svg, table, pre, .jupyter-widgets')]
+        .filter(part => part.getClientRects().length);
+    return [Math.max(0, ...parts.map(part => part.getBoundingClientRect().bottom)),
+            Math.max(0, ...parts.map(part => part.getBoundingClientRect().right)), cell.innerText];
+})"""
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def deck(browser, request, root, tmp_path_factory):
+    """Each lecture in turn, as slides."""
+    with present.deck(root / "solutions" / request.param, tmp_path_factory.mktemp("deck")) as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 720})
+        page = context.new_page()
+        outside = []
+        page.on("request", lambda asked: outside.append(asked.url) if "127.0.0.1" not in asked.url else None)
+        page.goto(address)
+        page.wait_for_selector("body[data-jp-deck-mode=presenting]", state="attached", timeout=60_000)
+        page.wait_for_timeout(3000)
+        yield page, request.param, outside
+        context.close()
+
+
+def test_going_through_all_slides(deck, root):
+    page, name, outside = deck
+    notebook = nbformat.read(root / "solutions" / name, as_version=4)
+    hidden = [
+        cell.source.splitlines()[0].lstrip("# ")[:40]
+        for cell in notebook.cells
+        if "teacher" in cell.metadata.get("tags", ())
+    ]
+    wanted = sum(
+        cell.metadata.get("slideshow", {}).get("slide_type") in ("slide", "subslide")
+        for cell in notebook.cells
+    )
+    assert page.locator(VISIBLE).first.inner_text().startswith(name[:2])  # the title comes first
+    slides, same, moved, cut = [], 0, 0, []
+    while same < 7 and len(slides) < 80:  # each cell of a slide takes one step
+        seen = page.locator(VISIBLE).evaluate_all(LOOK)
+        words = [text for *_, text in seen]
+        if slides and words == slides[-1]:
+            same += 1
+        else:
+            same = 0
+            slides.append(words)
+            cut += [
+                (text[:40], round(bottom), round(right))
+                for bottom, right, text in seen
+                if bottom > 720 or right > 1280
+            ]
+            assert not [note for note in hidden if any(note in text for text in words)]
+            assert page.locator(f"{VISIBLE} .jp-InputArea-editor:visible").count() == 0
+            moved += _slider_moves(page)
+        page.evaluate("() => { void jupyterapp.commands.execute('deck:forward') }")  # what Space does
+        page.wait_for_timeout(250)
+    assert len(slides) >= wanted and moved >= 1 and outside == []
+    assert cut == []
+
+
+def _slider_moves(page) -> int:
+    """1 if a slider of this slide changes a picture when it is clicked (the deck takes the arrow keys)."""
+    widget = page.locator(f"{VISIBLE} .cnnlab-explore").first
+    if not widget.count():
+        return 0
+
+    def pictures():
+        return widget.locator("img").evaluate_all("found => found.map(one => one.src)")
+
+    before = pictures()
+    track = widget.locator(".noUi-target").first.bounding_box()
+    page.mouse.click(track["x"] + 0.7 * track["width"], track["y"] + track["height"] / 2)
+    for _ in range(60):
+        page.wait_for_timeout(50)
+        if pictures() != before:
+            break
+    changed = pictures() != before
+    assert changed, widget.inner_text()[:80]
+    return 1
