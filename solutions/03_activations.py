@@ -71,7 +71,7 @@ show(fig, alt="Left: the mean of all maps of the second ReLU. Middle: one channe
               "Right: the activations of all channels at the place of that neuron.")
 print(f"the neuron in the frame: channel {channel}, row {row}, column {column}: {cube[channel, row, column]:.3f}")
 
-# %% tags=["predict"]
+# %% tags=["predict"] slideshow={"slide_type": "subslide"}
 predict(
     "03.p1",
     "The first ReLU of photonet makes 32 maps of 64x64 from a picture of 64x64 in colour. How many times more "

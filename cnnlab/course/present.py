@@ -24,16 +24,27 @@ from pathlib import Path
 import nbformat
 from nbformat.sign import NotebookNotary
 
-# What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs.
+# What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs. A slide is
+# wider than high: settings stand beside the pictures; above them, in columns, only where those fill it.
 STYLE = {
-    "body[data-jp-deck-mode='presenting'] &": {
-        "--jp-content-font-size1": "22px",
-        "--jp-code-font-size": "18px",
-        "--jp-widgets-font-size": "17px",
-        "--jp-widgets-inline-width": "520px",
-    },
-    "body[data-jp-deck-mode='presenting'] & .jp-InputPlaceholder": {"display": "none"},
-    "body[data-jp-deck-mode='presenting'] & .jp-Collapser": {"visibility": "hidden"},
+    f"body[data-jp-deck-mode='presenting'] & {part}".rstrip(): rules
+    for part, rules in {
+        "": {
+            "--jp-content-font-size1": "22px",
+            "--jp-code-font-size": "18px",
+            "--jp-widgets-font-size": "17px",
+            "--jp-widgets-inline-width": "520px",
+        },
+        ".jp-InputPlaceholder": {"display": "none"},
+        ".jp-Collapser": {"visibility": "hidden"},
+        ".cnnlab-explore": {"flex-flow": "row wrap", "align-items": "center"},
+        ".cnnlab-explore > *": {"flex": "1 0 100%"},
+        ".cnnlab-explore > .cnnlab-settings": {"flex": "1 1 350px", "flex-flow": "row wrap"},
+        ".cnnlab-settings > *": {"flex": "0 1 auto", "max-width": "385px"},
+        ".cnnlab-settings > *:first-child": {"flex": "1 0 100%", "max-width": "100%"},
+        ".cnnlab-explore > .cnnlab-stage": {"flex": "0 1 max-content"},
+        ".cnnlab-stage > .cnnlab-note": {"width": "0", "min-width": "100%"},  # a line as wide as the pictures
+    }.items()
 }
 SETTINGS = Path(__file__).with_name("lab") / "present"
 
@@ -81,13 +92,21 @@ def slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Args:
         notebook: changed in place. Its own slide keys say where a slide begins and what is left out.
     """
+    guessed = False
     for cell in notebook.cells:
-        # A cell without a key goes on with the slide before it, also after cells that are left out.
-        if "teacher" in cell.metadata.get("tags", ()):
-            cell.metadata["slideshow"] = {"slide_type": "skip"}
-        elif cell.cell_type == "code":
+        tags = cell.metadata.get("tags", ())
+        kind = "skip" if "teacher" in tags else cell.metadata.get("slideshow", {}).get("slide_type")
+        if kind == "subslide":  # one row of slides: whoever presents presses one key
+            kind = "slide"
+        if kind != "skip":
+            # A cell without a key goes on with the slide before it, but never under a question it answers.
+            kind = "slide" if guessed else kind
+            guessed = "predict" in tags
+        if kind is not None:
+            cell.metadata["slideshow"] = {"slide_type": kind}
+        if cell.cell_type == "code":
             cell.metadata["jupyter"] = {"source_hidden": True}
-            cell.metadata["tags"] = [*cell.metadata.get("tags", ()), "remove-input"]
+            cell.metadata["tags"] = [*tags, "remove-input"]
     notebook.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
     return notebook
 

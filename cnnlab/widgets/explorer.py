@@ -86,8 +86,11 @@ class Explorer(ipywidgets.VBox):
             each.widget.observe(lambda _: self._redraw(), "value")
         heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>" if title else "")
         widgets = [each.widget for each in self.controls.values()]
-        super().__init__([heading, self._buttons(), *widgets, self.message, self.stage])
-        self.add_class("cnnlab-explore")
+        self.settings = ipywidgets.VBox([self._buttons(), *widgets, self.message])
+        super().__init__([heading, self.settings, self.stage])
+        # The names by which a live slide puts the settings beside the pictures.
+        for part, name in ((self, "explore"), (self.settings, "settings"), (self.stage, "stage")):
+            part.add_class(f"cnnlab-{name}")
         _created.add(self)
 
     @property
@@ -190,6 +193,8 @@ class Explorer(ipywidgets.VBox):
             self.stage.children = [_captioned(caption, panel) for caption, panel in self.panels.items()]
         for caption, content in made.items():
             self.panels[caption].value = content
+            if isinstance(parts[caption], str) and not caption:
+                self.panels[caption].add_class("cnnlab-note")
 
     def _words(self, caption: str) -> str:
         settings = ", ".join(

@@ -59,7 +59,7 @@ def test_a_preset_and_reset_redraw_once():
         return torch.zeros(2, 2)
 
     widget = explore(view, a=(0, 5), b=(0, 5), presets={"both": {"a": 2, "b": 3}}, start={"b": 1})
-    buttons = {b.description: b for b in widget.children[1].children}
+    buttons = {b.description: b for b in widget.settings.children[0].children}
     buttons["both"].click()
     assert calls == [(0, 1), (2, 3)]
     buttons["Reset"].click()
