@@ -54,14 +54,23 @@ def _networks(got, expected: nn.Module) -> str | None:
         other, called = there.get(name), f"layer '{name}'" if name else "the network"
         if other is None:
             return f"{called} is gone"
-        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"):
-            if len(getattr(other, hooks)) > len(getattr(module, hooks)):
+        for hooks in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
+            more = len(getattr(other, hooks)) - len(getattr(module, hooks))
+            if more > 0:
                 return f"a hook is still on {called}: keep the handle, and call handle.remove()"
+            if more < 0:
+                return f"a hook that was on {called} is gone: remove only your own, by its handle"
         if other.training != module.training:
             return f"{called} is in {'train' if other.training else 'eval'} mode now, and was not before"
-    for name, value in expected.state_dict().items():
-        if not torch.equal(got.state_dict()[name], value):
+    now = {**dict(got.named_parameters()), **dict(got.named_buffers())}
+    before = {**dict(expected.named_parameters()), **dict(expected.named_buffers())}
+    for name, value in before.items():
+        if name not in now:
+            return f"its '{name}' is gone"
+        if now[name].dtype != value.dtype or not torch.equal(now[name], value):
             return f"its '{name}' has changed"
+        if now[name].requires_grad != value.requires_grad:
+            return f"'{name}' {'asks' if now[name].requires_grad else 'no longer asks'} for a gradient now"
     return None
 
 
@@ -88,6 +97,8 @@ def _tensors(got, expected: Tensor, tolerance: float) -> str | None:
 
 def _plain(got, expected, tolerance: float) -> str | None:
     if hasattr(got, "item") and getattr(got, "ndim", 1) == 0:  # a tensor or a NumPy number is a number, too
+        if getattr(got, "is_meta", False):
+            return f"expected {expected!r}, got a tensor without a value (on the device meta)"
         got = got.item()
     if isinstance(expected, bool) or not isinstance(expected, int | float):
         return None if got == expected else f"expected {expected!r}, got {_kind(got)}"

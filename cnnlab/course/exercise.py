@@ -134,14 +134,16 @@ def _known_mistake(exercise: Exercise, answer: Callable) -> str | None:
 
 
 def _same(one: Callable, other: Callable, arguments: tuple, tolerance: float) -> bool:
-    results = []
+    results, left = [], []
     for function in (one, other):
+        given = copy.deepcopy(arguments)
         try:
-            results.append(function(*copy.deepcopy(arguments)))
+            results.append(function(*given))
         except (Exception, SystemExit) as error:  # to fail on the same input is to make the same mistake
             results.append(type(error).__name__)
+        left.append(given)  # what it did to its input belongs to the mistake, too
     try:
-        return difference(*results, tolerance) is None
+        return difference(*results, tolerance) is None and difference(*left, tolerance) is None
     except Exception:  # things that cannot be compared are not the same
         return False
 

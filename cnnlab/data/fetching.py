@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import ssl
 import sys
 import tempfile
@@ -145,16 +146,36 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
     """Only one process at a time fetches a data set; others wait and then find it there."""
     lock = folder / f".{name}.lock"
     folder.mkdir(parents=True, exist_ok=True)
+    began, said = time.monotonic(), False
     while True:
         try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+            with open(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "w") as stream:
+                stream.write(f"{os.getpid()} {socket.gethostname()}")
             break
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):  # it may be gone by now
-                if time.time() - lock.stat().st_mtime > _STALE:
+                if time.time() - lock.stat().st_mtime > _STALE or _orphan(lock):
                     lock.unlink()
+                    continue
+            if not said and time.monotonic() - began > 2:
+                print(f"another process is fetching '{name}'; waiting for it ({lock})", file=sys.stderr)
+                said = True
             time.sleep(0.1)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _orphan(lock: Path) -> bool:
+    """Did a process of this machine leave the lock when it was killed? Windows cannot be asked: no."""
+    pid, _, host = lock.read_text().partition(" ")
+    if os.name != "posix" or host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's process: it lives
+        return False
+    return False

@@ -58,6 +58,10 @@ def curves(
         )
         for piece in pieces:
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in piece)
+            if len(piece) == 1:  # a line needs two
+                ((x, y),) = piece
+                parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>')
+                continue
             parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         if pieces:
             x, y = pieces[-1][-1]
@@ -78,16 +82,13 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _pieces(numbers: Sequence[float], left: float, right: float, y) -> list[list[tuple[float, float]]]:
-    """The points of a curve, thinned out; a new piece after each gap."""
+    """The points of a curve, thinned out; a new piece after each gap, however short."""
     step = max(1, math.ceil(len(numbers) / _MOST))
-    chosen = [*range(0, len(numbers), step)]
-    if numbers and chosen[-1] != len(numbers) - 1:
-        chosen.append(len(numbers) - 1)  # the newest is always there
     pieces: list[list[tuple[float, float]]] = [[]]
-    for k in chosen:
-        if math.isfinite(numbers[k]):
-            x = left + (right - left) * (k / (len(numbers) - 1) if len(numbers) > 1 else 0)
-            pieces[-1].append((x, y(numbers[k])))
-        elif pieces[-1]:
+    last = len(numbers) - 1  # the newest is always there
+    for k, number in enumerate(numbers):
+        if not math.isfinite(number):
             pieces.append([])
+        elif k % step == 0 or k == last or not pieces[-1]:
+            pieces[-1].append((left + (right - left) * k / max(last, 1), y(number)))
     return [piece for piece in pieces if piece]

@@ -1,7 +1,8 @@
 """What becomes of a data set, layer by layer: how empty, how near to others, how readable.
 
-Type: (model, images, layers) -> one number per layer, or one list per layer. Everything streams: memory is
-bounded by the batch and by what is asked for, not by the data set. Pictures and model stay as they are.
+Type: (model, images, layers) -> one number per layer, or one list per layer. Everything streams: activations
+are kept for one batch at a time (`neighbours` keeps those of its queries, and every distance to them).
+Pictures and model stay as they are.
 Papers: X. Glorot, A. Bordes, Y. Bengio, Deep sparse rectifier neural networks, 2011 (sparsity);
 G. Alain, Y. Bengio, Understanding intermediate layers using linear classifier probes, 2016 (readable).
 """
@@ -45,7 +46,7 @@ def sparsity(model: nn.Module, images: Tensor, layers: Sequence[str], *, batch: 
 
     Raises:
         LookupError: the model has no such layer.
-        ValueError: there are no pictures.
+        ValueError: there are no pictures, or a pixel is not finite.
     """
     zeros, total = dict.fromkeys(layers, 0), dict.fromkeys(layers, 0)
     for seen in _passes(model, images, layers, batch):
@@ -122,10 +123,15 @@ def readable_colour(
 
     Returns:
         layer -> share of the colour's variance that is explained on `test` (R squared): 1 all, 0 nothing.
+
+    Raises:
+        LookupError: the model has no such layer.
+        ValueError: a layer has no maps, or all pictures have one and the same colour.
     """
 
     def rows(images: Tensor) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         for part, seen in zip(images.split(batch), _passes(model, images, layers, batch), strict=True):
+            _need_maps(seen, layers)
             maps = {name: seen[name].permute(0, 2, 3, 1).flatten(0, 2) for name in layers}  # (N*h*w, C)
             cells = {name: F.adaptive_avg_pool2d(part, seen[name].shape[2:]) for name in layers}
             yield maps, {name: cell.permute(0, 2, 3, 1).flatten(0, 2) for name, cell in cells.items()}
@@ -138,6 +144,8 @@ def readable_colour(
             guess = _with_one(maps[name]) @ fits[name][0]
             wrong[name] += (cells[name].double() - guess).square().sum().item()
             spread[name] += (cells[name].double() - means[name]).square().sum().item()
+    if not all(spread.values()):
+        raise ValueError("the colours do not differ at all: there is nothing to read")
     return {name: 1 - wrong[name] / spread[name] for name in layers}
 
 
@@ -159,12 +167,21 @@ def readable_class(
 
     Returns:
         layer -> share of `test` that is right, when the largest of the fitted outputs is taken for the class.
+
+    Raises:
+        LookupError: the model has no such layer.
+        ValueError: a layer has no maps, or there are not as many labels as pictures.
     """
+    for images, labels in (train, test):
+        if labels.shape != (len(images),):
+            raise ValueError(f"{len(images)} pictures need as many labels, not {tuple(labels.shape)}")
     classes = int(train[1].max()) + 1
 
     def rows(images: Tensor, labels: Tensor) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         for part, seen in zip(labels.split(batch), _passes(model, images, layers, batch), strict=True):
-            target = F.one_hot(part, classes)
+            _need_maps(seen, layers)
+            # A label that `train` never showed cannot be read: it counts as wrong.
+            target = F.one_hot(part.clamp(max=classes - 1), classes)
             yield {name: seen[name].flatten(2).mean(dim=2) for name in layers}, dict.fromkeys(layers, target)
 
     fits = _least_squares(rows(*train), layers)
@@ -206,11 +223,23 @@ def _passes(
     """For every batch: layer -> activations. "picture" stands for the batch itself."""
     if not len(images):
         raise ValueError("there are no pictures")
-    inner = [name for name in layers if name != PICTURE]
-    for part in images.split(batch):
+    inner = [name for name in dict.fromkeys(layers) if name != PICTURE]
+    for first, part in enumerate(images.split(batch)):
+        if not part.isfinite().all():
+            raise ValueError("a picture holds a number that is not finite (nan or inf)")
         seen = {PICTURE: part} if PICTURE in layers else {}
         if inner:
-            with evaluating(model), torch.no_grad(), Recorder(model, *inner, stop=True) as acts:
+            # The first batch runs to the end: a module called again later would otherwise go unnoticed.
+            with evaluating(model), torch.no_grad(), Recorder(model, *inner, stop=first > 0) as acts:
                 model(part)
             seen |= {name: acts[name] for name in inner}
         yield seen
+
+
+def _need_maps(seen: dict[str, Tensor], layers: Sequence[str]) -> None:
+    for name in layers:
+        if seen[name].dim() != 4:
+            raise ValueError(
+                f"'{name}' has no maps: it gives {tuple(seen[name].shape)}, not (N, C, H, W). "
+                f"Take a layer before the flattening."
+            )

@@ -77,7 +77,7 @@ def dead(weight: Tensor, below: float = 0.05) -> list[int]:
         Their numbers.
     """
     length = _kernels(weight).flatten(1).norm(dim=1)
-    return (length < below * length.max()).nonzero()[:, 0].tolist()
+    return ((length < below * length.max()) | (length == 0)).nonzero()[:, 0].tolist()
 
 
 def orientation(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,8 +145,14 @@ def nearest_gabor(kernel: Tensor) -> tuple[Tensor, float]:
         kernel: (K, K).
 
     Returns:
-        the Gabor (K, K), as strong as the kernel, and its cosine similarity with the kernel, -1 to 1.
+        the Gabor (K, K), with the strength and mean that bring it nearest to the kernel (weaker than the
+        kernel, unless that is a Gabor itself), and its cosine similarity with the kernel, 0 to 1.
+
+    Raises:
+        ValueError: not a square kernel of at least 2x2.
     """
+    if kernel.dim() != 2 or kernel.shape[0] != kernel.shape[1] or len(kernel) < 2:
+        raise ValueError(f"a Gabor is fitted to one square kernel (K, K), K >= 2, not {tuple(kernel.shape)}")
     size = len(kernel)
     tried = torch.stack(
         [
@@ -173,4 +179,6 @@ def _kernels(weight: Tensor, least: int = 1) -> Tensor:
         raise ValueError(
             f"kernels of {weight.shape[2]}x{weight.shape[3]} have no neighbours; {least}x{least} is needed"
         )
+    if not weight.isfinite().all():
+        raise ValueError("a weight is not finite (nan or inf): this network was spoilt in training")
     return weight.detach().double()

@@ -17,6 +17,7 @@ The test pictures were never trained on, and no epoch was chosen by them: the la
 is measured after the weights were rounded to half precision, as they are shipped. Seconds are those of the
 machine that trained them (two cores, other work beside it): a hint, not a benchmark.
 """
+_KEYS = "file recipe parameters epochs seconds test_accuracy test_pictures bytes data sha256".split()
 _DATA = {
     "digits": "embedded digits (UCI pen and paper, from scikit-learn; not MNIST)",
     "mnist": "MNIST (LeCun & Cortes)",
@@ -26,13 +27,20 @@ _DATA = {
 
 
 def page(folder: Path = shelf.FOLDER) -> str:
-    """README.md of a folder of weight files."""
+    """README.md of a folder of weight files.
+
+    Raises:
+        OSError: an entry of its manifest lacks something.
+    """
     known = shelf.manifest(folder)
     rows = [
         "| file | recipe | weights | epochs | seconds | right of the test pictures | bytes |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, about in sorted(known.items()):
+        if missing := [key for key in _KEYS if key not in about]:
+            where = folder / "manifest.json"
+            raise OSError(f"{where}: '{name}' has no {', '.join(missing)}. Train it again.")
         right = f"{about['test_accuracy']:.2%} of {about['test_pictures']}"
         if name.endswith("-filters"):
             right = f"first filters after each epoch; at the end {right}"
@@ -47,6 +55,6 @@ def page(folder: Path = shelf.FOLDER) -> str:
     return "\n".join(parts)
 
 
-_RECIPES = """Every recipe, with all its numbers, is in [recipes.py](../recipes.py). `photonet-bad` is
+_RECIPES = """Every recipe, with all its numbers, is in `cnnlab/nets/recipes.py`. `photonet-bad` is
 `photonet` with a learning rate thirty times as high: it is meant to go wrong, and only its filters are kept.
 """

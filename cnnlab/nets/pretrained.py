@@ -91,16 +91,20 @@ def _state(url: str) -> dict[str, torch.Tensor]:
     folder, file = path.parent, path.name
     if not (folder / file).is_file():
         digest = file.rsplit("-", 1)[1].split(".")[0]  # torchvision's file names carry the sha256's beginning
-        instead = 'models.load("photonet") has weights embedded in the course'
+        instead = 'models.load("photonet")'
         with fetching.careful(folder, file, instead, "TORCH_HOME"):
             if not (folder / file).is_file():  # another process may have fetched it while this one waited
                 fetching.fetch(fetching.File(file, (url,), digest, "sha256"), folder)
     try:
         # weights_only: tensors alone are read, no objects are made from what a file says.
-        return hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)
+        state = hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)
+        if not isinstance(state, dict) or not all(isinstance(each, torch.Tensor) for each in state.values()):
+            raise ValueError("it holds something other than named tensors")
+        return state
     except Exception as error:  # a cut zip, a pickle with objects in it: torch raises a dozen kinds
         raise OSError(
-            f"{folder / file} is damaged ({type(error).__name__}). Delete it, and it is fetched again."
+            f"{folder / file} is damaged ({type(error).__name__}: {str(error)[:80]}). "
+            f"Delete it, and it is fetched again."
         ) from error
 
 

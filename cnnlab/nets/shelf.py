@@ -94,9 +94,24 @@ def put(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], fold
                 f"'{key}' of {name} does not fit into half precision: it holds a number above 65504"
             )
     path = folder / f"{name}.safetensors"
-    former = path.read_bytes() if path.is_file() else None
-    write(path, halved)
-    data = path.read_bytes()
+    former = path.with_suffix(".former")
+    if path.is_file():
+        os.replace(path, former)
+    try:
+        write(path, halved)
+        _note(name, path, about)
+    except BaseException:  # file and manifest belong together: the former file comes back
+        path.unlink(missing_ok=True)
+        if former.is_file():
+            os.replace(former, path)
+        raise
+    former.unlink(missing_ok=True)
+    return path
+
+
+def _note(name: str, path: Path, about: Mapping[str, Any]) -> None:
+    """Write a file that is there into the manifest beside it."""
+    data, folder = path.read_bytes(), path.parent
     known = manifest(folder)
     known[name] = {
         "file": path.name,
@@ -104,12 +119,7 @@ def put(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], fold
         "sha256": hashlib.sha256(data).hexdigest(),
         **about,
     }
-    try:
-        _atomic(folder / "manifest.json", (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
-    except BaseException:  # the two belong together: the former file comes back
-        path.unlink() if former is None else path.write_bytes(former)
-        raise
-    return path
+    _atomic(folder / "manifest.json", (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -59,12 +59,11 @@ def browser_view(picture: Tensor, layer: str, channel: int, *, net: str = "photo
         _framed(each) if k == chosen else _padded(each) for k, each in enumerate(_small(maps, signed, limit))
     ]
     sheet = pixels.tile(drawn, columns=_columns(len(drawn)), gap=0)
-    zero = (maps[chosen] == 0).float().mean().item()
+    one = maps[chosen]
+    zero = (one == 0).float().mean().item()
     said = f"{layer}: {len(maps)} maps of {maps.shape[1]} x {maps.shape[2]}, all on one scale, to {limit:.2f}"
-    said += (
-        f"\nmap {chosen}: from {maps[chosen].min():.2f} to {maps[chosen].max():.2f}; {zero:.0%} of it is zero"
-    )
-    large = _drawn(maps[chosen], signed, max(maps[chosen].abs().max().item(), 1e-12))
+    said += f"\nmap {chosen}: from {one.min():.2f} to {one.max():.2f}; {zero:.0%} of it is zero"
+    large = _drawn(one, signed, max(one.abs().max().item(), 1e-12))
     return {
         "the picture": pixels.grey(picture[0]),
         f"all maps of {layer}": pixels.enlarge(sheet, max(1, _SHEET // sheet.shape[1])),
@@ -224,7 +223,8 @@ def _channels(net: str, layer: str) -> int:
 
 def _record(net: str, layer: str, picture: Tensor) -> Tensor:
     """What a layer makes of a picture. The last answers are kept: a slider often asks for the same."""
-    return _recorded(net, layer, picture.numpy().tobytes(), tuple(picture.shape))
+    plain = picture.detach().float()
+    return _recorded(net, layer, plain.numpy().tobytes(), tuple(plain.shape)).clone()
 
 
 @functools.lru_cache(maxsize=8)

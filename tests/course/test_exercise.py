@@ -244,3 +244,35 @@ def test_progress_lists_done_and_open(told):
     assert states["01.1"] and not states["01.2"] and not states["01.bug"]
     assert "1 of 5 done" in repr(table) and "\u2713 done" in table._repr_html_()
     assert "Nothing met yet" not in repr(progress("00")) and "0 of 3 done" in repr(progress("00"))
+
+
+def test_what_was_done_to_a_network_is_told_and_named_only_when_true(told):
+    """A record that deletes or retypes is no hook that stays; a hook that stays is named."""
+
+    def leaves_its_hook(model, name, image):
+        kept = []
+        model.get_submodule(name).register_forward_hook(lambda *seen: kept.append(seen[2].detach().clone()))
+        model(image)
+        return kept[0]
+
+    right = references.find("03.1").function
+
+    def retypes(model, name, image):
+        result = right(model, name, image)
+        model.requires_grad_(True)
+        return result
+
+    def deletes(model, name, image):
+        result = right(model, name, image)
+        del model.twice.weight
+        return result
+
+    check("03.1", leaves_its_hook)
+    assert "The hook is still there" in repr(told[-1])
+    for answer, text in ((retypes, "asks for a gradient now"), (deletes, "'twice.weight' is gone")):
+        check("03.1", answer)
+        assert text in repr(told[-1]) and "hook is still there" not in repr(told[-1])
+
+
+def test_a_tensor_without_a_value_is_no_number():
+    assert "without a value" in difference(torch.zeros((), device="meta"), 1.0)

@@ -60,8 +60,8 @@ def test_an_altered_unpacked_file_is_not_believed(mnist, no_network):
 
 
 def test_two_processes_at_once(mnist):
-    load = "import sys; from cnnlab.data import downloads; print(downloads.load('mnist', 'test', sys.argv[1]).labels.sum())"
-    command = [sys.executable, "-c", load, str(mnist)]
+    load = "from cnnlab.data.downloads import load; print(load('mnist', 'test', sys.argv[1]).labels.sum())"
+    command = [sys.executable, "-c", f"import sys; {load}", str(mnist)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     sums = [process.communicate(timeout=60)[0] for process in both]
     assert sums[0] == sums[1] != "" and [process.returncode for process in both] == [0, 0]
@@ -226,3 +226,24 @@ def test_wrong_names_are_answered(tmp_path):
         downloads.load("minst", "train", tmp_path)
     with pytest.raises(LookupError, match="train, test"):
         downloads.load("mnist", "validate", tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot be asked whether a process lives")
+def test_the_lock_of_a_process_that_was_killed_is_broken_at_once(tmp_path, capsys):
+    killed = subprocess.Popen([sys.executable, "-c", "pass"])
+    killed.wait()
+    lock = tmp_path / ".mnist.lock"
+    lock.write_text(f"{killed.pid} {socket.gethostname()}")
+    began = time.monotonic()
+    with fetching.careful(tmp_path, "mnist", "digits.load"):
+        assert lock.read_text() == f"{os.getpid()} {socket.gethostname()}"
+    assert time.monotonic() - began < 1 and not lock.exists()
+
+    lock.write_text(
+        f"{os.getpid()} {socket.gethostname()}"
+    )  # this one lives: it is waited for, and that is said
+    timer = threading.Timer(2.5, lock.unlink)
+    timer.start()
+    with fetching.careful(tmp_path, "mnist", "digits.load"):
+        pass
+    assert "another process is fetching 'mnist'" in capsys.readouterr().err

@@ -25,14 +25,25 @@ def test_a_curve_fills_the_width_and_the_limits_are_the_height():
     )  # downwards on a page is upwards in numbers
 
 
-def test_gaps_limits_and_a_single_point():
-    text = svg.curves({"a": [1, float("nan"), 2, float("inf"), 99]}, limits=(0, 3), alt="with gaps")
-    pieces = polylines(text)
-    assert [len(piece) for piece in pieces] == [1, 1, 1] and pieces[-1][0][
-        1
-    ] == 12.0  # 99 is drawn at the limit
-    assert polylines(svg.curves({"a": [1]}, limits=(0, 3), alt="one point"))[0][0][0] == 44.0
-    assert polylines(svg.curves({"a": []}, limits=(0, 3), alt="nothing yet")) == []
+def dots(text):
+    return [tuple(map(float, dot)) for dot in re.findall(r'circle cx="([^"]*)" cy="([^"]*)"', text)]
+
+
+def test_gaps_limits_and_single_points():
+    """A single number between two gaps is a dot: a line needs two."""
+    text = svg.curves({"a": [1, float("nan"), 2, float("inf"), 99, 3]}, limits=(0, 3), alt="with gaps")
+    (line,) = polylines(text)
+    assert line[0][1] == 12.0 == line[1][1] and len(dots(text)) == 2  # 99 is drawn at the limit
+    assert dots(svg.curves({"a": [1]}, limits=(0, 3), alt="one point"))[0][0] == 44.0
+    nothing = svg.curves({"a": []}, limits=(0, 3), alt="nothing yet")
+    assert polylines(nothing) == dots(nothing) == []
+
+
+def test_a_short_gap_in_a_long_curve_stays_a_gap():
+    numbers = [1.0] * 10_000
+    numbers[5001] = float("nan")  # not one of those that are drawn
+    left, right = polylines(svg.curves({"a": numbers}, limits=(0, 3), alt="long"))
+    assert left[-1][0] < right[0][0] and len(left) + len(right) <= 304
 
 
 def test_long_curves_are_thinned_and_keep_their_newest_point():

@@ -146,3 +146,49 @@ def test_impossible_wishes_are_refused(net, images):
         activations.neighbours(net, images[:1, :, :8], images, ["2"])
     with pytest.raises(ValueError, match="no pictures"):
         activations.sparsity(net, images[:0], ["2"])
+    broken = images.clone()
+    broken[20, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        activations.sparsity(net, broken, ["2"], batch=4)
+    with pytest.raises(ValueError, match="23 pictures need as many labels"):
+        labelled = images, torch.zeros(22, dtype=torch.long)
+        activations.readable_class(net, labelled, labelled, ["2"])
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(432, 4))
+    with pytest.raises(ValueError, match="'1' has no maps"):
+        activations.readable_colour(flat, images, images, ["1"])
+    with pytest.raises(ValueError, match="'1' has no maps"):
+        labelled = images, torch.zeros(23, dtype=torch.long)
+        activations.readable_class(flat, labelled, labelled, ["1"])
+    grey = torch.full_like(images, 0.5)
+    with pytest.raises(ValueError, match="do not differ"):
+        activations.readable_colour(net, grey, grey, ["2"])
+
+
+def test_a_layer_named_twice_counts_once(net, images):
+    once = activations.readable_colour(net, images[:10], images[10:], ["2"])
+    assert activations.readable_colour(net, images[:10], images[10:], ["2", "2"]) == once
+    assert activations.sparsity(net, images, ["2", "2"]) == activations.sparsity(net, images, ["2"])
+
+
+def test_a_module_that_is_called_twice_is_refused(images):
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.relu = nn.Conv2d(3, 3, 3), nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.conv(self.relu(x)))
+
+    with pytest.raises(ValueError, match="'relu' ran 2 times in one pass"):
+        activations.sparsity(Shared(), images, ["relu"])
+
+
+def test_a_class_that_was_never_shown_counts_as_wrong(images):
+    labels = torch.arange(23) % 2
+    test = labels.clone()
+    test[0] = 7
+    found = activations.readable_class(nn.Sequential(nn.ReLU()), (images, labels), (images, test), ["0"])
+    same = activations.readable_class(
+        nn.Sequential(nn.ReLU()), (images, labels), (images[1:], test[1:]), ["0"]
+    )
+    assert found["0"] * 23 == pytest.approx(same["0"] * 22)

@@ -57,6 +57,7 @@ def test_duplicates_and_dead_filters():
     weight[2] *= 1e-3
     assert filters.duplicates(weight) == [(1, 4)] and filters.dead(weight) == [2]
     assert filters.duplicates(noise(6)) == [] and filters.dead(noise(6)) == []
+    assert filters.dead(torch.zeros(3, 1, 2, 2)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("angle", (0, 20, 45, 90, 135, 170))
@@ -104,6 +105,14 @@ def test_wrong_shapes_are_refused_and_weights_are_left_alone():
         filters.correlation(torch.zeros(5, 5))
     with pytest.raises(ValueError, match="have no neighbours"):
         filters.smoothness(torch.zeros(4, 3, 1, 1))
+    for kernel in (torch.zeros(3, 4), torch.zeros(1, 1), torch.zeros(3)):
+        with pytest.raises(ValueError, match="one square kernel"):
+            filters.nearest_gabor(kernel)
+    spoilt = noise(3)
+    spoilt[1, 0, 0, 0] = float("nan")
+    for function in (filters.smoothness, filters.correlation, filters.orientation, filters.dead):
+        with pytest.raises(ValueError, match="not finite"):
+            function(spoilt)
     weight = noise(3).requires_grad_()
     before = weight.detach().clone()
     for function in (filters.smoothness, filters.correlation, filters.orientation, filters.dead):

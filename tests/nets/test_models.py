@@ -157,3 +157,32 @@ def test_every_shipped_file_has_its_recipe_and_all_are_small():
     assert set(shelf.names()) == made
     assert {path.stem for path in shelf.FOLDER.glob("*.safetensors")} == set(shelf.names())
     assert sum(path.stat().st_size for path in shelf.FOLDER.iterdir()) < 10e6
+
+
+def test_the_seed_builds_the_weights_and_leaves_the_global_state_alone():
+    state = torch.get_rng_state()
+    one, same, other = (models.build("photonet", seed=seed) for seed in (4, 4, 5))
+    assert torch.equal(one.conv1.weight, same.conv1.weight)
+    assert not torch.equal(one.conv1.weight, other.conv1.weight)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_last_relu_of_photonet_starts_nearly_closed_and_digits_nets_drop():
+    """What the recipes rely on: it made photonet sparser with depth, and the small nets did not over-fit."""
+    assert (models.build("photonet").bn5.bias == -1).all() and (models.build("photonet").bn4.bias == 0).all()
+    for name in ("simpleconvnet", "encoder"):
+        rates = [module.p for module in models.build(name).modules() if isinstance(module, torch.nn.Dropout)]
+        assert all(0 < rate < 1 for rate in rates)
+
+
+def test_no_recipe_chooses_its_epoch_by_the_test_pictures(tmp_path, monkeypatch):
+    seen = {}
+
+    def fit(model, data, *rest, **options):
+        seen.update(options, rest=rest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cnnlab.nets.train.fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.follow("simpleconvnet-digits", tmp_path, progress=False)
+    assert seen["keep"] == "last"

@@ -106,6 +106,10 @@ def test_a_damaged_cache_is_told(hub):
     torch.save({"features.0.weight": torch.zeros(1)}, file)
     with pytest.raises(OSError, match="do not fit"):
         models.load("squeezenet1_0")
+    for other in ([torch.zeros(1)], {"features.0.weight": 3}):
+        torch.save(other, file)
+        with pytest.raises(OSError, match="something other than named tensors"):
+            models.load("squeezenet1_0")
 
 
 def test_a_cache_with_code_in_it_is_not_run(hub, tmp_path):

@@ -69,3 +69,31 @@ def test_a_failed_write_leaves_the_former_file(folder, monkeypatch):
     assert (folder[0] / "net.safetensors").read_bytes() == before
     assert sorted(path.name for path in folder[0].iterdir()) == ["manifest.json", "net.safetensors"]
     json.loads((folder[0] / "manifest.json").read_text())
+
+
+def test_others_may_read_what_is_written(folder):
+    for path in folder[0].iterdir():
+        assert path.stat().st_mode & 0o044 == 0o044, path
+
+
+def test_file_and_manifest_stay_together_when_the_disk_is_full(folder, monkeypatch):
+    there, before = folder[0], {path.name: path.read_bytes() for path in folder[0].iterdir()}
+    real = shelf._atomic
+
+    def full(path, data):
+        if path.name == "manifest.json":
+            raise OSError(28, "No space left on device")
+        real(path, data)
+
+    monkeypatch.setattr(shelf, "_atomic", full)
+    with pytest.raises(OSError, match="No space"):
+        shelf.put("net", {"conv1.weight": torch.zeros(1)}, {}, there)
+    with pytest.raises(OSError, match="No space"):
+        shelf.put("new", {"conv1.weight": torch.zeros(1)}, {}, there)
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == before
+
+
+def test_numbers_too_large_for_half_precision_are_refused(folder):
+    with pytest.raises(ValueError, match="'w' of net .* above 65504"):
+        shelf.put("net", {"w": torch.tensor([7e4])}, {}, folder[0])
+    assert torch.equal(shelf.read("net", folder[0])["conv1.weight"], folder[1]["conv1.weight"].half().float())

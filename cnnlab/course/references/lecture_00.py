@@ -48,7 +48,8 @@ def _one_bright_spot():
         picture[row, column] = 1.0
         cases.append((picture,))
     seeded = torch.Generator().manual_seed(1)
-    return [*cases, (torch.rand(5, 8, generator=seeded),)]
+    below_zero = torch.tensor([[-5.0, 0.0, 1.0]])  # feature maps have negative values, too
+    return [*cases, (below_zero,), (torch.rand(5, 8, generator=seeded),)]
 
 
 EXERCISES = (
@@ -126,6 +127,10 @@ EXERCISES = (
             Mistake(
                 "That is the darkest pixel: argmin where argmax is meant.",
                 lambda picture: brightest(-picture),
+            ),
+            Mistake(
+                "You take the strongest value, whatever its sign. -5 is darker than 1.",
+                lambda picture: brightest(picture.abs()),
             ),
         ),
     ),

@@ -74,7 +74,13 @@ def _kernels():
     line[1] = 1.0
     # Both diagonals are here: rows count downwards, so it is easy to take one for the other.
     tilted = [gabor(7, angle, 5, phase=60) for angle in (45, 135, 90, 0)]
-    return [(line,), (line.T,), (torch.eye(3),), (torch.eye(4).flip(1),), *((kernel,) for kernel in tilted)]
+    # Where the halving, the mean and the square decide, one after the other.
+    halved = torch.tensor([[0.0, 3, 1], [0, 3, 3], [3, 3, 1]])
+    averaged = torch.tensor([[1.0, 0, 3], [1, 1, 3], [0, 2, 2]])
+    squared = torch.tensor([[3.0, 3, 1], [1, 0, 0], [3, 2, 0]])
+    close = [halved, averaged, squared]
+    simple = [line, line.T, torch.eye(3), torch.eye(4).flip(1)]
+    return [(kernel,) for kernel in (*simple, *close, *tilted)]
 
 
 def _colour_banks():
@@ -115,27 +121,28 @@ def _mean_over_filters(weight):
     return flat @ flat.T
 
 
-def _energies(kernel, swap=None, by_distance=True):
+def _energies(kernel, swap=None, halve=True, add_up=torch.mean, power=2):
     energy = {}
     for angle, (down, right) in _STEPS.items():
-        change = (_differences(kernel, (down, right)) ** 2).mean().item()
-        energy[(swap or {}).get(angle, angle)] = change / (down**2 + right**2 if by_distance else 1)
+        change = add_up(_differences(kernel, (down, right)).abs() ** power).item()
+        energy[(swap or {}).get(angle, angle)] = change / (down**2 + right**2 if halve else 1)
     return energy
+
+
+def _least(**how):
+    """The direction that a student finds who does it that way."""
+
+    def direction(kernel):
+        energy = _energies(kernel, **how)
+        return min(energy, key=energy.get)
+
+    return direction
 
 
 def _across(kernel):
     energy = _energies(kernel)
     return max(energy, key=energy.get)
 
-
-def _mirrored(kernel):
-    energy = _energies(kernel, {45: 135, 135: 45})
-    return min(energy, key=energy.get)
-
-
-def _rows_for_columns(kernel):
-    energy = _energies(kernel, {0: 90, 90: 0})
-    return min(energy, key=energy.get)
 
 
 EXERCISES = (
@@ -147,13 +154,12 @@ EXERCISES = (
         mistakes=(
             Mistake(
                 "You stretched the smallest weight to 0 and the largest to 1. Then zero has another grey "
-                "in "
-                "every filter. Divide by the largest absolute value, so that zero is always 0.5.",
+                "in every filter. Divide by the largest absolute value, so that zero is always 0.5.",
                 _min_max,
             ),
             Mistake(
-                "You scaled each channel on its own. That changes the filter's colour. One number for all "
-                "channels.",
+                "You scaled each channel on its own. That changes the filter's colour. One number for "
+                "all channels.",
                 _per_channel,
             ),
             Mistake(
@@ -161,8 +167,8 @@ EXERCISES = (
                 lambda weight: weight / weight.abs().max().clamp(min=1e-12),
             ),
             Mistake(
-                "You cut off what is outside [0, 1]. All negative weights are black then. Scale, and shift "
-                "to 0.5.",
+                "You cut off what is outside [0, 1]. All negative weights are black then. Scale, and "
+                "shift to 0.5.",
                 lambda weight: weight.clamp(0, 1),
             ),
             Mistake(
@@ -179,17 +185,28 @@ EXERCISES = (
         mistakes=(
             Mistake(
                 "That is the direction ACROSS the lines: there the weights change most. Along the lines "
-                "they "
-                "change least.",
+                "they change least.",
                 _across,
             ),
             Mistake(
                 "45 and 135 are swapped. Rows count downwards: one step up and to the right is (-1, +1).",
-                _mirrored,
+                _least(swap={45: 135, 135: 45}),
             ),
             Mistake(
                 "0 and 90 are swapped. The neighbour to the right, along 0 degrees, is in the next column.",
-                _rows_for_columns,
+                _least(swap={0: 90, 90: 0}),
+            ),
+            Mistake(
+                "The diagonals are not halved. Their neighbours are farther away, so more changes there.",
+                _least(halve=False),
+            ),
+            Mistake(
+                "You added up the squares. There are fewer diagonal pairs than others: take the mean.",
+                _least(add_up=torch.sum),
+            ),
+            Mistake(
+                "You took the absolute differences. Square them: one large step counts more than two small.",
+                _least(power=1),
             ),
         ),
     ),
@@ -221,8 +238,7 @@ EXERCISES = (
         mistakes=(
             Mistake(
                 "Still reshape: it fills the new shape in the order of memory, and mixes places with "
-                "colours. "
-                "permute moves the axes.",
+                "colours. permute moves the axes.",
                 lambda weight: weight.reshape(weight.shape[0], weight.shape[2], weight.shape[3], 3),
             ),
             Mistake(

@@ -68,6 +68,8 @@ def _batches():
         ([torch.tensor([[[[0.0, 3.0], [1.0, 2.0]]]])],),
         ([torch.zeros(3, 1, 1, 2), torch.ones(1, 1, 1, 2)],),
         ([torch.tensor([[[[0.0]], [[0.0]], [[0.5]]]]), torch.tensor([[[[1e-8]], [[0.0]], [[2.0]]]])],),
+        # Some networks put out negative numbers, too: those are no zeros.
+        ([torch.tensor([[[[-2.0, 0.0, -1.0, 4.0]]]])],),
         ([torch.randn(n, 3, 2, 2, generator=seeded).clamp(min=0) for n in (4, 4, 1)],),
     ]
 
@@ -149,8 +151,8 @@ EXERCISES = (
                 _leaves_its_hook,
             ),
             Mistake(
-                "That is what goes INTO the layer. A forward hook gets (module, inputs, output): keep the "
-                "third.",
+                "That is what goes INTO the layer. A forward hook gets (module, inputs, output): keep "
+                "the third.",
                 _what_goes_in,
             ),
             Mistake(
@@ -167,9 +169,13 @@ EXERCISES = (
         mistakes=(
             Mistake(
                 "A mean of means: a small last batch counts as much as a full one. Add up the zeros, add "
-                "up the "
-                "numbers, divide once.",
+                "up the numbers, divide once.",
                 _mean_of_means,
+            ),
+            Mistake(
+                "You counted negative numbers as zeros. Silent means exactly zero: (batch == 0).",
+                lambda batches: sum((batch <= 0).sum().item() for batch in batches)
+                / sum(batch.numel() for batch in batches),
             ),
             Mistake("That is the share that is NOT zero.", lambda batches: 1 - sparsity(batches)),
             Mistake("You counted channels that are empty everywhere. Count single numbers.", _empty_channels),
