@@ -22,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     build.add_argument("--check", action="store_true", help="write nothing; say which are stale")
     present = commands.add_parser("present", help="show a lecture as live slides")
     present.add_argument("number", metavar="NN")
+    handout = commands.add_parser("handout", help="write a lecture's slides as one HTML file, with notes")
+    handout.add_argument("number", metavar="NN")
+    handout.add_argument("--output", help="file to write; runs/NN_name.html if left out")
     run = commands.add_parser("run", help="run a lecture, with other parameters")
     run.add_argument("number", metavar="NN")
     run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("name", "value"))
@@ -52,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.build(given.numbers, given.check)
             case "present":
                 return do.present(given.number)
+            case "handout":
+                return do.handout(given.number, given.output)
             case "run":
                 return do.run(given.number, given.parameters, given.output)
             case "fetch":

@@ -194,7 +194,7 @@ show(ax.figure, alt="Bars: how many filters look in each of four directions. "
 # ## Watch them appear
 #
 # We kept the filters after every epoch of two trainings. One went well.
-# The other had a learning rate thirty times as high. From which epoch on can you tell?
+# The other had a learning rate a hundred times as high. From which epoch on can you tell?
 
 # %% tags=["widget"]
 widgets.growth()
@@ -215,11 +215,12 @@ fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 charts.lines(smooth, ax=axes[0], xlabel="epoch", title="neighbouring weights alike")
 charts.lines(alive, ax=axes[1], xlabel="epoch", title="filters alive")
 show(fig, alt="Two charts over the epochs. In the good training the likeness of neighbouring weights rises slowly from 0, "
-              "and all filters stay alive. In the bad training it rises at once, and more than half of the filters die.")
+              "and all filters stay alive. In the bad training it rises at once, and many filters die.")
+assert min(alive["good"]) == alive["good"][0] > 2 * min(alive["bad"]) and smooth["bad"][-1] > smooth["good"][-1]
 
 # %% [markdown]
 # A surprise: the bad training has the *smoother* filters. One number alone is not enough.
-# Its filters are smooth because they are dull: most of them are dead, and the others are plain blobs.
+# Its filters are smooth because they are dull: many of them die, and the others are plain blobs.
 
 # %% slideshow={"slide_type": "skip"}
 quiz("02.q2")

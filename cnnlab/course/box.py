@@ -21,7 +21,8 @@ class Box:
 
     def _repr_html_(self) -> str:
         # No colours for text and background: those of the page, so that it reads well in the dark theme too.
-        body = f'<pre style="white-space: pre-wrap; margin: 4px 0 0 0">{html.escape(self.text)}</pre>'
+        style = "white-space: pre-wrap; word-break: normal; margin: 4px 0 0 0"
+        body = f'<pre style="{style}">{html.escape(self.text)}</pre>'
         return (
             f'<div role="status" style="border-left: 5px solid {self.colour}; padding: 6px 12px">'
             f"<b>{html.escape(self.heading)}</b>{body if self.text else ''}</div>"

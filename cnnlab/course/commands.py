@@ -163,6 +163,16 @@ def present(number: str) -> int:
     return present(answered, root() / "runs" / "present")
 
 
+def handout(number: str, output: str | None = None) -> int:
+    """Write a lecture's slides as one HTML file, and say where it lies."""
+    from cnnlab.course.handout import handout
+
+    answered = root() / "solutions" / _lecture(number).name
+    page = handout(answered, Path(output) if output else root() / "runs" / f"{answered.stem}.html")
+    print(f"{page}\nSpace goes on, n shows the notes; it needs no kernel and no network")
+    return 0
+
+
 def binder() -> int:
     """Pin the versions that are installed here for Binder."""
     from cnnlab.course import binder

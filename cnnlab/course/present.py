@@ -92,7 +92,19 @@ def slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Args:
         notebook: changed in place. Its own slide keys say where a slide begins and what is left out.
     """
-    guessed = False
+    for cell, kind in zip(notebook.cells, kinds(notebook), strict=True):
+        if kind is not None:
+            cell.metadata["slideshow"] = {"slide_type": kind}
+        if cell.cell_type == "code":
+            cell.metadata["jupyter"] = {"source_hidden": True}
+            cell.metadata["tags"] = [*cell.metadata.get("tags", ()), "remove-input"]
+    notebook.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
+    return notebook
+
+
+def kinds(notebook: nbformat.NotebookNode) -> list[str | None]:
+    """What each cell is in a row of slides: "slide" begins one, None goes on with it, "skip" is left out."""
+    found, guessed = [], False
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", ())
         kind = "skip" if "teacher" in tags else cell.metadata.get("slideshow", {}).get("slide_type")
@@ -102,13 +114,8 @@ def slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             # A cell without a key goes on with the slide before it, but never under a question it answers.
             kind = "slide" if guessed else kind
             guessed = "predict" in tags
-        if kind is not None:
-            cell.metadata["slideshow"] = {"slide_type": kind}
-        if cell.cell_type == "code":
-            cell.metadata["jupyter"] = {"source_hidden": True}
-            cell.metadata["tags"] = [*tags, "remove-input"]
-    notebook.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
-    return notebook
+        found.append(kind)
+    return found
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def browser_view(layer: str, filter: int, scale: str) -> dict:
 
 
 def growth():
-    """Two trainings side by side: a good one, and one with a learning rate thirty times as high."""
+    """Two trainings side by side: a good one, and one with a learning rate a hundred times as high."""
     last = int(_snapshots("photonet-filters")["epochs"][-1])
     return explore(
         growth_view,
@@ -107,7 +107,7 @@ def growth_view(epoch: int, scale: str) -> dict:
     shown, lines = {}, []
     for name, file in (
         ("learning rate 0.1", "photonet-filters"),
-        ("learning rate 3", "photonet-bad-filters"),
+        ("learning rate 10", "photonet-bad-filters"),
     ):
         kept = _snapshots(file)
         k = min(epoch, len(kept["epochs"]) - 1)

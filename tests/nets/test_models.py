@@ -1,5 +1,6 @@
 """The networks by name: their layers, what they know, and what is said when a name or a file is wrong."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -186,3 +187,18 @@ def test_no_recipe_chooses_its_epoch_by_the_test_pictures(tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         recipes.follow("simpleconvnet-digits", tmp_path, progress=False)
     assert seen["keep"] == "last"
+
+
+def test_filters_are_kept_with_their_epochs_and_what_they_were_worth(tmp_path, monkeypatch):
+    """Before the first step nothing is measured: the first accuracy is no number, and is kept as such."""
+    plain = recipes.RECIPES["simpleconvnet-digits"]
+    watched = dataclasses.replace(plain, filters=(0, 2), keep=False)
+    monkeypatch.setitem(recipes.RECIPES, "watched", watched)
+    about = recipes.follow("watched", tmp_path, epochs=2, progress=False)
+    kept = shelf.read("watched-filters", tmp_path)
+    assert shelf.names(tmp_path) == ["watched-filters"] and kept["epochs"].tolist() == [0, 2]
+    first, last = kept["conv1.weight"]
+    start = models.build("simpleconvnet", **plain.sizes).conv1.weight
+    assert torch.allclose(first, start, atol=1e-3) and not torch.allclose(last, first, atol=1e-2)
+    assert kept["accuracy"].isnan().tolist() == [True, False]
+    assert kept["accuracy"][1].item() == pytest.approx(about["test_accuracy"], abs=0.01)

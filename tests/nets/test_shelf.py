@@ -94,6 +94,8 @@ def test_file_and_manifest_stay_together_when_the_disk_is_full(folder, monkeypat
 
 
 def test_numbers_too_large_for_half_precision_are_refused(folder):
+    shelf.put("unknown", {"accuracy": torch.tensor([float("nan"), 0.5])}, {}, folder[0])  # not measured
+    assert shelf.read("unknown", folder[0])["accuracy"].isnan().tolist() == [True, False]
     with pytest.raises(ValueError, match="'w' of net .* above 65504"):
         shelf.put("net", {"w": torch.tensor([7e4])}, {}, folder[0])
     assert torch.equal(shelf.read("net", folder[0])["conv1.weight"], folder[1]["conv1.weight"].half().float())

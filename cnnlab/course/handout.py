@@ -1,0 +1,108 @@
+"""A lecture as one HTML file that opens everywhere: no kernel, no network, no scripts from elsewhere.
+
+It is the plan B of a lecture hall, what is printed, and the teacher's view: the key `n` shows the notes.
+Pictures lie in the file, formulas are MathML, and every widget is there as it stood when the notebook ran.
+"""
+
+import html
+import re
+from pathlib import Path
+
+import nbformat
+
+from cnnlab.course import present, still
+
+# The last cell that is run: it asks the kernel for its widgets as they stand.
+_COLLECT = "from cnnlab.course import still\nstill.collect()"
+_MATH = re.compile(r"(\$\$?)(.+?)\1", re.DOTALL)
+_PAGE = Path(__file__).with_name("lab") / "handout.html"
+
+
+def handout(notebook: Path, output: Path, timeout: int = 300) -> Path:
+    """Run an answered lecture and write its slides, with the notes, into one HTML file.
+
+    Args:
+        notebook: an answered lecture.
+        output: the file to write.
+        timeout: seconds for one cell.
+
+    Returns:
+        `output`.
+
+    Raises:
+        ValueError: a cell failed; says which and how.
+        OSError: the file cannot be written.
+    """
+    run = nbformat.read(notebook, as_version=4)
+    stills = _executed(run, notebook, timeout)
+    title = run.cells[0].source.splitlines()[0].lstrip("# ")
+    page = _PAGE.read_text(encoding="utf-8")
+    slides = "\n".join(_slides(run, stills))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(
+        page.replace("{{title}}", html.escape(title)).replace("{{slides}}", slides), encoding="utf-8"
+    )
+    return output
+
+
+def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[str, str]:
+    """Run all cells in place. Returns model id -> HTML of every widget."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    run.cells.append(nbformat.v4.new_code_cell(_COLLECT))
+    where = {"metadata": {"path": str(notebook.parent)}}
+    quiet = ["--IPKernelApp.log_level=ERROR"]
+    client = NotebookClient(run, timeout=timeout, resources=where, extra_arguments=quiet)
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise ValueError(f"{notebook.name} failed: {error.ename}: {error.evalue}") from error
+    return run.cells.pop().outputs[0].data[still.MIME]
+
+
+def _slides(run: nbformat.NotebookNode, stills: dict[str, str]) -> list[str]:
+    """One section for each slide. Exercises are left out, as on the live slides; notes are there, hidden."""
+    sections: list[list[str]] = []
+    for cell, kind in zip(run.cells, present.kinds(run), strict=True):
+        notes = "teacher" in cell.metadata.get("tags", ())
+        if kind == "skip" and not notes:
+            continue
+        if kind == "slide" or not sections:
+            sections.append([])
+        if notes:
+            sections[-1].append(f'<aside class="notes">{_text(cell.source)}</aside>')
+        elif cell.cell_type == "markdown":
+            sections[-1].append(_text(cell.source))
+        else:
+            sections[-1] += [_output(output, stills) for output in cell.outputs]
+    return [f"<section>{''.join(parts)}</section>" for parts in sections if any(parts)]
+
+
+def _text(source: str) -> str:
+    """Markdown with formulas."""
+    from nbconvert.filters import markdown2html
+
+    return _MATH.sub(_formula, markdown2html(source))
+
+
+def _formula(found: re.Match) -> str:
+    from latex2mathml.converter import convert
+
+    return convert(html.unescape(found[2]), display="block" if found[1] == "$$" else "inline")
+
+
+def _output(output: nbformat.NotebookNode, stills: dict[str, str]) -> str:
+    if output.output_type == "stream":
+        return f"<pre>{html.escape(output.text)}</pre>" if output.name == "stdout" else ""
+    data = output.get("data", {})
+    if view := data.get("application/vnd.jupyter.widget-view+json"):
+        return f'<div class="widget">{stills.get(view["model_id"], "")}</div>'
+    if "text/html" in data:
+        return data["text/html"]
+    if "text/markdown" in data:
+        return _text(data["text/markdown"])
+    if "image/png" in data:
+        alt = html.escape(data.get("text/plain", ""), quote=True)
+        return f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"]}">'
+    return f"<pre>{html.escape(data.get('text/plain', ''))}</pre>"

@@ -1,0 +1,43 @@
+"""Every lecture as one HTML file: it opens from the disk with the network off, and the keys work."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from cnnlab.course import present
+
+NAMES = sorted(path.name for path in (present.SETTINGS.parents[3] / "solutions").glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_handout_needs_nothing_but_itself(browser, root, name, tmp_path):
+    file = tmp_path / "page.html"
+    command = [sys.executable, "-m", "cnnlab", "handout", name[:2], "--output", str(file)]
+    made = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert made.returncode == 0 and str(file) in made.stdout, made.stderr
+    assert file.stat().st_size < 12e6
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
+    page, asked, errors = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(file.as_uri())
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == [] == errors
+    assert page.locator("h1").first.inner_text().startswith(name[:2])
+    slides = page.locator("section").count()
+    assert page.locator("#where").inner_text().startswith(f"1 of {slides}")
+    for _ in range(slides + 2):
+        page.keyboard.press("Space")
+    assert page.locator("#where").inner_text().startswith(f"{slides} of {slides}")
+    page.keyboard.press("ArrowLeft")
+    assert page.url.endswith(f"#{slides - 1}")
+    assert page.locator(".notes").count() and page.locator(".notes:visible").count() == 0
+    page.keyboard.press("n")
+    assert page.locator(".notes:visible").count() == page.locator(".notes").count()
+    assert page.locator("img:not([alt]), img[alt='']").count() == 0
+    # No code, no formula that was left as it was typed, no widget without its picture, nothing wider than it.
+    assert not re.search(r"\$[^$\n]+\$|TODO\(|Explorer\(|VBox\(", page.locator("main").inner_text())
+    assert page.locator(".widget").count() == page.locator(".widget:has(img, svg, ul, div)").count() > 0
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+    context.close()
