@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cnnlab.course.server import SETTINGS
 from cnnlab.names import unknown
 
 
@@ -39,7 +40,7 @@ def settings() -> list[str]:
     No news pop-up over the lecture, and every cell stays in the page: a slider that scrolled away and came
     back shows its picture at once.
     """
-    return [f"--LabApp.app_settings_dir={Path(__file__).with_name('lab')}"]
+    return [f"--LabApp.app_settings_dir={SETTINGS}"]
 
 
 def doctor() -> int:

@@ -6,23 +6,16 @@ last cell would be active in the end, and the deck would open on the last slide.
 """
 
 import contextlib
-import json
-import os
-import secrets
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat.sign import NotebookNotary
+
+from cnnlab.course.server import SETTINGS, ask, server
 
 # What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs. A slide is
 # wider than high: settings stand beside the pictures; above them, in columns, only where those fill it.
@@ -46,7 +39,6 @@ STYLE = {
         ".cnnlab-stage > .cnnlab-note": {"width": "0", "min-width": "100%"},  # a line as wide as the pictures
     }.items()
 }
-SETTINGS = Path(__file__).with_name("lab") / "present"
 
 
 def present(notebook: Path, folder: Path, *, opened: Callable[[str], object] = webbrowser.open) -> int:
@@ -81,7 +73,8 @@ def deck(notebook: Path, folder: Path) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / notebook.name
     nbformat.write(slides(nbformat.read(notebook, as_version=4)), copy)
-    with server(folder) as (address, token):
+    # The deck notes in the settings that it is active: those of the server, which nobody else uses.
+    with server(folder, SETTINGS / "present") as (address, token):
         _run(copy, address, token)
         yield f"{address}/lab/tree/{copy.name}?token={token}&reset"
 
@@ -118,61 +111,13 @@ def kinds(notebook: nbformat.NotebookNode) -> list[str | None]:
     return found
 
 
-@contextlib.contextmanager
-def server(folder: Path) -> Iterator[tuple[str, str]]:
-    """A JupyterLab for this machine alone: (address, token). The teacher's own settings are not touched."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    token, address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += [
-        f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={folder}",
-        "--expose-app-in-browser",
-    ]
-    command += [f"--LabApp.app_settings_dir={SETTINGS}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")
-    with tempfile.TemporaryDirectory() as own:
-        # The deck notes in the settings that it is active; the teacher's next lab should not open as a deck.
-        kept = {name: own for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
-        log = Path(own) / "lab.log"
-        with log.open("w") as stream:
-            process = subprocess.Popen(command, env={**os.environ, **kept}, stdout=stream, stderr=stream)
-        try:
-            _wait(address, token, process, log)
-            yield address, token
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-
-def _wait(address: str, token: str, process: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + 90
-    while True:
-        try:
-            _ask(f"{address}/api?token={token}")
-            return
-        except (urllib.error.URLError, OSError) as error:
-            if process.poll() is not None or time.monotonic() > until:
-                raise OSError(f"JupyterLab did not start: {log.read_text()[-500:]}") from error
-            time.sleep(0.2)
-
-
-def _ask(address: str, body: dict | None = None) -> dict:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
 def _run(path: Path, address: str, token: str) -> None:
     """Run the notebook in a kernel of that server, and keep the outputs in the file."""
     from jupyter_client import BlockingKernelClient
     from jupyter_core.paths import jupyter_runtime_dir
 
     wanted = {"path": path.name, "name": "", "type": "notebook", "kernel": {"name": "python3"}}
-    session = _ask(f"{address}/api/sessions?token={token}", wanted)
+    session = ask(f"{address}/api/sessions?token={token}", wanted)
     file = Path(jupyter_runtime_dir()) / f"kernel-{session['kernel']['id']}.json"
     client = BlockingKernelClient(connection_file=str(file))
     client.load_connection_file()

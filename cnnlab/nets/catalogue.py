@@ -56,5 +56,5 @@ def page(folder: Path = shelf.FOLDER) -> str:
 
 
 _RECIPES = """Every recipe, with all its numbers, is in `cnnlab/nets/recipes.py`. `photonet-bad` is
-`photonet` with a learning rate a hundred times as high: it is meant to go wrong, and only its filters are kept.
+`photonet` with a learning rate a hundred times as high: it is meant to go wrong. Only its filters are kept.
 """

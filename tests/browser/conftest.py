@@ -1,19 +1,12 @@
 """A real JupyterLab and a real Chromium. Skipped, with the reason, where there is no Chromium."""
 
-import os
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from cnnlab.course.commands import settings
+from cnnlab.course.server import server
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -33,62 +26,17 @@ DONE = """() => {
 }"""
 
 
-class Lab:
-    """A running JupyterLab on a copy of the notebooks, for one test session."""
-
-    def __init__(self, folder: Path):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.token, self.log = secrets.token_hex(16), folder / "lab.log"
-        shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-        command = [
-            sys.executable,
-            "-m",
-            "jupyterlab",
-            "--no-browser",
-            "--ip=127.0.0.1",
-            f"--port={self.port}",
-        ]
-        command += [f"--IdentityProvider.token={self.token}", "--expose-app-in-browser", *settings()]
-        command += [f"--ServerApp.root_dir={folder / 'notebooks'}"]
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            command.append("--allow-root")
-        # Settings, workspaces and histories of whoever runs the tests are neither seen nor changed.
-        own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
-        own |= {
-            name: str(folder / name.lower())
-            for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-        }
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
-
-    def wait(self) -> None:
-        until = time.monotonic() + 90
-        while True:
-            try:
-                urllib.request.urlopen(
-                    f"http://127.0.0.1:{self.port}/api?token={self.token}", timeout=5
-                ).close()
-                return
-            except (urllib.error.URLError, OSError):
-                assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
-                time.sleep(0.3)
-
-    def address(self, notebook: str) -> str:
-        return f"http://127.0.0.1:{self.port}/lab/tree/{notebook}?token={self.token}&reset"
-
-
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
+    """A running JupyterLab on a copy of the notebooks: notebook -> its address."""
     if shutil.which("chromium") is None:
         pytest.skip("there is no chromium on this machine; on Debian: apt-get install chromium")
-    made = Lab(tmp_path_factory.mktemp("lab"))
-    try:
-        made.wait()
-        yield made
-    finally:
-        made.process.terminate()
-        made.process.wait(30)
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    # Settings and histories of whoever runs the tests are neither seen nor changed.
+    own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
+    with server(folder / "notebooks", environment=own) as (address, token):
+        yield lambda notebook: f"{address}/lab/tree/{notebook}?token={token}&reset"
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +92,7 @@ def seen(lab, browser, request):
     """Each notebook in turn, opened and run once for all tests that look at it."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     found = Opened(context.new_page(), request.param)
-    found.run(lab.address(request.param))
+    found.run(lab(request.param))
     yield found
     # Or sixteen kernels would be alive in the end.
     found.page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")

@@ -1,11 +1,14 @@
 """Every lecture as live slides: nothing cut off at 1280 x 720, no notes, no code, and sliders that work."""
 
+from pathlib import Path
+
 import nbformat
 import pytest
 
 from cnnlab.course import present
 
-NAMES = sorted(path.name for path in (present.SETTINGS.parents[3] / "solutions").glob("[0-9][0-9]_*.ipynb"))
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
 VISIBLE = ".jp-Cell.jp-deck-mod-onscreen.jp-deck-mod-visible"
 # What a visible cell shows: where its content ends, and its words.
 LOOK = """cells => cells.map(cell => {
