@@ -190,15 +190,15 @@ def sparsity(batches):
 sparsity = check("03.2", sparsity)
 
 # %%
-crops = photos.crops(size=64, n=60 if FAST else 400, seed=SEED)
-batches = {name: [] for name in relus}
-with torch.no_grad():
-    for part in crops.images.split(50):
-        with Recorder(model, *relus) as seen:
+crops = photos.crops(size=64, n=60 if FAST else 200, seed=SEED)
+zeros = {}
+for name in relus:  # one layer at a time: all of them together would need much memory
+    batches = []
+    for part in crops.images.split(20):
+        with torch.no_grad(), Recorder(model, name, stop=True) as seen:
             model(part)
-        for name in relus:
-            batches[name].append(seen[name].half())  # half precision: a quarter of a gigabyte is enough
-zeros = {name: sparsity(batches[name]) for name in relus}
+        batches.append(seen[name].half())
+    zeros[name] = sparsity(batches)
 del batches
 ax = charts.bars(zeros, xlabel="share of activations that are zero", title=f"{NET}, {len(crops.labels)} pieces of photos")
 show(ax.figure, alt="Bars: the share of zeros after each ReLU. " + ", ".join(f"{k}: {v:.0%}" for k, v in zeros.items()) + ".")

@@ -128,6 +128,16 @@ def test_student_notebook_runs_with_other_parameters_without_network(lecture, tm
     assert len(re.findall("not started", text)) >= exercises - bugs
 
 
+def test_the_student_notebook_as_it_is_runs_in_a_minute_and_a_gigabyte(lecture, tmp_path):
+    """With the full numbers, not FAST. The figures are printed: pytest -s."""
+    name, student, _ = lecture
+    ran = run(with_cells(student, (), [PEAK]), tmp_path)
+    peak, seconds = re.search(r"peak MB (\d+)", printed(ran)), ran.metadata.papermill.duration
+    print(f"{name}: {seconds:.1f} s, {peak and peak[1]} MB")
+    assert widget_errors(ran) == [] and seconds < 60
+    assert peak is None or int(peak[1]) < 1024  # only Linux tells
+
+
 def test_the_student_notebook_with_the_answers_passes_every_check_in_strict_mode(lecture, tmp_path):
     name, _, answered = lecture
     ran = run(answered, tmp_path, {"FAST": True}, CNNLAB_STRICT="1")
@@ -191,7 +201,20 @@ def test_links_between_our_files_lead_somewhere(root):
 
 def test_readme_shows_the_syllabus(root):
     text = (root / "README.md").read_text()
-    assert f"<!-- syllabus -->\n{syllabus.table(root / 'notebooks', link='notebooks/')}\n<!-- end -->" in text
+    assert text == syllabus.readme(text, root / "notebooks")
+    rows = syllabus.table(root / "notebooks", link="notebooks/", online=True)
+    assert f"<!-- syllabus -->\n{rows}\n<!-- end -->" in text
+
+
+def test_all_binder_links_come_from_one_setting(root, monkeypatch):
+    text = (root / "README.md").read_text()
+    there = len(list((root / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+    links = re.findall(r"https://mybinder.org/v2/gh/(\S+?)\?urlpath=lab/tree/notebooks/(\S+?)\)", text)
+    assert len(links) == there + 1 and {repository for repository, _ in links} == {"OWNER/cnnlab/main"}
+    assert all((root / "notebooks" / file).is_file() for _, file in links)
+    monkeypatch.setattr(syllabus, "REPOSITORY", "somebody/course")
+    changed = syllabus.readme(text, root / "notebooks")
+    assert "OWNER" not in changed and changed.count("gh/somebody/course/main") == there + 1
 
 
 def test_a_lecture_imports_few_names(lecture):

@@ -12,6 +12,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from cnnlab.course import syllabus
 from cnnlab.course.rules import Cell, Source, complaints
 
 _HIDDEN = {"solution", "teacher"}
@@ -24,7 +25,7 @@ class BuildError(ValueError):
 
 
 def build(root: Path, numbers: list[str] | None = None) -> list[Path]:
-    """Write the notebooks of the lectures, and the hints.
+    """Write the notebooks of the lectures, the hints, and the README's table of lectures.
 
     Args:
         root: the repository.
@@ -37,16 +38,13 @@ def build(root: Path, numbers: list[str] | None = None) -> list[Path]:
         BuildError: a source breaks a rule. Then nothing is written.
         LookupError: there is no lecture with this number.
     """
-    chosen = _chosen(root, numbers)
-    texts = {}
-    for source in chosen:
-        student, answered = notebooks(source)
-        texts[root / "notebooks" / f"{source.stem}.ipynb"] = _as_text(student)
-        texts[source.with_suffix(".ipynb")] = _as_text(answered)
-    texts[_hints_file(root)] = _hints_text(root)
+    texts = _texts(root, _chosen(root, numbers))
     for path, text in texts.items():
         _write(path, text)
-    return list(texts)
+    readme = _readme(root)  # afterwards: a new lecture has its link now
+    for path, text in readme.items():
+        _write(path, text)
+    return [*texts, *readme]
 
 
 def check_built(root: Path) -> list[str]:
@@ -55,11 +53,7 @@ def check_built(root: Path) -> list[str]:
     Raises:
         BuildError: a source breaks a rule.
     """
-    texts = {_hints_file(root): _hints_text(root)}
-    for source in _chosen(root, None):
-        student, answered = notebooks(source)
-        texts[root / "notebooks" / f"{source.stem}.ipynb"] = _as_text(student)
-        texts[source.with_suffix(".ipynb")] = _as_text(answered)
+    texts = _texts(root, _chosen(root, None)) | _readme(root)
     stale = [
         path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
@@ -187,6 +181,24 @@ def _chosen(root: Path, numbers: list[str] | None) -> list[Path]:
         if number not in there:
             raise LookupError(f"no lecture {number!r}. Lectures: {', '.join(there)}")
     return [there[number] for number in numbers]
+
+
+def _texts(root: Path, chosen: list[Path]) -> dict[Path, str]:
+    """Everything that comes from the sources alone."""
+    texts = {_hints_file(root): _hints_text(root)}
+    for source in chosen:
+        student, answered = notebooks(source)
+        texts[root / "notebooks" / f"{source.stem}.ipynb"] = _as_text(student)
+        texts[source.with_suffix(".ipynb")] = _as_text(answered)
+    return texts
+
+
+def _readme(root: Path) -> dict[Path, str]:
+    """The README with the syllabus and the Binder links as they are now; nothing where there is none."""
+    path = root / "README.md"
+    if not path.is_file():
+        return {}
+    return {path: syllabus.readme(path.read_text(encoding="utf-8"), root / "notebooks")}
 
 
 def _hints_file(root: Path) -> Path:

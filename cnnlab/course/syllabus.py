@@ -1,7 +1,13 @@
 """The sixteen lectures: number, name, question and minutes. README and lecture 00 show this table."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
+
+# Who publishes the course writes the name of the account here, then `python -m cnnlab build`: every Binder
+# link in the README follows.
+REPOSITORY = "OWNER/cnnlab"
+BRANCH = "main"
 
 
 class Lecture(NamedTuple):
@@ -58,12 +64,18 @@ LECTURES = tuple(
 )
 
 
-def table(notebooks: Path | None = None, link: str = "") -> str:
+def binder(file: str) -> str:
+    """The address that opens a student's notebook on Binder."""
+    return f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?urlpath=lab/tree/notebooks/{file}"
+
+
+def table(notebooks: Path | None = None, link: str = "", online: bool = False) -> str:
     """The course as a markdown table.
 
     Args:
         notebooks: the folder of the student's notebooks; the one of this installation if left out.
         link: what to put before a file name to make a link of it ("notebooks/" in the README).
+        online: a column more, with links that open each lecture on Binder.
 
     Returns:
         One row for each lecture; a lecture that is not there yet has no link and says "to come".
@@ -71,14 +83,28 @@ def table(notebooks: Path | None = None, link: str = "") -> str:
     if notebooks is None:
         notebooks = Path(__file__).resolve().parents[2] / "notebooks"
     rows = ["| no | lecture | question | minutes |", "|---|---|---|---|"]
+    if online:
+        rows = [f"{row} {more} |" for row, more in zip(rows, ("online", "---"), strict=True)]
     for lecture in LECTURES:
         title = lecture.name.replace("_", " ")
-        if lecture.exists(notebooks):
-            rows.append(
-                f"| {lecture.number} | [{title}]({link}{lecture.file}) "
-                f"| {lecture.question} | {lecture.minutes} |"
-            )
-        else:
-            planned = f"about {lecture.minutes}"
-            rows.append(f"| {lecture.number} | {title} (to come) | {lecture.question} | {planned} |")
+        there = lecture.exists(notebooks)
+        cells = [
+            lecture.number,
+            f"[{title}]({link}{lecture.file})" if there else f"{title} (to come)",
+            lecture.question,
+            str(lecture.minutes) if there else f"about {lecture.minutes}",
+        ]
+        if online:
+            cells.append(f"[Binder]({binder(lecture.file)})" if there else "")
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def readme(text: str, notebooks: Path) -> str:
+    """A README whose parts from `<!-- syllabus -->` or `<!-- binder -->` to `<!-- end -->` are renewed."""
+    badge = f"[![Binder](https://mybinder.org/badge_logo.svg)]({binder(LECTURES[0].file)})"
+    parts = {"binder": badge, "syllabus": table(notebooks, link="notebooks/", online=True)}
+    for name, part in parts.items():
+        between = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        text = between.sub(lambda found, part=part: found[1] + part + found[2], text)
+    return text

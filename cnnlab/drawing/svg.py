@@ -65,9 +65,10 @@ def curves(
             parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         if pieces:
             x, y = pieces[-1][-1]
-            name = html.escape(name)
+            # The colour is a dot beside the name: coloured letters would be too faint on one of the themes.
+            parts.append(f'<circle cx="{x + 6:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
             parts.append(
-                f'<text x="{x + 5:.1f}" y="{y + 4:.1f}" fill="{colour}" font-weight="bold">{name}</text>'
+                f'<text x="{x + 14:.1f}" y="{y + 4:.1f}" font-weight="bold">{html.escape(name)}</text>'
             )
     style = f"width: {width}px; max-width: 100%; font: 13px sans-serif; fill: currentColor"
     label = html.escape(alt, quote=True)

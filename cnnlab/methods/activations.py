@@ -32,7 +32,7 @@ class Neighbours(NamedTuple):
     distance: Tensor
 
 
-def sparsity(model: nn.Module, images: Tensor, layers: Sequence[str], *, batch: int = 64) -> dict[str, float]:
+def sparsity(model: nn.Module, images: Tensor, layers: Sequence[str], *, batch: int = 16) -> dict[str, float]:
     """How many of the activations are exactly zero, for each layer.
 
     Args:
@@ -63,7 +63,7 @@ def neighbours(
     layers: Sequence[str],
     *,
     k: int = 5,
-    batch: int = 64,
+    batch: int = 16,
 ) -> dict[str, Neighbours]:
     """The pictures of a bank that are nearest to some pictures, as each layer sees them.
 
@@ -108,7 +108,7 @@ def neighbours(
 
 
 def readable_colour(
-    model: nn.Module, train: Tensor, test: Tensor, layers: Sequence[str], *, batch: int = 64
+    model: nn.Module, train: Tensor, test: Tensor, layers: Sequence[str], *, batch: int = 16
 ) -> dict[str, float]:
     """How much of the picture's colour can be read, at each place, from the activations at that place.
 
@@ -119,7 +119,7 @@ def readable_colour(
         model: any network; it runs in eval mode.
         train, test: (N, 3 or 1, H, W), different pictures.
         layers: layers with maps.
-        batch: pictures per pass.
+        batch: pictures per pass. Every place is a row of the fit, in float64: small batches save much memory.
 
     Returns:
         layer -> share of the colour's variance that is explained on `test` (R squared): 1 all, 0 nothing.
@@ -155,7 +155,7 @@ def readable_class(
     test: tuple[Tensor, Tensor],
     layers: Sequence[str],
     *,
-    batch: int = 64,
+    batch: int = 16,
 ) -> dict[str, float]:
     """How often the class can be read from the activations, averaged over all places, by a linear map.
 

@@ -5,6 +5,8 @@ New lectures are covered as soon as their notebook is there.
 
 import re
 
+import psutil
+import pytest
 from PIL import Image
 
 # What Chromium or JupyterLab say of themselves: a missing favicon, a setting that is not stored yet.
@@ -13,6 +15,31 @@ NAME = """control => control.getAttribute('aria-label') || control.getAttribute(
     || (control.labels && [...control.labels].map(label => label.innerText).join(' '))
     || document.getElementById(control.getAttribute('aria-labelledby'))?.innerText
     || control.closest('.jupyter-widgets')?.querySelector('.widget-label')?.innerText"""
+
+# Every visible text of ours: the words, its colour, and the colour behind it.
+TEXTS = """() => {
+    const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
+    const behind = element => {
+        for (let one = element; one; one = one.parentElement) {
+            const [r, g, b, a] = rgb(getComputedStyle(one).backgroundColor);
+            if (a !== 0) return [r, g, b];
+        }
+        return [255, 255, 255];
+    };
+    const found = [];
+    const ours = ".cnnlab-explore, .cnnlab-live, .jp-OutputArea [role=status], .jp-OutputArea [role=alert]";
+    for (const area of document.querySelectorAll(ours)) {
+        const walker = document.createTreeWalker(area, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const words = walker.currentNode.nodeValue.trim(), one = walker.currentNode.parentElement;
+            if (!words || !one.getClientRects().length || one.closest("title, option, [disabled]")) continue;
+            const style = getComputedStyle(one);
+            const colour = one.closest("svg") ? style.fill : style.color;
+            if (colour !== "none") found.push([words.slice(0, 40), rgb(colour).slice(0, 3), behind(one)]);
+        }
+    }
+    return found;
+}"""
 
 
 def test_it_ran_without_an_error(seen):
@@ -88,6 +115,50 @@ def test_a_guess_is_locked_and_a_quiz_replies(seen):
     quiz.scroll_into_view_if_needed()
     quiz.get_by_role("radio").first.check()
     quiz.get_by_role("status").get_by_text(re.compile("Right|Not this one")).wait_for()
+
+
+@pytest.mark.parametrize("theme", ("JupyterLab Dark", "JupyterLab Light"))
+def test_our_words_can_be_read_in_both_themes(seen, theme):
+    """Contrast of at least 4.5 to 1 (WCAG 2.1 AA) for every text of widgets, boxes and curves."""
+    seen.page.evaluate(
+        "theme => { void jupyterapp.commands.execute('apputils:change-theme', {theme}) }", theme
+    )
+    light = str(theme.endswith("Light")).lower()
+    seen.page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+    seen.page.wait_for_timeout(500)  # colours fade over
+    texts = seen.page.evaluate(TEXTS)
+    assert len(texts) > 20
+    faint = {(text, ratio) for text, *colours in texts if (ratio := contrast(*colours)) < 4.5}
+    assert faint == set()
+
+
+def test_the_known_contrasts():
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast((118, 118, 118), (255, 255, 255)) == pytest.approx(4.54, abs=0.01)
+
+
+def test_one_server_and_one_kernel_fit_into_binder(seen):
+    """Binder gives 2 GB. After the lecture, every widget moved; torch with CUDA, larger than Binder's."""
+    mine = [process for process in psutil.Process().children(recursive=True) if process.is_running()]
+    lines = {process: " ".join(process.cmdline()) for process in mine}
+    memory = {
+        kind: sum(process.memory_info().rss for process, line in lines.items() if word in line) / 2**20
+        for kind, word in (("server", "-m jupyterlab"), ("kernel", "ipykernel"))
+    }
+    print(f"{seen.notebook}: {memory['server']:.0f} MB server, {memory['kernel']:.0f} MB kernel")
+    assert 20 < memory["server"] < 500 and 100 < memory["kernel"] < 1400, memory
+
+
+def contrast(text, ground) -> float:
+    """Of two colours (R, G, B) from 0 to 255: 1 for the same, 21 for black on white."""
+
+    def luminance(colour):
+        parts = [c / 255 for c in colour]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    high, low = sorted((luminance(text), luminance(ground)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_browser_has_nothing_to_complain_about(seen):

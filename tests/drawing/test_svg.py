@@ -26,7 +26,7 @@ def test_a_curve_fills_the_width_and_the_limits_are_the_height():
 
 
 def dots(text):
-    return [tuple(map(float, dot)) for dot in re.findall(r'circle cx="([^"]*)" cy="([^"]*)"', text)]
+    return [tuple(map(float, dot)) for dot in re.findall(r'circle cx="([^"]*)" cy="([^"]*)" r="2.5"', text)]
 
 
 def test_gaps_limits_and_single_points():
