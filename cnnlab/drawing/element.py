@@ -12,12 +12,13 @@ from cnnlab.drawing.display import png
 _LEAST = 256  # pixels on the page: smaller pictures are enlarged by the browser
 
 
-def picture(part, words: str) -> str:
+def picture(part, words: str, described_by: str = "") -> str:
     """A picture as an HTML element with alt text.
 
     Args:
         part: a tensor (H, W) or (C, H, W) in [0, 1], an array uint8 (H, W, 3), or a matplotlib Figure.
         words: the alt text.
+        described_by: the id of an element of the page that says more.
 
     Raises:
         TypeError: it is none of these.
@@ -47,4 +48,6 @@ def picture(part, words: str) -> str:
     style = (
         f"{sharp}width: {width}px; height: auto; aspect-ratio: {width} / {height}; max-width: 100%; margin: 0"
     )
-    return f'<img src="{address}" alt="{html.escape(words, quote=True)}" decoding="sync" style="{style}">'
+    more = f' aria-describedby="{html.escape(described_by, quote=True)}"' if described_by else ""
+    alt = html.escape(words, quote=True)
+    return f'<img src="{address}" alt="{alt}"{more} decoding="sync" style="{style}">'

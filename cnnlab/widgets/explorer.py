@@ -6,12 +6,16 @@ view that raises shows its message in the cell; the last picture stays.
 """
 
 import html
+import itertools
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ipywidgets
+import numpy as np
+import torch
+from torch import Tensor
 
 from cnnlab.data import photos
 from cnnlab.drawing import element
@@ -19,6 +23,7 @@ from cnnlab.names import unknown
 from cnnlab.widgets.controls import Picture, control
 
 _SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
+_numbers = itertools.count(1)
 _created: "weakref.WeakSet[Explorer]" = weakref.WeakSet()
 
 
@@ -39,7 +44,8 @@ def explore(
         view: `view(**values)` returns a picture (tensor (H, W) or (C, H, W) in [0, 1], or uint8 (H, W, 3)), a
             matplotlib Figure, a text, or a dict caption -> any of these, drawn side by side.
         title: stands above the controls.
-        alt: what the pictures show, in a few words; caption and values are added to it at every redraw.
+        alt: what the pictures show, in a few words. Captions are added to it; the values are said by a hidden
+            text to which every picture refers (aria-describedby), which is renewed at every redraw.
         start: values at the start, where they are not the lowest or the first.
         presets: name -> values; a button each.
         upload: the parameter that gets a picture, embedded or the reader's own: short for a range `Picture`.
@@ -80,6 +86,9 @@ class Explorer(ipywidgets.VBox):
         self.panels: dict[str, ipywidgets.Widget] = {}
         self.stage = ipywidgets.HBox(layout={"flex_flow": "row wrap", "align_items": "flex-end"})
         self.message = ipywidgets.HTML()
+        # What the settings are, for screen readers: pictures refer to it, so none is sent for its words.
+        self.spoken, self._id = ipywidgets.HTML(layout={"display": "none"}), f"cnnlab-{next(_numbers)}"
+        self._shown: dict[str, Any] = {}
         self._quiet, self._continuous, self._last = False, continuous, float("inf")
         self._draw()
         for each in self.controls.values():
@@ -87,7 +96,7 @@ class Explorer(ipywidgets.VBox):
         heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b>" if title else "")
         widgets = [each.widget for each in self.controls.values()]
         self.settings = ipywidgets.VBox([self._buttons(), *widgets, self.message])
-        super().__init__([heading, self.settings, self.stage])
+        super().__init__([heading, self.settings, self.stage, self.spoken])
         # The names by which a live slide puts the settings beside the pictures.
         for part, name in ((self, "explore"), (self.settings, "settings"), (self.stage, "stage")):
             part.add_class(f"cnnlab-{name}")
@@ -185,22 +194,38 @@ class Explorer(ipywidgets.VBox):
         parts = result if isinstance(result, dict) else {"": result}
         # All of it is made before any of it is shown: if one part cannot be drawn, the last pictures stay.
         made = {
-            caption: _text(part) if isinstance(part, str) else element.picture(part, self._words(caption))
+            caption: _text(part)
+            if isinstance(part, str)
+            else element.picture(part, self._words(caption), described_by=self._id)
             for caption, part in parts.items()
+            if not self._is_shown(caption, part)
         }
+        self.spoken.value = f'<span id="{self._id}">{html.escape(self._said())}</span>'
         if list(parts) != list(self.panels):
-            self.panels = {caption: ipywidgets.HTML(layout={"max_width": "100%"}) for caption in parts}
+            fresh = {caption: ipywidgets.HTML(layout={"max_width": "100%"}) for caption in parts}
+            self.panels = {caption: self.panels.get(caption, panel) for caption, panel in fresh.items()}
             self.stage.children = [_captioned(caption, panel) for caption, panel in self.panels.items()]
         for caption, content in made.items():
             self.panels[caption].value = content
             if isinstance(parts[caption], str) and not caption:
                 self.panels[caption].add_class("cnnlab-note")
+        # Copies: a view may draw into the same array again.
+        self._shown = {caption: _copy(part) for caption, part in parts.items()}
+
+    def _is_shown(self, caption: str, part) -> bool:
+        """Does the page show this already? To encode and to send it again would be the slowest part."""
+        old = self._shown.get(caption)
+        if isinstance(part, np.ndarray) and isinstance(old, np.ndarray):
+            return np.array_equal(part, old)
+        return isinstance(part, Tensor) and isinstance(old, Tensor) and torch.equal(part, old)
 
     def _words(self, caption: str) -> str:
-        settings = ", ".join(
+        return f"{self.alt}: {caption}" if caption else self.alt
+
+    def _said(self) -> str:
+        return ", ".join(
             f"{each.widget.description} {_short(each.widget.value)}" for each in self.controls.values()
         )
-        return f"{self.alt}: {caption}; {settings}" if caption else f"{self.alt}; {settings}"
 
 
 def _called(view: Callable) -> str:
@@ -213,6 +238,12 @@ def _captioned(caption: str, panel):
         return panel
     heading = ipywidgets.HTML(f'<div style="text-align: center">{html.escape(caption)}</div>')
     return ipywidgets.VBox([heading, panel], layout={"margin": "0 12px 8px 0", "align_items": "center"})
+
+
+def _copy(part):
+    if isinstance(part, Tensor):
+        return part.detach().clone()
+    return part.copy() if isinstance(part, np.ndarray) else None
 
 
 def _text(text: str) -> str:
