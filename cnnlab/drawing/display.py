@@ -14,10 +14,12 @@ class Shown:
     def _repr_html_(self) -> str:
         source = base64.b64encode(self.png).decode()
         alt = html.escape(self.alt, quote=True)
-        # A transparent figure would vanish in the dark theme; our figures bring their own light paper.
+        # A transparent figure would vanish in the dark theme; our figures bring their own light paper, with a
+        # margin: on a dark page a title must not touch its edge.
+        paper = "background: white; padding: 6px; box-sizing: border-box; border-radius: 4px"
         return (
             f'<img src="data:image/png;base64,{source}" alt="{alt}" '
-            f'style="width: {self.width}px; max-width: 100%; border-radius: 4px">'
+            f'style="width: {self.width}px; max-width: 100%; {paper}">'
         )
 
     def __repr__(self) -> str:
