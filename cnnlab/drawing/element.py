@@ -6,7 +6,7 @@ import html
 import numpy as np
 import torch
 
-from cnnlab.drawing import pixels
+from cnnlab.drawing import packing, pixels
 from cnnlab.drawing.display import png
 
 _LEAST = 256  # pixels on the page: smaller pictures are enlarged by the browser
@@ -35,7 +35,7 @@ def picture(part, words: str, described_by: str = "") -> str:
         # Tiny pictures grow by a whole factor to a size that can be seen from a chair. Pixels stay pixels.
         factor = 1 if part.shape[1] >= 100 else max(1, _LEAST // part.shape[1])
         sharp = "image-rendering: pixelated; " if factor > 1 else ""
-        data, width, height = pixels.encode(part), part.shape[1] * factor, part.shape[0] * factor
+        data, width, height = packing.encode(part), part.shape[1] * factor, part.shape[0] * factor
     elif hasattr(part, "savefig"):
         width, height = (round(inches * 80) for inches in part.get_size_inches())
         data = png(part)

@@ -5,7 +5,6 @@ in a table of 256; Pillow packs the bytes. Every function returns a new uint8 ar
 """
 
 import functools
-import io
 
 import numpy as np
 import torch
@@ -201,15 +200,6 @@ def cells(
 ) -> np.ndarray:
     """A matrix as cells without numbers: viridis from 0 to 1; `highlight` as in `numbers`."""
     return _framed(_separated(magnitude(matrix, limit=1.0), cell), highlight, cell)
-
-
-def encode(picture: np.ndarray) -> bytes:
-    """A picture as the bytes of a PNG file, packed loosely: speed counts more than size here."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="PNG", compress_level=1)
-    return stream.getvalue()
 
 
 def _fitting(text: str, cell: int):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnlab.drawing import pixels
+from cnnlab.drawing import packing, pixels
 from cnnlab.drawing.palettes import palette
 
 
@@ -85,9 +85,28 @@ def test_numbers_on_a_fixed_scale_do_not_change_colour_with_their_neighbours():
     assert not np.array_equal(alone[:, 40:], beside[:, 40:])
 
 
-def test_encode_is_a_png_with_the_same_pixels():
-    picture = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(pixels.encode(picture)))), picture)
+def _ramp(colours: int) -> np.ndarray:
+    """So many colours, each once, and some twice."""
+    numbers = np.arange(1024) % colours
+    return np.stack([numbers % 256, numbers // 256, numbers % 7], axis=1).astype(np.uint8).reshape(32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("picture", "mode"),
+    (
+        (np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8), "P"),
+        (np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8), "RGB"),
+        (pixels.signed(torch.randn(60, 50, generator=torch.Generator().manual_seed(0))), "P"),
+        (pixels.grey(torch.rand(60, 50, generator=torch.Generator().manual_seed(0))), "P"),
+        (np.full((1, 1, 3), (255, 1, 0), np.uint8), "P"),
+        (_ramp(256), "P"),
+        (_ramp(257), "RGB"),
+    ),
+)
+def test_encode_is_a_png_with_the_same_pixels_and_few_colours_become_a_palette(picture, mode):
+    found = Image.open(io.BytesIO(packing.encode(picture)))
+    assert found.format == "PNG" and found.mode == mode
+    assert np.array_equal(np.asarray(found.convert("RGB")), picture)
 
 
 def test_palettes_are_those_of_matplotlib():
@@ -103,10 +122,10 @@ def test_palettes_are_those_of_matplotlib():
 def test_drawing_with_pixels_needs_no_plotting_library():
     code = (
         "import sys, torch\nimport cnnlab.drawing, cnnlab.widgets\n"
-        "from cnnlab.drawing import charts, images, pixels, show\n"
+        "from cnnlab.drawing import charts, images, packing, pixels, show\n"
         "x = torch.rand(3, 3)\n"
         "for draw in (pixels.grey, pixels.signed, pixels.magnitude, pixels.numbers, pixels.cells):\n"
-        "    assert pixels.encode(pixels.enlarge(draw(x), 2))\n"
+        "    assert packing.encode(pixels.enlarge(draw(x), 2))\n"
         "assert callable(show)\n"
         "cnnlab.widgets.explore(lambda n: pixels.signed(x * n), n=(0, 2)).put(n=2)\n"
         "print([name for name in sys.modules if name.startswith('matplotlib')])"

@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from cnnlab.data import photos
-from cnnlab.drawing import pixels
+from cnnlab.drawing import packing
 from cnnlab.widgets import Matrix, Picture, explore
 from cnnlab.widgets.controls import control
 from cnnlab.widgets.explorer import created
@@ -30,7 +30,7 @@ def level(value=0.0, flip=False):
 def pixel(widget):
     (panel,) = widget.panels.values()
     data = base64.b64decode(re.search('base64,([^"]*)"', panel.value)[1])
-    return np.asarray(Image.open(io.BytesIO(data)))[0, 0, 0]
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[0, 0, 0]
 
 
 def test_moving_a_slider_changes_the_same_picture_widget():
@@ -324,11 +324,11 @@ def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():
     widget = explore(lambda photo: photo, photo=Picture(("cat", "coffee"), size=32))
     chooser = widget.controls["photo"].widget
     assert pixel(widget) != 255
-    upload(chooser, pixels.encode(np.full((40, 50, 3), 255, np.uint8)))
+    upload(chooser, packing.encode(np.full((40, 50, 3), 255, np.uint8)))
     assert chooser.value == YOURS and pixel(widget) == 255 and "me.png" in chooser.message.value
     upload(chooser, b"<script>no picture</script>", "bad.png")
     assert 'role="alert"' in chooser.message.value and pixel(widget) == 255
-    upload(chooser, pixels.encode(np.full((40, 50, 3), 7, np.uint8)), "<b>.png")
+    upload(chooser, packing.encode(np.full((40, 50, 3), 7, np.uint8)), "<b>.png")
     assert pixel(widget) == 7 and "&lt;b&gt;" in chooser.message.value
     widget.reset()
     assert chooser.value == "cat"
@@ -338,7 +338,7 @@ def test_another_own_picture_is_one_redraw():
     calls = []
     widget = explore(lambda photo: calls.append(1) or photo, photo=Picture(("cat",), size=8))
     for k in range(3):
-        upload(widget.controls["photo"].widget, pixels.encode(np.full((8, 8, 3), 40 * k, np.uint8)))
+        upload(widget.controls["photo"].widget, packing.encode(np.full((8, 8, 3), 40 * k, np.uint8)))
         assert len(calls) == k + 2 and pixel(widget) == 40 * k
 
 
