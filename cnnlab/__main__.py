@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     build = commands.add_parser("build", help="write the notebooks from solutions/NN_name.py")
     build.add_argument("numbers", nargs="*", metavar="NN", help="lectures; all if left out")
     build.add_argument("--check", action="store_true", help="write nothing; say which are stale")
+    build.add_argument("--discard", action="store_true", help="also over notebooks that a reader has changed")
     present = commands.add_parser("present", help="show a lecture as live slides")
     present.add_argument("number", metavar="NN")
     handout = commands.add_parser("handout", help="write a lecture's slides as one HTML file, with notes")
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "doctor":
                 return do.doctor()
             case "build":
-                return do.build(given.numbers, given.check)
+                return do.build(given.numbers, given.check, given.discard)
             case "present":
                 return do.present(given.number)
             case "handout":

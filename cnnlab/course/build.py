@@ -5,14 +5,13 @@ tagged `solution` or `teacher`, and what stands between `# BEGIN SOLUTION: what 
 SOLUTION`. The `# hint:` lines in between become hints. The same source gives the same bytes, every time.
 """
 
-import hashlib
 import json
 import os
 import re
 import tempfile
 from pathlib import Path
 
-from cnnlab.course import syllabus
+from cnnlab.course import readers, syllabus
 from cnnlab.course.rules import Cell, Source, complaints
 
 _HIDDEN = {"solution", "teacher"}
@@ -24,21 +23,28 @@ class BuildError(ValueError):
     """A source breaks a rule; the message lists all that is to be mended."""
 
 
-def build(root: Path, numbers: list[str] | None = None) -> list[Path]:
+def build(root: Path, numbers: list[str] | None = None, *, discard: bool = False) -> list[Path]:
     """Write the notebooks of the lectures, the hints, and the README's table of lectures.
 
     Args:
         root: the repository.
         numbers: which lectures, ["01"]; all if left out.
+        discard: write also over a notebook in which a reader has written.
 
     Returns:
         The files that were written.
 
     Raises:
-        BuildError: a source breaks a rule. Then nothing is written.
+        BuildError: a source breaks a rule, or somebody's answers would be lost. Then nothing is written.
         LookupError: there is no lecture with this number.
     """
     texts = _texts(root, _chosen(root, numbers))
+    if not discard and (own := [str(p.relative_to(root)) for p in texts if readers.changed(p)]):
+        raise BuildError(
+            f"nothing is written: somebody has written in {', '.join(own)}. Readers: there is nothing to "
+            "build, your notebooks work as they are. Authors: move the change into solutions/NN_name.py, then "
+            "build with --discard."
+        )
     for path, text in texts.items():
         _write(path, text)
     readme = _readme(root)  # afterwards: a new lecture has its link now
@@ -58,6 +64,24 @@ def check_built(root: Path) -> list[str]:
         path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
     return [str(path.relative_to(root)) for path in stale]
+
+
+def outdated(root: Path) -> list[str]:
+    """The files whose cells are not those of their sources, though no reader has changed them.
+
+    Other than `check_built` it does not mind outputs and settings, which every run saves.
+
+    Raises:
+        BuildError: a source breaks a rule.
+    """
+    own = set(readers.written_in(root))
+    texts = _texts(root, _chosen(root, None)) | _readme(root)
+    return [
+        name
+        for name in check_built(root)
+        if name not in own
+        and not (name.endswith(".ipynb") and readers.says_the_same(root / name, texts[root / name]))
+    ]
 
 
 def notebooks(path: Path) -> tuple[dict, dict]:
@@ -150,18 +174,15 @@ def _is_hint(line: str) -> bool:
 
 
 def _notebook(cells: list[Cell]) -> dict:
-    seen: dict[str, int] = {}
     written = []
-    for cell in cells:
-        # The id depends on what the cell says, not on when it was built; twins are numbered.
-        digest = hashlib.sha256(f"{cell.kind}\n{cell.text}".encode()).hexdigest()[:12]
-        seen[digest] = seen.get(digest, 0) + 1
-        id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
+    for cell, id in zip(cells, readers.ids([(cell.kind, cell.text) for cell in cells]), strict=True):
         metadata = {}
         if cell.slide is not None:
             metadata["slideshow"] = {"slide_type": cell.slide}
         if cell.tags:
             metadata["tags"] = list(cell.tags)
+        if "predict" in cell.tags:  # its code holds the truth: folded away, one click shows it
+            metadata["jupyter"] = {"source_hidden": True}
         source = cell.text.splitlines(keepends=True)
         entry = {"cell_type": cell.kind, "id": id, "metadata": metadata, "source": source}
         if cell.kind == "code":

@@ -50,7 +50,7 @@ def doctor() -> int:
     return doctor.main()
 
 
-def build(numbers: list[str], check: bool) -> int:
+def build(numbers: list[str], check: bool, discard: bool = False) -> int:
     """Write the notebooks from their sources; or only say which are stale."""
     from cnnlab.course import build
 
@@ -58,7 +58,7 @@ def build(numbers: list[str], check: bool) -> int:
         stale = build.check_built(root())
         print("\n".join(f"stale: {name}" for name in stale) or "all notebooks are up to date")
         return int(bool(stale))
-    for path in build.build(root(), numbers or None):
+    for path in build.build(root(), numbers or None, discard=discard):
         print(path.relative_to(root()))
     return 0
 

@@ -195,12 +195,14 @@ def _chromium() -> Row:
 
 
 def _lectures() -> Row:
-    from cnnlab.course import build, commands
+    from cnnlab.course import build, commands, readers
 
     root = commands.root()
-    stale = build.check_built(root)
-    if stale:
-        return Row(
-            "lectures", "note", f"not built from their sources: {', '.join(stale)}", "python -m cnnlab build"
-        )
-    return Row("lectures", "ok", f"{len(list((root / 'notebooks').glob('*.ipynb')))} notebooks, up to date")
+    there = len(list((root / "notebooks").glob("*.ipynb")))
+    old = build.outdated(root)
+    if old:
+        step = "for authors: python -m cnnlab build"
+        return Row("lectures", "note", f"not as their sources say: {', '.join(old)}", step)
+    own = [name for name in readers.written_in(root) if name.startswith("notebooks")]
+    yours = f", {len(own)} with work of yours in it" if own else ""
+    return Row("lectures", "ok", f"{there} notebooks{yours}")

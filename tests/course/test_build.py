@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cnnlab.course import build
+from cnnlab.course import build, readers
 from cnnlab.course.build import BuildError
 
 HEADER = (
@@ -69,7 +69,11 @@ def test_notebooks_are_valid_without_outputs_and_other_metadata(source):
 
     for notebook in build.notebooks(source(GOOD)):
         nbformat.validate(nbformat.from_dict(notebook))
-        assert {key for cell in notebook["cells"] for key in cell["metadata"]} <= {"tags", "slideshow"}
+        assert {key for cell in notebook["cells"] for key in cell["metadata"]} <= {
+            "tags",
+            "slideshow",
+            "jupyter",
+        }
         assert all(not cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
 
 
@@ -81,6 +85,65 @@ def test_a_changed_or_missing_notebook_is_stale(source, tmp_path):
     assert build.check_built(tmp_path) == [os.path.join("notebooks", "00_start.ipynb")]
     target.unlink()
     assert build.check_built(tmp_path) == [os.path.join("notebooks", "00_start.ipynb")]
+
+
+def edit(path, change):
+    notebook = json.loads(path.read_text())
+    change(notebook["cells"])
+    path.write_text(json.dumps(notebook))
+
+
+EDITS = {
+    "an answer": lambda cells: cells[3].update(source=["def grey(picture):\n", "    return picture[0]"]),
+    "a new cell": lambda cells: cells.append({**cells[3], "id": "0ac3", "source": ["x = 1"]}),
+    "a note": lambda cells: cells[0].update(source=[*cells[0]["source"], "\nremember this"]),
+    "another kind": lambda cells: cells[0].update(cell_type="raw"),
+}
+
+
+@pytest.mark.parametrize("change", EDITS.values(), ids=EDITS)
+def test_what_a_reader_wrote_is_never_built_over(source, tmp_path, change):
+    path = source(GOOD)
+    build.build(tmp_path)
+    target = tmp_path / "notebooks" / "00_start.ipynb"
+    edit(target, change)
+    path.write_text(GOOD.replace("the mean", "the average"))
+    before = target.read_bytes()
+    with pytest.raises(BuildError, match="nothing is written.*notebooks.00_start.ipynb.*--discard"):
+        build.build(tmp_path)
+    assert target.read_bytes() == before and readers.written_in(tmp_path)
+    assert not any(
+        "notebooks" in name for name in build.outdated(tmp_path)
+    )  # doctor must not send her to build
+    build.build(tmp_path, discard=True)
+    assert target.read_bytes() != before and readers.written_in(tmp_path) == []
+
+
+def test_a_notebook_that_was_only_run_is_neither_outdated_nor_protected(source, tmp_path):
+    path = source(GOOD)
+    build.build(tmp_path)
+    target = tmp_path / "notebooks" / "00_start.ipynb"
+    edit(target, lambda cells: cells[1].update(outputs=[{"output_type": "stream"}], execution_count=3))
+    assert build.check_built(tmp_path) and build.outdated(tmp_path) == [] == readers.written_in(tmp_path)
+    path.write_text(GOOD.replace("the mean", "the average"))
+    assert os.path.join("notebooks", "00_start.ipynb") in build.outdated(tmp_path)
+    build.build(tmp_path)
+    assert "average" in target.read_text()
+
+
+def test_a_file_that_is_no_notebook_is_not_built_over(source, tmp_path):
+    source(GOOD)
+    (tmp_path / "notebooks" / "00_start.ipynb").write_text("my notes")
+    with pytest.raises(BuildError, match="somebody has written"):
+        build.build(tmp_path)
+
+
+def test_the_code_of_a_prediction_is_folded_away(source):
+    text = GOOD + '\n# %% tags=["predict"]\npredict("00.p1", "Why?", truth=1)\n'
+    cell = build.notebooks(source(text.replace("import TODO, check", "import TODO, check, predict")))[0][
+        "cells"
+    ][-1]
+    assert cell["metadata"]["jupyter"] == {"source_hidden": True}
 
 
 BROKEN = {
