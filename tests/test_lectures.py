@@ -16,8 +16,9 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+import torch
 
-from cnnlab.course import build, syllabus
+from cnnlab.course import build, check, syllabus
 from cnnlab.course.commands import widget_errors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -160,6 +161,23 @@ def test_answers_and_teacher_cells_do_not_reach_the_student(lecture):
     tags = {tag for cell in student["cells"] for tag in cell["metadata"].get("tags", [])}
     assert not tags & {"solution", "teacher"}
     assert "TODO(" in json.dumps(student)
+
+
+def test_the_fault_of_a_bug_hunt_is_the_first_known_mistake(lecture, monkeypatch):
+    """So the check of an untouched cell does not give the fault away; see references.Exercise."""
+    name, student, _ = lecture
+    boxes = []
+    monkeypatch.setattr("IPython.display.display", boxes.append)
+    cell = next(
+        "".join(each["source"])
+        for each in student["cells"]
+        if each["cell_type"] == "code" and "bug-hunt" in each["metadata"].get("tags", [])
+    )
+    (function,) = (node for node in ast.parse(cell).body if isinstance(node, ast.FunctionDef))
+    scope = {"torch": torch}
+    exec(ast.unparse(function), scope)
+    check(f"{name[:2]}.bug", scope[function.name])
+    assert "The fault is still in it." in repr(boxes[-1])
 
 
 def test_rules_of_a_lecture(lecture):

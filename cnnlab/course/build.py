@@ -42,8 +42,8 @@ def build(root: Path, numbers: list[str] | None = None, *, discard: bool = False
     if not discard and (own := [str(p.relative_to(root)) for p in texts if readers.changed(p)]):
         raise BuildError(
             f"nothing is written: somebody has written in {', '.join(own)}. Readers: there is nothing to "
-            "build, your notebooks work as they are. Authors: move the change into solutions/NN_name.py, then "
-            "build with --discard."
+            "build, your notebooks work as they are. Authors: move the change into the source in solutions, "
+            "then build with --discard."
         )
     for path, text in texts.items():
         _write(path, text)

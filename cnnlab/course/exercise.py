@@ -87,6 +87,7 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
     if not exercise.id.endswith(".bug"):
         goes_on += f" Stuck? hint({exercise.id!r})"
     for arguments in exercise.cases():
+        expected, failure = _outcome(exercise.function, copy.deepcopy(arguments))
         given = copy.deepcopy(arguments)
         try:
             got = answer(*given)
@@ -94,42 +95,57 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
             start = "" if exercise.id.endswith(".bug") else f" For a start: hint({exercise.id!r})"
             return "open", f"{todo}\nUntil then ours is used.{start}"
         except (Exception, SystemExit) as error:  # it belongs into the box, not over the notebook
-            return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
-        expected = exercise.function(*copy.deepcopy(arguments))
-        found = difference(got, expected, exercise.tolerance)
+            if type(error) is not type(failure):
+                return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
+            got, found = error, None
+        else:
+            found = difference(got, expected, exercise.tolerance) if failure is None else _swallowed(failure)
         if found is None:
-            found = _changed(given, arguments)
+            found = _changed(given, arguments, failure)
         if found is not None:
             name = _known_mistake(exercise, answer)
             parts = [
                 name,
                 _input(arguments),
                 f"Difference: {found}",
-                f"got:      {_short(got)}",
-                f"expected: {_short(expected)}",
+                *((f"got:      {_short(got)}", f"expected: {_short(expected)}") if failure is None else ()),
                 goes_on,
             ]
             return "wrong", "\n".join(filter(None, parts))
     return "right", f"Tried on {len(exercise.cases())} inputs. The cells below use your function."
 
 
-def _changed(given: tuple, before: tuple) -> str | None:
+def _outcome(function: Callable, arguments: tuple) -> tuple[object, Exception | None]:
+    """What a function gives, or the error that it is right to raise: some inputs fail on purpose."""
+    try:
+        return function(*arguments), None
+    except Exception as error:
+        return None, error
+
+
+def _swallowed(failure: Exception) -> str:
+    return f"here a {type(failure).__name__} must come through, and your function held it back"
+
+
+def _changed(given: tuple, before: tuple, failure: Exception | None) -> str | None:
     """What an answer did to its input, if the result is right."""
+    so_far = "the result is right" if failure is None else f"the input fails on purpose ({failure})"
     for one, other in zip(given, before, strict=True):
         if found := difference(one, other, 0):
             if isinstance(other, nn.Module):
-                return f"the result is right, but {found}"
-            return "the result is right, but your function changed its input. Work on a copy: x.clone()"
+                return f"{so_far}, but {found}"
+            return f"{so_far}, but your function changed its input. Work on a copy: x.clone()"
     return None
 
 
 def _known_mistake(exercise: Exercise, answer: Callable) -> str | None:
     """The name of the mistake that gives the same wrong results on every case."""
-    for mistake in exercise.mistakes:
+    hunt = exercise.id.endswith(".bug")
+    for place, mistake in enumerate(exercise.mistakes):
         if all(
             _same(mistake.function, answer, arguments, exercise.tolerance) for arguments in exercise.cases()
         ):
-            return mistake.name
+            return "The fault is still in it." if hunt and place == 0 else mistake.name
     return None
 
 
@@ -160,17 +176,23 @@ def _input(arguments: tuple) -> str:
     return "Input: " + ", ".join(map(_short, arguments))
 
 
+def _numbers(value) -> str:
+    """Numbers and lists of numbers, with six digits where they are needed."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_numbers, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _short(value) -> str:
     """A value that fits into a box: small tensors whole, large ones by their shape."""
     if isinstance(value, Tensor):
         if value.numel() > 64 or value.layout != torch.strided or value.is_complex() or value.is_meta:
             return f"tensor of shape {tuple(value.shape)}"
-        with torch.no_grad():
-            rounded = (value.double() * 1e4).round() / 1e4
-        text = str([round(x, 4) for x in rounded.flatten().tolist()] if value.dim() < 2 else rounded.tolist())
-        return text.replace(".0,", ",").replace(".0]", "]")
+        return _numbers(value.detach().tolist())
     if isinstance(value, nn.Module):
         return f"a network with the layers {', '.join(name for name, _ in value.named_children())}"
+    if isinstance(value, float):
+        return _numbers(value)
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_short, value)) + ")"
     try:

@@ -27,10 +27,14 @@ def lock(id: str, value: object) -> None:
     note(id, True)
 
 
-def next_hint(id: str, most: int) -> int:
-    """How many hints of an exercise to show now: one more than the last time, up to all."""
-    _hints_seen[id] = min(_hints_seen.get(id, 0) + 1, most)
-    return _hints_seen[id]
+def next_hint(id: str, most: int) -> None:
+    """Write down that one more hint of an exercise is asked for, up to all."""
+    _hints_seen[id] = min(hints_seen(id) + 1, most)
+
+
+def hints_seen(id: str) -> int:
+    """How many hints of an exercise were asked for."""
+    return _hints_seen.get(id, 0)
 
 
 def clear() -> None:

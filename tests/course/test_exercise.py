@@ -59,8 +59,10 @@ def test_each_planted_mistake_is_refused_by_its_own_name(id, k, told):
     mistake = references.find(id).mistakes[k]
     answer = check(id, mistake.function)
     assert answer is not mistake.function
-    assert "not yet" in repr(told[-1]) and mistake.name in repr(told[-1])
-    others = [other.name for other in references.find(id).mistakes if other is not mistake]
+    planted = id.endswith(".bug") and k == 0
+    name = "The fault is still in it." if planted else mistake.name
+    assert "not yet" in repr(told[-1]) and name in repr(told[-1])
+    others = [other.name for other in references.find(id).mistakes if other is not mistake or planted]
     assert not any(name in repr(told[-1]) for name in others)
     with pytest.raises(exercise.NotRight, match=r"Input|stopped"):
         check(id, mistake.function, strict=True)
@@ -220,14 +222,58 @@ def test_difference(got, expected, found):
     assert (result is None) if found is None else (found in result)
 
 
-def test_hints_come_one_after_the_other(told):
+def test_hints_come_one_after_the_other_and_only_when_asked_for():
+    widget = hint("01.1")
+    assert widget.text.value == "" and widget.button.description == "Hint 1 of 3"
     for k in (1, 2, 3, 3):
-        hint("01.1")
-        text = repr(told[-1])
-        assert f"hint {k} of 3" in text and text.count("\n") == k + 1
-    assert "last one" in text and "out[i, j] =" in text
+        widget.button.click()
+        assert f"hint {k} of 3" in widget.text.value and widget.text.value.count("\n") == k - 1
+    assert "out[i, j] =" in widget.text.value and widget.button.disabled
     with pytest.raises(LookupError):
         hint("01.99")
+
+
+def test_to_run_a_cell_with_hints_again_shows_no_more_of_them():
+    first = hint("01.1")
+    first.next()
+    for _ in range(3):
+        again = hint("01.1")
+    assert again.text.value == first.text.value and again.button.description == "Hint 2 of 3"
+
+
+def test_where_the_input_fails_on_purpose_the_error_comes_through_and_the_input_stays(told):
+    def swallows(model, name, image):
+        try:
+            return references.find("03.1").function(model, name, image)
+        except RuntimeError:
+            return image
+
+    check("03.1", swallows)
+    assert "RuntimeError must come through" in repr(told[-1])
+
+    def another_error(model, name, image):
+        try:
+            return references.find("03.1").function(model, name, image)
+        except RuntimeError as error:
+            raise ValueError("mine") from error
+
+    check("03.1", another_error)
+    assert "It stopped with ValueError: mine" in repr(told[-1])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    (
+        (torch.tensor(0.123456789), "0.123457"),
+        (torch.tensor([1.0, 2.5]), "[1, 2.5]"),
+        (torch.tensor([[1e-5, 3.0]]), "[[1e-05, 3]]"),
+        (torch.tensor([4, 5]), "[4, 5]"),
+        (torch.zeros(9, 9), "tensor of shape (9, 9)"),
+        (0.1 + 0.2, "0.3"),
+    ),
+)
+def test_results_are_shown_short_but_not_rounded_to_nothing(value, text):
+    assert exercise._short(value) == text
 
 
 @pytest.mark.parametrize("number", ("77", 1, "01.1"))

@@ -33,7 +33,8 @@ class Exercise:
         title: what stands above the check.
         function: the right answer.
         cases: makes a list of argument tuples, the smallest first; the same list every time.
-        mistakes: at least three.
+        mistakes: at least three. Of a bug hunt the first is the fault itself: a check never names that one,
+            since to find it is the exercise.
         tolerance: how far a number may be off, absolute and relative.
     """
 

@@ -51,6 +51,19 @@ def _small_net(in_place: bool) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
+class _Fails(nn.Module):
+    """A layer that cannot do its work: what a student's record must survive."""
+
+    def forward(self, _):
+        raise RuntimeError("this layer cannot do its work")
+
+
+def _net_that_fails() -> nn.Module:
+    net = _small_net(False)
+    net.add_module("fails", _Fails())
+    return net
+
+
 def _nets():
     seeded = torch.Generator().manual_seed(0)
     picture = torch.tensor([[[[1.0, -2.0]]]])
@@ -59,6 +72,7 @@ def _nets():
         (_small_net(False), "mean", picture),
         (_small_net(True), "twice", picture),
         (_small_net(True), "twice", torch.randn(2, 1, 3, 4, generator=seeded)),
+        (_net_that_fails(), "relu", picture),
     ]
 
 
@@ -101,20 +115,34 @@ def _leaves_its_hook(model, name, image):
     return kept[0]
 
 
-def _no_copy(model, name, image):
-    kept = []
-    handle = model.get_submodule(name).register_forward_hook(lambda *seen: kept.append(seen[2]))
-    model(image)
-    handle.remove()
-    return kept[0]
+def _output(*seen):  # not a copy
+    return seen[2]
 
 
-def _what_goes_in(model, name, image):
-    kept = []
-    handle = model.get_submodule(name).register_forward_hook(lambda *seen: kept.append(seen[1][0].clone()))
-    model(image)
-    handle.remove()
-    return kept[0]
+def _input(*seen):
+    return seen[1][0].clone()
+
+
+def _copy(*seen):
+    return seen[2].detach().clone()
+
+
+def _recording(keep, careful=True):
+    """A record of keep(module, inputs, output); a careful one takes its hook off also after an error."""
+
+    def recorded(model, name, image):
+        kept = []
+        handle = model.get_submodule(name).register_forward_hook(lambda *seen: kept.append(keep(*seen)))
+        try:
+            model(image)
+        except Exception:
+            if careful:
+                handle.remove()
+            raise
+        handle.remove()
+        return kept[0]
+
+    return recorded
 
 
 def _mean_of_means(batches):
@@ -144,7 +172,17 @@ EXERCISES = (
             Mistake(
                 "No copy: the ReLU behind this layer works in place and overwrote your record. Keep "
                 "output.clone().",
-                _no_copy,
+                _recording(_output),
+            ),
+            Mistake(
+                "Two things. You kept the output itself, and the ReLU behind this layer overwrote it: keep a "
+                "copy. And the hook stays on if the network fails: remove it under `finally:`.",
+                _recording(_output, careful=False),
+            ),
+            Mistake(
+                "Your record is right, but if the network fails, your hook stays on it for ever. Run the "
+                "network under `try:` and remove the hook under `finally:`.",
+                _recording(_copy, careful=False),
             ),
             Mistake(
                 "The hook is still there: the next pass will run it again. Call handle.remove().",
@@ -153,7 +191,12 @@ EXERCISES = (
             Mistake(
                 "That is what goes INTO the layer. A forward hook gets (module, inputs, output): keep "
                 "the third.",
-                _what_goes_in,
+                _recording(_input),
+            ),
+            Mistake(
+                "Two things. You kept what goes into the layer: keep the third, the output. And the hook "
+                "stays on if the network fails: remove it under `finally:`.",
+                _recording(_input, careful=False),
             ),
             Mistake(
                 "That is what the whole network puts out, not this layer.",
