@@ -26,13 +26,13 @@ def browser(net: str = "photonet"):
         net: an embedded network for colour pictures: "photonet" or "shapesnet".
     """
     layers = _layers(net)
-    most = max(_channels(net, layer) for layer in layers)
     return explore(
         functools.partial(browser_view, net=net),
         title="Look into the layers",
         picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=layers,
-        channel=(0, most - 1),
+        channel=(0, max(_channels(net, layer) for layer in layers) - 1),
+        tops=lambda held: {"channel": _channels(net, held["layer"]) - 1},
         start={"layer": "relu1"},
         presets={name: {"layer": name} for name in layers if name.startswith("relu")},
         alt="what a layer makes of a picture",
@@ -45,29 +45,30 @@ def browser_view(picture: Tensor, layer: str, channel: int, *, net: str = "photo
     Args:
         picture: (1, 3, S, S).
         layer: of the network.
-        channel: which map is shown large; the last one there is, if there are fewer.
+        channel: which map is shown large.
         net: the embedded network.
 
     Returns:
         Three pictures and two lines of text. The chosen map is framed on the sheet.
     """
     maps = _record(net, layer, picture)[0]  # (C, h, w)
-    chosen = min(channel, len(maps) - 1)
+    if not 0 <= channel < len(maps):
+        raise ValueError(f"{layer} has the channels 0 to {len(maps) - 1}, not {channel}")
     signed = bool((maps < 0).any())
     limit = maps.abs().max().clamp(min=1e-12).item()
     drawn = [
-        _framed(each) if k == chosen else _padded(each) for k, each in enumerate(_small(maps, signed, limit))
+        _framed(each) if k == channel else _padded(each) for k, each in enumerate(_small(maps, signed, limit))
     ]
     sheet = pixels.tile(drawn, columns=_columns(len(drawn)), gap=0)
-    one = maps[chosen]
+    one = maps[channel]
     zero = (one == 0).float().mean().item()
     said = f"{layer}: {len(maps)} maps of {maps.shape[1]} x {maps.shape[2]}, all on one scale, to {limit:.2f}"
-    said += f"\nmap {chosen}: from {one.min():.2f} to {one.max():.2f}; {zero:.0%} of it is zero"
+    said += f"\nmap {channel}: from {one.min():.2f} to {one.max():.2f}; {zero:.0%} of it is zero"
     large = _drawn(one, signed, max(one.abs().max().item(), 1e-12))
     return {
         "the picture": pixels.grey(picture[0]),
         f"all maps of {layer}": pixels.enlarge(sheet, max(1, _SHEET // sheet.shape[1])),
-        f"map {chosen}, on its own scale": large,
+        f"map {channel}, on its own scale": large,
         "": said,
     }
 
@@ -131,7 +132,7 @@ def nearest(net: str = "photonet", *, bank: int = 240, seed: int = 0):
         bank: among how many pieces of the embedded photos to look.
         seed: of the pieces.
     """
-    layers = [activations.PICTURE, *(layer for layer in _layers(net) if layer.startswith("relu"))]
+    layers = [activations.PICTURE, *(layer for layer in _layers(net) if layer.startswith("relu")), "gap"]
     return explore(
         functools.partial(nearest_view, net=net, bank=bank, seed=seed),
         title="Who is whose neighbour?",

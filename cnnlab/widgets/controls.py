@@ -36,14 +36,21 @@ class Control:
         """What the view gets for a value of the widget: for the name of a photo, its tensor."""
         return self._given(value)
 
-    def check(self, value: Any) -> None:
+    def check(self, value: Any, top: float | None = None) -> None:
         """Refuse what the widget cannot hold, which a slider would move to its end without a word.
+
+        Args:
+            value: to be checked.
+            top: where a slider will end, if not where it ends now.
 
         Raises:
             ValueError: the value is not between the ends, none of the options, or no table that fits.
             LookupError: there is no such picture.
         """
-        low, high = getattr(self.widget, "min", None), getattr(self.widget, "max", None)
+        low, high = (
+            getattr(self.widget, "min", None),
+            getattr(self.widget, "max", None) if top is None else top,
+        )
         if low is not None and not low <= value <= high:
             raise ValueError(f"'{self.widget.description}' goes from {low} to {high}, not to {value}")
         if isinstance(self.widget, ipywidgets.Dropdown) and value not in self.ends:

@@ -3,6 +3,7 @@
 Each is a plain view function, values -> pictures, and a range for every value.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -102,7 +103,7 @@ def kernel_view(kernel: Tensor, bias: float, relu: bool, photo: Tensor) -> dict:
     # A few strong edges would leave the others pale: the scale ends where half a percent lies beyond.
     limit = max(y.abs().flatten().quantile(0.995).item(), 1e-6)
     drawn = pixels.grey(y[0, 0].clamp(0, 1)) if keeps_brightness else pixels.signed(y[0, 0], limit=limit)
-    scale = "drawn as a photo, 0 to 1"
+    scale = "drawn as a photo: black is 0 and below, white is 1 and above"
     if not keeps_brightness:
         scale = f"full red from +{limit:.2g} on, full blue from -{limit:.2g}"
     return {
@@ -162,6 +163,7 @@ def geometry():
         stride=(1, 4),
         dilation=(1, 3),
         position=(0, 99),
+        tops=_last_position,
         start={"pixels_per_side": 7, "kernel_size": 3},
         presets={
             "plain": {"padding": 0, "stride": 1, "dilation": 1},
@@ -180,7 +182,7 @@ def geometry_view(
 
     Args:
         pixels_per_side, kernel_size, padding, stride, dilation: as in the formula for the output size.
-        position: which number of the map is computed; counted row by row, starting again after the last.
+        position: which number of the map is computed, counted row by row from 0.
 
     Returns:
         Two grids and the formula with its numbers. A kernel that does not fit gives a sentence that says so.
@@ -197,18 +199,35 @@ def geometry_view(
             "that are there: it does not fit. Add padding, or take a smaller kernel or dilation.",
         }
     side = layers.output_size(n, kernel_size, stride=stride, padding=p, dilation=dilation)
-    row, column = divmod(position % side**2, side)
+    row, column = divmod(position, side)
+    if not 0 <= position < side**2:
+        raise ValueError(f"the positions of this map are 0 to {side**2 - 1}, not {position}")
     down = torch.arange(kernel_size) * dilation + row * stride
     across = torch.arange(kernel_size) * dilation + column * stride
     picture[down[:, None], across] = 1.0
     feature_map = torch.full((side, side), 0.35)
     feature_map[row, column] = 1.0
+    drawn = pixels.cells(picture, highlight=(p, p, n, n))
+    # On a page as large as the picture's, so that the page enlarges both alike: cells are of one size.
+    small = np.full_like(drawn, 255)
+    cells = pixels.cells(feature_map)
+    small[: len(cells), : len(cells)] = cells
     formula = f"floor(({n} + 2*{p} - {dilation}*({kernel_size}-1) - 1) / {stride}) + 1 = {side}"
     return {
-        "picture (the border is padding)": pixels.cells(picture, highlight=(p, p, n, n)),
-        "map": pixels.cells(feature_map),
+        "picture (the border is padding)": drawn,
+        "map": small,
         "": f"positions along a side: {formula}. The kernel reaches over {reach} pixels.",
     }
+
+
+def _last_position(held: dict) -> dict[str, int]:
+    """How far the slider for the position goes: the map has only so many numbers."""
+    n, padding, stride = held["pixels_per_side"], held["padding"], held["stride"]
+    reach = held["dilation"] * (held["kernel_size"] - 1) + 1
+    side = max(
+        1, (n + 2 * padding - reach) // stride + 1
+    )  # where the kernel does not fit: one, and a sentence
+    return {"position": side**2 - 1}
 
 
 def _small_pictures() -> dict:

@@ -20,6 +20,7 @@ from torch import Tensor
 from cnnlab.data import photos
 from cnnlab.drawing import element
 from cnnlab.names import unknown
+from cnnlab.widgets import panels
 from cnnlab.widgets.controls import Picture, control
 
 _SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
@@ -36,6 +37,7 @@ def explore(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     upload: str | None = None,
     continuous: bool | None = None,
+    tops: Callable[[dict[str, Any]], dict[str, int]] | None = None,
     **ranges,
 ) -> "Explorer":
     """Give every parameter of a view a control, and redraw when one changes.
@@ -51,6 +53,7 @@ def explore(
         upload: the parameter that gets a picture, embedded or the reader's own: short for a range `Picture`.
             Its range, where it has one, is a list of photos' names.
         continuous: redraw while a slider moves? Left out: yes, as long as a redraw takes less than 50 ms.
+        tops: what the controls hold -> how far some sliders go then, as a layer has only so many channels.
         **ranges: one for each parameter; see `controls.control`.
 
     Returns:
@@ -63,7 +66,7 @@ def explore(
     """
     if upload is not None and not isinstance(ranges.get(upload), Picture):
         ranges[upload] = Picture(tuple(ranges.get(upload, photos.names())))
-    return Explorer(view, ranges, title, alt, dict(start or {}), dict(presets or {}), continuous)
+    return Explorer(view, ranges, title, alt, dict(start or {}), dict(presets or {}), continuous, tops)
 
 
 def created() -> list["Explorer"]:
@@ -74,11 +77,11 @@ def created() -> list["Explorer"]:
 class Explorer(ipywidgets.VBox):
     """What `explore` returns: controls above, pictures below."""
 
-    def __init__(self, view, ranges, title, alt, start, presets, continuous):
+    def __init__(self, view, ranges, title, alt, start, presets, continuous=None, tops=None):
         for name in [*start, *(name for values in presets.values() for name in values)]:
             if name not in ranges:
                 raise unknown("parameter", name, ranges)
-        self.view, self.presets, self.alt = view, presets, alt or title or _called(view)
+        self.view, self.presets, self.alt = view, presets, alt or title or panels.called(view)
         self.controls = {name: control(name, range_, start.get(name)) for name, range_ in ranges.items()}
         for values in presets.values():
             for name, value in values.items():
@@ -89,7 +92,9 @@ class Explorer(ipywidgets.VBox):
         # What the settings are, for screen readers: pictures refer to it, so none is sent for its words.
         self.spoken, self._id = ipywidgets.HTML(layout={"display": "none"}), f"cnnlab-{next(_numbers)}"
         self._shown: dict[str, Any] = {}
-        self._quiet, self._continuous, self._last = False, continuous, float("inf")
+        self._quiet, self._continuous, self._last, self._tops = False, continuous, float("inf"), tops
+        for name, top in self._limit().items():
+            self.controls[name].ends = [self.controls[name].ends[0], top]
         self._draw()
         for each in self.controls.values():
             each.widget.observe(lambda _: self._redraw(), "value")
@@ -129,14 +134,20 @@ class Explorer(ipywidgets.VBox):
             LookupError: there is no such parameter.
             ValueError: a value lies outside its range; then no control has moved.
         """
-        for name, value in values.items():
+        for name in values:
             if name not in self.controls:
                 raise unknown("parameter", name, self.controls)
-            self.controls[name].check(value)
+        tops = self._tops({**self._held(), **values}) if self._tops else {}
+        for name, value in values.items():
+            self.controls[name].check(value, tops.get(name))
         self._quiet = True
         try:
-            for name, value in values.items():
-                self.controls[name].put(value)
+            for name in sorted(
+                values, key=lambda name: name in tops
+            ):  # first those that say how far others go
+                if name in tops:
+                    self._limit()
+                self.controls[name].put(values[name])
         finally:
             self._quiet = False
         self._redraw()
@@ -168,6 +179,7 @@ class Explorer(ipywidgets.VBox):
         if self._quiet:
             return
         try:
+            self._limit()
             self._draw()
         except Exception as error:  # whatever it is: the reader must see it, and the picture stays
             text = html.escape(f"{type(error).__name__}: {error}")
@@ -175,6 +187,20 @@ class Explorer(ipywidgets.VBox):
             self.message.value = f'<div role="alert" style="{style}">{text}</div>'
         else:
             self.message.value = ""
+
+    def _held(self) -> dict[str, Any]:
+        return {name: each.widget.value for name, each in self.controls.items()}
+
+    def _limit(self) -> dict[str, int]:
+        """Let the sliders end where `tops` says; one that stood beyond moves back, and nothing is drawn."""
+        tops = self._tops(self._held()) if self._tops else {}
+        before, self._quiet = self._quiet, True
+        try:
+            for name, top in tops.items():
+                self.controls[name].widget.max = top
+        finally:
+            self._quiet = before
+        return tops
 
     def _draw(self):
         """Draw, and let the sliders redraw while they move only if that is fast enough to follow.
@@ -194,7 +220,7 @@ class Explorer(ipywidgets.VBox):
         parts = result if isinstance(result, dict) else {"": result}
         # All of it is made before any of it is shown: if one part cannot be drawn, the last pictures stay.
         made = {
-            caption: _text(part)
+            caption: panels.text(part)
             if isinstance(part, str)
             else element.picture(part, self._words(caption), described_by=self._id)
             for caption, part in parts.items()
@@ -204,13 +230,13 @@ class Explorer(ipywidgets.VBox):
         if list(parts) != list(self.panels):
             fresh = {caption: ipywidgets.HTML(layout={"max_width": "100%"}) for caption in parts}
             self.panels = {caption: self.panels.get(caption, panel) for caption, panel in fresh.items()}
-            self.stage.children = [_captioned(caption, panel) for caption, panel in self.panels.items()]
+            self.stage.children = [panels.captioned(caption, panel) for caption, panel in self.panels.items()]
         for caption, content in made.items():
             self.panels[caption].value = content
             if isinstance(parts[caption], str) and not caption:
                 self.panels[caption].add_class("cnnlab-note")
         # Copies: a view may draw into the same array again.
-        self._shown = {caption: _copy(part) for caption, part in parts.items()}
+        self._shown = {caption: panels.copy(part) for caption, part in parts.items()}
 
     def _is_shown(self, caption: str, part) -> bool:
         """Does the page show this already? To encode and to send it again would be the slowest part."""
@@ -224,35 +250,5 @@ class Explorer(ipywidgets.VBox):
 
     def _said(self) -> str:
         return ", ".join(
-            f"{each.widget.description} {_short(each.widget.value)}" for each in self.controls.values()
+            f"{each.widget.description} {panels.short(each.widget.value)}" for each in self.controls.values()
         )
-
-
-def _called(view: Callable) -> str:
-    """A partial or an object that can be called has no name of its own."""
-    return getattr(view, "__name__", "the view").replace("_", " ")
-
-
-def _captioned(caption: str, panel):
-    if not caption:
-        return panel
-    heading = ipywidgets.HTML(f'<div style="text-align: center">{html.escape(caption)}</div>')
-    return ipywidgets.VBox([heading, panel], layout={"margin": "0 12px 8px 0", "align_items": "center"})
-
-
-def _copy(part):
-    if isinstance(part, Tensor):
-        return part.detach().clone()
-    return part.copy() if isinstance(part, np.ndarray) else None
-
-
-def _text(text: str) -> str:
-    family = "font-family: var(--jp-code-font-family, monospace);" if "\n" in text else ""
-    style = f"white-space: pre-wrap; line-height: 1.5; {family} font-size: 15px"
-    return f'<div role="status" style="{style}">{html.escape(text)}</div>'
-
-
-def _short(value) -> str:
-    if isinstance(value, tuple):  # a table of numbers: too long to be read aloud
-        return f"{len(value)} x {len(value)}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

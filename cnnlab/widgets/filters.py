@@ -29,6 +29,7 @@ def browser():
         title="Look through the filters",
         layer=layers,
         filter=(0, most - 1),
+        tops=lambda held: {"filter": len(_weight(held["layer"])) - 1},
         scale=list(_SCALES),
         presets={
             "first layer of photonet": {"layer": "photonet, conv1", "scale": _SCALES[0]},
@@ -44,34 +45,36 @@ def browser_view(layer: str, filter: int, scale: str) -> dict:
 
     Args:
         layer: "photonet, conv1".
-        filter: which one; the last one there is, if there are fewer.
+        filter: which one.
         scale: "one for all", so that a weak filter looks weak, or "each its own".
 
     Returns:
         The sheet, the filter alone, and what can be said of it.
     """
     weight = _weight(layer)
-    chosen = min(filter, len(weight) - 1)
+    if not 0 <= filter < len(weight):
+        raise ValueError(f"{layer} has the filters 0 to {len(weight) - 1}, not {filter}")
     channels, side = weight.shape[1], weight.shape[2]
     shared = scale == _SCALES[0]
     size = f"{channels} x {side} x {side} = {weight[0].numel()} weights"
-    said = f"filter {chosen} of 0 ... {len(weight) - 1}: {size}"
+    said = f"filter {filter} of 0 ... {len(weight) - 1}: {size}"
     if channels in (1, 3):
         shown = _pictures(weight, shared)
         columns = 8
         caption = f"all {len(weight)} filters of {layer}"
-        alone = {f"filter {chosen}": pixels.enlarge(_pictures(weight[chosen : chosen + 1], False)[0], 20)}
+        alone = {f"filter {filter}": pixels.enlarge(_pictures(weight[filter : filter + 1], False)[0], 20)}
     else:
-        limit = weight[chosen].abs().max().item()
-        each = [limit if shared else kernel.abs().max().item() for kernel in weight[chosen]]
-        shown = [pixels.signed(kernel, most) for kernel, most in zip(weight[chosen], each, strict=True)]
+        limit = weight[filter].abs().max().item()
+        each = [limit if shared else kernel.abs().max().item() for kernel in weight[filter]]
+        shown = [pixels.signed(kernel, most) for kernel, most in zip(weight[filter], each, strict=True)]
         columns = 12
-        caption = f"the {channels} kernels of filter {chosen}: no colours, one kernel for each channel below"
+        caption = f"the {channels} kernels of filter {filter}: no colours, one kernel for each channel below"
         alone = {}
-    angle, coherence = (number[chosen].item() for number in filters.orientation(weight))
-    smooth = filters.smoothness(weight)[chosen].item()
+    smooth = filters.smoothness(weight)[filter].item()
     said += f"\nneighbouring weights alike: {smooth:.2f}   (1 smooth, 0 noise, -1 checkerboard)"
-    said += f"\nlines run along {angle:.0f} degrees, sure to {coherence:.0%}"
+    if alone:  # a filter that has no picture has no direction either
+        angle, coherence = (number[filter].item() for number in filters.orientation(weight))
+        said += f"\nits lines run along {angle:.0f} degrees (0 is level, 90 upright), sure to {coherence:.0%}"
     sheet = pixels.tile(shown, columns=columns, gap=1)
     return {caption: pixels.enlarge(sheet, max(1, 460 // sheet.shape[1])), **alone, "": said}
 
@@ -113,7 +116,8 @@ def growth_view(epoch: int, scale: str) -> dict:
         k = min(epoch, len(kept["epochs"]) - 1)
         weight, right = kept["conv1.weight"][k], kept["accuracy"][k].item()
         sheet = pixels.tile(_pictures(weight, scale == _SCALES[0]), columns=8, gap=1)
-        shown[f"{name}, epoch {int(kept['epochs'][k])}"] = pixels.enlarge(sheet, 5)
+        ended = " (its last)" if epoch > kept["epochs"][-1] else ""
+        shown[f"{name}, epoch {int(kept['epochs'][k])}{ended}"] = pixels.enlarge(sheet, 5)
         known = f"{right:.0%} right" if right == right else "not tested"
         smooth = filters.smoothness(weight).nanmean().item()
         weak = len(filters.dead(weight))

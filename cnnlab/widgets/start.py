@@ -3,17 +3,19 @@
 import functools
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.data import photos
 from cnnlab.drawing import pixels
-from cnnlab.methods.cam import cam
+from cnnlab.methods.cam import cam, over_picture
 from cnnlab.nets import models
 from cnnlab.widgets import Picture, explore
 
 _BLOCKS = 20  # characters of the longest possible bar
+_BARS = "the five most probable classes"
 _SIDE = 64  # pixels: what photonet was trained on
 
 
@@ -23,7 +25,7 @@ def turn():
         turn_view,
         title="Turn the picture",
         angle=(0, 360),
-        photo=Picture(tuple(photos.names()), size=362, value="cat"),
+        photo=Picture(tuple(photos.names()), size=256, value="cat"),
         start={"angle": 0},
         alt="the turned picture, and the places that decided",
     )
@@ -37,9 +39,16 @@ def turn_view(angle: float, photo: Tensor) -> dict:
         photo: (1, 3, S, S) in [0, 1].
 
     Returns:
-        Pictures of the largest square that stays inside the photo at every angle, and one bar per class.
+        The turned picture, the places that decided, and one bar per class.
     """
-    return _explained(rotate(photo, angle), f"turned by {angle:.0f} degrees")
+    turned = rotate(photo, angle)
+    chances = _probabilities(turned)[0]
+    winner = _net().classes[int(chances.argmax())]
+    return {
+        f"turned by {angle:.0f} degrees": pixels.grey(turned[0]),
+        f"why '{winner}'": _why(turned, winner),
+        _BARS: _bars(chances),
+    }
 
 
 def cover():
@@ -65,7 +74,8 @@ def cover_view(row: int, column: int, size: int, photo: Tensor) -> dict:
         photo: (1, 3, S, S) in [0, 1].
 
     Returns:
-        The covered picture, its deciding places, and the probability before and after.
+        The covered picture, the places that decided BEFORE it was covered with the square framed on them, and
+        the probability before and after.
     """
     side, half = photo.shape[-1], size / 200
     top, bottom = (round(side * min(max(row / 100 + sign * half, 0), 1)) for sign in (-1, 1))
@@ -74,54 +84,50 @@ def cover_view(row: int, column: int, size: int, photo: Tensor) -> dict:
     covered[..., top:bottom, left:right] = photo.mean()
     before, after = (_probabilities(image)[0] for image in (photo, covered))
     winner = int(before.argmax())
-    shown = _explained(covered, "covered")
+    why = _why(photo, _net().classes[winner])
+    if bottom - top > 6 and right - left > 6:
+        why = pixels.outline(why, top, left, bottom - top, right - left, thick=3)
     area = (bottom - top) * (right - left) / side**2
-    shown[""] = (
-        f"{area:.0%} of the picture is covered; the probability of '{_net().classes[winner]}' went from "
-        f"{before[winner]:.1%} to {after[winner]:.1%}"
-    )
-    return shown
+    return {
+        "covered": pixels.grey(covered[0]),
+        f"why '{_net().classes[winner]}', before": why,
+        _BARS: _bars(after),
+        "": f"{area:.0%} of the picture is covered; the probability of '{_net().classes[winner]}' went from "
+        f"{before[winner]:.1%} to {after[winner]:.1%}",
+    }
 
 
 def rotate(image: Tensor, angle: float) -> Tensor:
-    """Turn a picture about its centre, without empty corners.
+    """Turn a picture about its centre; where a corner would be empty, the mirrored picture goes on.
 
     Args:
         image: (N, C, S, S).
         angle: in degrees, counter-clockwise.
 
     Returns:
-        (N, C, s, s) with s = S / sqrt(2): the square that stays inside at any angle, bilinear.
+        (N, C, S, S), bilinear; the same numbers for an angle of 0.
     """
-    side = image.shape[-1]
-    inner = int(side / math.sqrt(2))
     turn = math.radians(angle)
-    scale = inner / side
-    matrix = torch.tensor([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]]) * scale
+    matrix = torch.tensor([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]])
     grid = F.affine_grid(
-        matrix[None].expand(image.shape[0], -1, -1).to(image),
-        (*image.shape[:2], inner, inner),
-        align_corners=False,
+        matrix[None].expand(image.shape[0], -1, -1).to(image), image.shape, align_corners=False
     )
-    return F.grid_sample(image, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
 
 
-def _explained(image: Tensor, caption: str) -> dict:
-    """A picture, the places that decided, and the five most probable classes as bars of text."""
-    chances = _probabilities(image)[0]
+def _why(image: Tensor, winner: str) -> np.ndarray:
+    """The places that speak for a class, in the network's own 8 x 8 cells, on the picture."""
+    heat = over_picture(cam(_net(), _small(image), winner), image.shape[2:])[0, 0]
+    return pixels.overlay(image[0], heat.clamp(min=0))
+
+
+def _bars(chances: Tensor) -> str:
+    """The five most probable classes as bars of text."""
     values, numbers = chances.topk(5)
-    winner = int(numbers[0])
-    heat = cam(_net(), _small(image), winner).clamp(min=0)  # what speaks for the class; (1, 1, 8, 8)
-    wide = F.interpolate(heat, size=image.shape[2:], mode="bilinear")[0, 0]
-    bars = "\n".join(
+    return "\n".join(
         f"{_net().classes[number]:>18} {share:4.0%} " + "\u2588" * round(share * _BLOCKS)
         for share, number in zip(values.tolist(), numbers.tolist(), strict=True)
     )
-    return {
-        caption: pixels.grey(image[0]),
-        f"why '{_net().classes[winner]}'": pixels.overlay(image[0], wide),
-        "the five most probable classes": bars,
-    }
 
 
 def _small(image: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from cnnlab.widgets.look import look
 
 RATES = (0.0002, 0.001, 0.005, 0.02, 0.1)
 _PAUSE = 0.15  # seconds from one drawing to the next: fast enough to follow, slow enough to learn meanwhile
+_STEP = 0.04  # seconds for each step in slow motion
+_LOSS = 2.5  # where the chart of the loss ends: guessing among ten digits costs log(10) = 2.3
 _TESTED = 200  # test pictures for the accuracy while it runs: enough to see it rise
 
 
@@ -43,7 +45,7 @@ class Live(ipywidgets.VBox):
     """What `live` returns: three controls, Train and Stop, and what can be seen meanwhile."""
 
     def __init__(self, train: Labelled, test: Labelled, epochs: int, rates: Sequence[float], seed: int):
-        self._train, self._test, self._epochs = train, test, epochs
+        self._train, self._test = train, test
         self.rate = ipywidgets.SelectionSlider(
             options=[(f"{rate:g}", rate) for rate in rates],
             value=rates[len(rates) // 2],
@@ -52,6 +54,10 @@ class Live(ipywidgets.VBox):
         )
         self.width = ipywidgets.IntSlider(value=8, min=2, max=16, description="filters", **look())
         self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
+        self.epochs = ipywidgets.IntSlider(
+            value=epochs, min=1, max=max(40, epochs), description="epochs", **look()
+        )
+        self.slow = ipywidgets.Checkbox(value=False, description="slow motion", indent=True, **look())
         self.train = ipywidgets.Button(description="Train", icon="play", tooltip="start from new weights")
         self.halt = ipywidgets.Button(
             description="Stop", icon="stop", disabled=True, tooltip="keep what is learned"
@@ -63,12 +69,13 @@ class Live(ipywidgets.VBox):
         self.history: History | None = None
         self.error: BaseException | None = None
         self._stop, self._thread = threading.Event(), None
-        self._drawn, self._right = 0.0, [(0, float("nan"))]
+        self._drawn, self._right, self._running = 0.0, [(0, float("nan"))], epochs
         buttons = ipywidgets.HBox([self.train, self.halt])
         stage = ipywidgets.HBox(
             [self.filters, self.curve], layout={"flex_flow": "row wrap", "align_items": "center"}
         )
-        super().__init__([self.rate, self.width, self.seed, buttons, self.status, stage])
+        settings = [self.rate, self.width, self.seed, self.epochs, self.slow]
+        super().__init__([*settings, buttons, self.status, stage])
         self.add_class("cnnlab-live")
         self._say("Press Train. The filters start as noise.")
 
@@ -87,7 +94,7 @@ class Live(ipywidgets.VBox):
         self._stop.clear()
         self.train.disabled, self.halt.disabled = True, False
         self._thread = threading.Thread(
-            target=self._run, args=(self.rate.value, self.seed.value), daemon=True
+            target=self._run, args=(self.rate.value, self.seed.value, self.epochs.value), daemon=True
         )
         self._thread.start()
 
@@ -102,13 +109,13 @@ class Live(ipywidgets.VBox):
         if self.error is not None:
             raise self.error
 
-    def _run(self, rate: float, seed: int) -> None:
-        self._right, self._drawn = [], 0.0
+    def _run(self, rate: float, seed: int, epochs: int) -> None:
+        self._right, self._drawn, self._running = [], 0.0, epochs
         try:
             self.history = fit(
                 self.model,
                 self._train,
-                epochs=self._epochs,
+                epochs=epochs,
                 rate=rate,
                 seed=seed,
                 keep="last",
@@ -129,27 +136,32 @@ class Live(ipywidgets.VBox):
             self._drawn = now
             few = Labelled(self._test.images[:_TESTED], self._test.labels[:_TESTED], self._test.classes)
             self._draw(history, evaluate(self.model, few)[1])
-        return self._stop.is_set()
+        # Asked at every step, so that the box works while it runs; Stop ends the pause at once.
+        return self._stop.wait(_STEP) if self.slow.value else self._stop.is_set()
 
     def _draw(self, history: History, right: float, ended: bool = False) -> None:
         steps = len(history.step_loss)
         self._right.append((steps, right))
         weight = self.model.conv1.weight.detach()
         limit = weight.abs().max().item()
-        sheet = pixels.tile(
-            [pixels.signed(kernel[0], limit) for kernel in weight], columns=min(8, len(weight))
-        )
+        drawn = [pixels.enlarge(pixels.signed(kernel[0], limit), 10) for kernel in weight]
+        sheet = pixels.tile(drawn, columns=4, gap=6)
         words = f"{len(weight)} filters of 5 by 5 after {steps} steps; red is positive, blue negative"
         self.filters.value = element.picture(sheet, words)
-        shown = {"loss": [min(loss, 3.0) / 3 for loss in history.step_loss], "right": self._over_steps(steps)}
-        self.curve.value = svg.curves(
-            shown,
-            limits=(0, 1),
-            xlabel=f"{steps} steps",
-            alt=f"loss (as a part of 3) falls, share right is {right:.0%}",
+        # Two charts: a loss has no upper end, a share has one, and one scale for both would lie about one.
+        below = {"xlabel": f"{steps} steps", "height": 170}
+        loss = svg.curves(
+            {"loss": history.step_loss},
+            limits=(0, _LOSS),
+            alt=f"loss, now {history.step_loss[-1]:.2f}",
+            **below,
         )
+        share = svg.curves(
+            {"right": self._over_steps(steps)}, limits=(0, 1), alt=f"share right, now {right:.0%}", **below
+        )
+        self.curve.value = f"{loss}<br>{share}"
         batches = -(-len(self._train.labels) // 64)
-        where = f"epoch {min((steps - 1) // batches + 1, self._epochs)} of {self._epochs}, step {steps}"
+        where = f"epoch {min((steps - 1) // batches + 1, self._running)} of {self._running}, step {steps}"
         if not ended:
             self._say(
                 f"{where}: loss {history.step_loss[-1]:.3f}, {right:.0%} of {_TESTED} test digits right"

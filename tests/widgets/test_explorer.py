@@ -236,6 +236,27 @@ def test_one_slow_redraw_does_not_stop_a_slider_and_two_do(monkeypatch):
     assert follows == [False, True, True, False, True, True]
 
 
+def test_tops_hold_before_and_after_a_change_and_are_checked_before_anything_moves():
+    seen = []
+
+    def view(layer, unit):
+        assert unit < 10 * (layer + 1)
+        seen.append((layer, unit))
+        return torch.zeros(2, 2)
+
+    widget = explore(view, layer=[0, 1, 2], unit=(0, 29), tops=lambda held: {"unit": 10 * held["layer"] + 9})
+    unit, layer = widget.controls["unit"].widget, widget.controls["layer"].widget
+    assert unit.max == 9 and widget.controls["unit"].ends == [0, 9]
+    widget.put(unit=29, layer=2)  # the order in which they are given does not matter
+    assert seen[-1] == (2, 29)
+    layer.value = 1
+    assert seen[-1] == (1, 19) and unit.max == 19
+    with pytest.raises(ValueError, match="'unit' goes from 0 to 9, not to 15"):
+        widget.put(layer=0, unit=15)
+    assert seen[-1] == (1, 19) and layer.value == 1
+    assert len(seen) == 3  # one redraw for each change
+
+
 def test_ends_cover_every_end_and_preset_and_created_finds_the_widget():
     widget = explore(level, value=(0.0, 1.0, 0.1), flip=False, presets={"half": {"value": 0.5}})
     assert list(widget.ends()) == [

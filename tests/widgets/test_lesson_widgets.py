@@ -75,7 +75,7 @@ def test_geometry_says_the_size_that_torch_gives(values, side):
     n, k, p, s, d = values
     made = F.conv2d(torch.zeros(1, 1, n, n), torch.zeros(1, 1, k, k), padding=p, stride=s, dilation=d)
     assert made.shape[-1] == side
-    assert f"= {side}. The kernel" in convolution.geometry_view(*values, position=3)[""]
+    assert f"= {side}. The kernel" in convolution.geometry_view(*values, position=0)[""]
 
 
 def test_geometry_says_when_a_kernel_does_not_fit():
@@ -83,15 +83,22 @@ def test_geometry_says_when_a_kernel_does_not_fit():
 
 
 def test_turning_says_what_the_network_says_and_no_corner_is_empty():
-    photo, net = photos.load("cat", size=362), models.load("photonet")
-    inner = start.rotate(photo, 0)
-    chances = net(photos.resize(inner, 64)).softmax(dim=1)[0]
+    photo, net = photos.load("cat", size=256), models.load("photonet")
+    chances = net(photos.resize(photo, 64)).softmax(dim=1)[0]
+    torch.testing.assert_close(start.rotate(photo, 0), photo, atol=1e-5, rtol=0)
     bars = start.turn_view(0, photo)["the five most probable classes"].splitlines()
     for line, number in zip(bars, chances.topk(5).indices, strict=True):
         assert net.classes[number] in line and f"{chances[number]:.0%}" in line
     assert start.rotate(torch.ones(1, 3, 64, 64), 33).min() > 0.999
     quarter = start.rotate(photo, 90)
-    assert torch.allclose(quarter, inner.rot90(1, dims=(2, 3)), atol=1e-3)
+    assert torch.allclose(quarter, photo.rot90(1, dims=(2, 3)), atol=1e-3)
+
+
+def test_the_map_of_what_decided_stays_when_the_square_moves():
+    photo = photos.load("cat", size=256)
+    one, other = (start.cover_view(50, column, 0, photo) for column in (10, 90))
+    caption = next(name for name in one if name.startswith("why"))
+    assert (one[caption] == other[caption]).all() and "before" in caption
 
 
 def test_cover_with_nothing_changes_nothing_and_with_all_leaves_a_plain_colour():
@@ -106,7 +113,23 @@ def test_the_filter_browser_shows_pictures_only_where_there_are_some():
     first, second = (filters.browser_view(f"photonet, conv{k}", 3, "one for all") for k in (1, 2))
     assert list(first)[:2] == ["all 32 filters of photonet, conv1", "filter 3"]
     assert "the 32 kernels of filter 3" in next(iter(second)) and "32 x 5 x 5 = 800 weights" in second[""]
-    assert "filter 31 of 0 ... 31" in filters.browser_view("photonet, conv1", 99, "one for all")[""]
+    assert "degrees" in first[""] and "degrees" not in second[""]
+    with pytest.raises(ValueError, match="filters 0 to 31, not 99"):
+        filters.browser_view("photonet, conv1", 99, "one for all")
+
+
+@pytest.mark.parametrize("make", (filters.browser, activations.browser))
+def test_a_slider_goes_as_far_as_there_are_channels(make):
+    widget = make()
+    slider = widget.controls["filter" if make is filters.browser else "channel"].widget
+    assert slider.max == 31
+    slider.value = 31
+    deep = "photonet, conv5" if make is filters.browser else "relu5"
+    widget.controls["layer"].widget.value = deep
+    assert slider.max == 191 and slider.value == 31
+    slider.value = 191
+    widget.reset()
+    assert slider.max == 31 and slider.value == 0 and widget.message.value == ""
 
 
 def test_growth_says_what_was_measured_then():
@@ -116,7 +139,8 @@ def test_growth_says_what_was_measured_then():
         f"{kept['accuracy'][12]:.0%} right" in said
         and "not tested" in filters.growth_view(0, "one for all")[""]
     )
-    assert "epoch 12" in list(filters.growth_view(40, "one for all"))[1]  # the bad one had ended
+    assert "epoch 12 (its last)" in list(filters.growth_view(40, "one for all"))[1]
+    assert "last" not in "".join(filters.growth_view(12, "one for all"))
 
 
 def test_the_place_under_the_frame_has_the_bars_of_its_vector():
