@@ -50,8 +50,11 @@ show(fig, alt=f"Left: the photo '{PHOTO}'. Middle: bars for the five most probab
 # A picture goes in. An answer comes out. And we see *which pixels* decided.
 # That is what this course is about.
 #
-# The network has 64x64 pixels to look at, and twenty words to say. Nobody told it what a cat is:
-# it was shown ten thousand photos. How it was trained comes in lecture 02.
+# The network has 64x64 pixels to look at, and twenty words to say. Nobody wrote down what makes a cat:
+# it was shown ten thousand photos, each with its word. From lecture 02 on you will train networks yourself.
+#
+# Why is the map made of squares? The network looks at 8x8 places. Shown are the places that speak *for*
+# the answer; those that speak against it stay dark.
 
 # %%
 print(", ".join(model.classes))
@@ -69,12 +72,14 @@ doctor.table()
 #
 # You learn more from a result that you have guessed before. So we ask first.
 # Choose, lock, and read on. Nobody sees your guess, and a wrong one teaches most.
+#
+# The code of a question is folded away, since it holds the answer. A click on the three dots shows it.
 
 # %% tags=["predict"]
 upside_down = photo.flip(2)
 predict(
     "00.p1",
-    f"We turn the photo upside down. Does the network still say '{answer}'?",
+    f"We flip the photo, top to bottom. Does the network still say '{answer}'?",
     options=["yes", "no"],
     truth=lambda: "yes" if model.classes[model(upside_down)[0].argmax()] == answer else "no",
 )
@@ -82,7 +87,7 @@ predict(
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Sliders
 #
-# Turn the picture and watch the answer. Drag the slider, or click it and use the **arrow keys**.
+# Turn the picture and watch the answer. Where a corner would be empty, the picture is mirrored. Drag the slider, or click it and use the **arrow keys**.
 # **Reset** brings the start back. You can take a picture of your own, too: it stays on this machine.
 
 # %% tags=["widget"]
@@ -100,13 +105,14 @@ start.turn()
 # ## Can we believe the picture with the marked pixels?
 #
 # A claim about pixels can be tested: cover them. If they decided, the probability must fall.
+# The map on the right stays as it was before. The frame shows what you cover.
 
 # %% tags=["widget"]
 start.cover()
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# There is a second test. Add up what all pixels gave. With one number more, the **bias** of the class,
-# this must be the score. Then nothing is left out.
+# There is a second test. Add up what all pixels gave, also those that spoke against it. With one number more,
+# the **bias** of the class, this must be the score. Then nothing is left out.
 
 # %%
 bias = model.dense.bias[scores.argmax()].detach()
@@ -122,7 +128,7 @@ quiz("00.q2")
 # Replace the line `TODO(...)` with your code. Run the cell, then the check below it.
 #
 # - A wrong answer shows the smallest example on which it fails, and often says what went wrong.
-# - `hint("00.1")` gives a hint. Run it again for the next. There are three.
+# - Below each check is a button with three hints. Nothing is shown before you press it.
 # - Nothing breaks: until your answer is right, the notebook goes on with ours.
 #
 # ### By hand 00.1: a colour picture becomes grey
@@ -164,6 +170,9 @@ def probabilities_of(scores):
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 probabilities_of = check("00.2", probabilities_of)
+
+# %% slideshow={"slide_type": "skip"}
+hint("00.2")
 
 # %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
 # ### Bug hunt

@@ -116,7 +116,7 @@ convolution.scan()
 # ### By hand 01.1: a convolution in loops
 #
 # Write it with two loops over the positions. The window stays inside the picture.
-# Do not flip the kernel. Stuck? Run `hint("01.1")`, up to three times.
+# Use the kernel as it is: do not turn it. Stuck? The button below the check has three hints.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def conv2d(picture, kernel):
@@ -137,10 +137,13 @@ def conv2d(picture, kernel):
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 conv2d = check("01.1", conv2d)
 
+# %% slideshow={"slide_type": "skip"}
+hint("01.1")
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Correlation or convolution?
 #
-# Mathematics flips the kernel before it slides it: $\sum w[s,t]\, x[i-s, j-t]$. That is the true convolution.
+# Mathematics flips the kernel, left to right and top to bottom, before it slides it: $\sum w[s,t]\, x[i-s, j-t]$. That is the true convolution.
 # Deep learning leaves the flip out. What networks do is a correlation; the name stayed.
 # Does it matter?
 
@@ -160,9 +163,6 @@ show(fig, alt="A picture with one bright pixel, a kernel with 1, 2, 3 on its ris
 # A correlation prints the kernel turned by half a turn; a convolution prints it as it is.
 # For a learned kernel it makes no difference: training finds the flipped numbers instead.
 # For a kernel that you type in, it does.
-
-# %% slideshow={"slide_type": "skip"}
-quiz("01.q1")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What does this kernel do?
@@ -186,6 +186,9 @@ convolution.blur()
 # The difference holds the edges: what a blur removes is the fine detail.
 # So "photo minus blur" is an edge finder, and "photo plus that difference" sharpens.
 
+# %% slideshow={"slide_type": "skip"}
+quiz("01.q1")
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Padding, stride, dilation
 #
@@ -197,7 +200,8 @@ convolution.blur()
 convolution.geometry()
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# The dilated kernel reaches over $d\,(k-1)+1$ pixels. So along one side there are
+# Five numbers decide: $n$ pixels along the side, a kernel of $k$ numbers, padding $p$ at each end, stride $s$,
+# dilation $d$. The dilated kernel reaches over $d\,(k-1)+1$ pixels. So along one side there are
 #
 # $$\left\lfloor \frac{n + 2p - d\,(k-1) - 1}{s} \right\rfloor + 1 \quad\text{positions.}$$
 
@@ -225,6 +229,9 @@ def output_size(n, kernel, stride, padding, dilation):
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 output_size = check("01.2", output_size)
+
+# %% slideshow={"slide_type": "skip"}
+hint("01.2")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Convolve, add a bias, cut below zero
@@ -258,6 +265,9 @@ def bias_relu(maps, bias):
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 bias_relu = check("01.3", bias_relu)
+
+# %% slideshow={"slide_type": "skip"}
+hint("01.3")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Several channels: one filter is a stack of kernels
@@ -352,10 +362,33 @@ quiz("01.q5")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The way back: transposed convolution
 #
-# A convolution is a matrix $A$. Its transpose $A^T$ goes from maps back to pictures: every number of the
-# map stamps the kernel, times itself, into the picture. Where stamps overlap, they add.
+# A convolution reads a window and writes one number. Now go the other way: read one number, write a window.
+# Every number of the map **stamps** the kernel, times itself, into the picture. Where stamps overlap, they add.
+# With stride 2 the stamps stand two pixels apart.
+
+# %%
+few = torch.zeros(1, 1, 3, 3)
+few[0, 0, 0, 0], few[0, 0, 1, 2] = 1.0, 2.0
+stamp = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 1.0, 0.0]]]])
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+for ax, table, title in zip(axes, [few, stamp, layers.conv_transpose2d(few, stamp, stride=2)],
+                            ["map", "kernel", "transposed, stride 2"], strict=True):
+    images.numbers(table[0, 0], ax=ax, title=title, limits=(0, 4))
+show(fig, alt="A 3 by 3 map with a 1 and a 2, a kernel shaped like a plus, and the 7 by 7 result: the plus once, "
+              "and once doubled, two pixels apart for every step in the map.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Why "transposed"?
 #
-# It is no inverse. It is the **adjoint**: for every $x$ and $y$, $\;\langle A x, y\rangle = \langle x, A^T y\rangle$.
+# Above, a convolution was a matrix. Call it $A$: it has one row for each number of the map. Mirror the matrix along its diagonal,
+# so that rows become columns. This is its **transpose** $A^T$, and it does just that stamping.
+#
+# It does not undo the convolution. But it is its **adjoint**. Write $\langle a, b\rangle$ for: multiply number by
+# number, and add up. Then for every picture $x$ and every map $y$
+#
+# $$\langle A x,\; y\rangle = \langle x,\; A^T y\rangle.$$
+#
+# So we can compare in the map, or back in the picture: the result is the same. We try it on random numbers.
 
 # %%
 generator = torch.Generator().manual_seed(SEED)
@@ -365,18 +398,7 @@ y = torch.randn(1, 4, 5, 5, generator=generator, dtype=torch.float64)
 left = (layers.conv2d(x, weight, stride=2, padding=1) * y).sum()
 right = (x * layers.conv_transpose2d(y, weight, stride=2, padding=1)).sum()
 assert abs(left - right) < 1e-10
-print(f"<Ax, y> = {left:.10f}\n<x, A'y> = {right:.10f}")
-
-# %%
-few = torch.zeros(1, 1, 3, 3)
-few[0, 0, 0, 0], few[0, 0, 1, 2] = 1.0, 2.0
-stamp = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, 2.0, 1.0], [0.0, 1.0, 0.0]]]])
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
-images.numbers(few[0, 0], ax=axes[0], title="map")
-images.numbers(stamp[0, 0], ax=axes[1], title="kernel")
-images.numbers(layers.conv_transpose2d(few, stamp, stride=2)[0, 0], ax=axes[2], title="transposed, stride 2")
-show(fig, alt="A 3 by 3 map with a 1 and a 2, a kernel shaped like a plus, and the 7 by 7 result: the plus once, "
-              "and once doubled, two pixels apart for every step in the map.")
+print(f"compared in the map:     {left:.10f}\ncompared in the picture: {right:.10f}")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### The same thing, seen from the other side
@@ -408,9 +430,9 @@ small = torch.tensor([[[[1.0, 3.0, 2.0, 0.0], [4.0, 2.0, 1.0, 1.0], [0.0, 1.0, 5
 pooled, switches = layers.max_pool2d(small, 2)
 restored = layers.max_unpool2d(pooled, switches, small.shape)
 fig, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-for ax, table, title in zip(axes, [small, pooled, switches.float(), restored],
-                            ["map", "pooled", "switches: which pixel", "unpooled"], strict=True):
-    images.numbers(table[0, 0], ax=ax, title=title, decimals=0)
+for ax, table, title, most in zip(axes, [small, pooled, switches.float(), restored],
+                                  ["map", "pooled", "switches: which pixel", "unpooled"], [8, 8, 15, 8], strict=True):
+    images.numbers(table[0, 0], ax=ax, title=title, decimals=0, limits=(0, most))
 show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the index of the pixel where each stood; and "
               "the unpooled map, with the four largest numbers back at their places and zeros elsewhere.")
 
@@ -422,7 +444,8 @@ show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the i
 # ### By hand 01.4: max pooling that remembers
 #
 # The windows do not overlap. A rest that does not fill a window is left out. Of equal values, the first wins.
-# A switch counts the pixels of the whole picture, row by row: `row * W + column`.
+# A switch is a whole number (torch.int64). It counts the pixels of the whole picture, row by row:
+# `row * W + column`.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def max_pool(picture, size):
@@ -446,6 +469,9 @@ def max_pool(picture, size):
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 max_pool = check("01.4", max_pool)
+
+# %% slideshow={"slide_type": "skip"}
+hint("01.4")
 
 # %% slideshow={"slide_type": "skip"}
 quiz("01.q4")

@@ -35,7 +35,7 @@ FAMOUS = "alexnet"
 # %% slideshow={"slide_type": "slide"}
 weight = models.load(NET).conv1.weight.detach()  # (filters, channels, rows, columns)
 untrained = models.build(NET, seed=SEED).conv1.weight.detach()
-fig, axes = plt.subplots(1, 2, figsize=(12, 3.1), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(12.4, 3.1), layout="constrained", gridspec_kw={"wspace": 0.08})
 images.filters(untrained, ax=axes[0], shared=False, columns=8, title="before training: noise")
 images.filters(weight, ax=axes[1], shared=False, columns=8, title="after training")
 show(fig, alt=f"Two sheets with the {len(weight)} filters of the first layer of {NET}. Before training every one "
@@ -90,10 +90,10 @@ hint("02.1")
 # ### One scale for all, or each its own?
 #
 # With one scale a weak filter looks weak. With its own scale you see its pattern, however weak it is.
-# Say always which one you show: a picture of noise can be stretched until it looks important.
+# Always say which one you show: a picture of noise can be stretched until it looks important.
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(12, 3.1), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(12.4, 3.1), layout="constrained", gridspec_kw={"wspace": 0.08})
 images.filters(weight, ax=axes[0], shared=True, columns=8, title="one scale for all")
 images.filters(weight, ax=axes[1], shared=False, columns=8, title="each its own")
 show(fig, alt="The same filters twice. With one scale for all, some are strong and some are nearly grey. "
@@ -120,8 +120,8 @@ widgets.browser()
 # %% tags=["predict"]
 predict(
     "02.p2",
-    "The first layer of photonet has 32 filters. How many weights has ONE filter of the second layer, with "
-    "kernels of 5x5?",
+    "The first layer of photonet has 32 filters. How many weights does ONE filter of the second layer "
+    "have, with kernels of 5x5?",
     options=[25, 75, 800, 51200],
     truth=lambda: models.build("photonet").conv2.weight[0].numel(),
 )
@@ -137,6 +137,7 @@ quiz("02.q1")
 #
 # A wave under a bell is called a **Gabor** filter. Cells at the back of your brain answer to such patterns.
 # Here are four learned filters, their brightness alone, each above the Gabor that is most like it.
+# The number says how alike they are: 1 is the same pattern. Red is positive, blue negative, white zero.
 
 # %%
 bright = weight.mean(dim=1)  # (filters, rows, columns): the colours aside
@@ -157,7 +158,7 @@ show(fig, alt="Four learned filters, red where positive and blue where negative,
 # ### By hand 02.2: the direction of the lines
 #
 # Four directions: 0 is horizontal, 45 rises to the right, 90 is vertical, 135 falls to the right.
-# For each: take every weight minus its neighbour in that direction, square, and take the mean.
+# For each: take every weight minus its neighbour in that direction, if it has one. Square, and take the mean.
 # A diagonal neighbour is farther away, by the square root of 2: divide the mean by 2 there.
 # Return the direction with the smallest number.
 
@@ -180,6 +181,9 @@ def orientation(kernel):
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 orientation = check("02.2", orientation)
 
+# %% slideshow={"slide_type": "skip"}
+hint("02.2")
+
 # %%
 counts = {angle: sum(orientation(kernel) == angle for kernel in bright) for angle in (0, 45, 90, 135)}
 ax = charts.bars({f"{angle} degrees": count for angle, count in counts.items()}, xlabel="filters",
@@ -195,6 +199,8 @@ show(ax.figure, alt="Bars: how many filters look in each of four directions. "
 #
 # We kept the filters after every epoch of two trainings. One went well.
 # The other had a learning rate a hundred times as high. From which epoch on can you tell?
+#
+# The bad one was ended after 12 epochs: nothing came any more. It stays at its end while the good one goes on.
 
 # %% tags=["widget"]
 widgets.growth()
@@ -214,6 +220,7 @@ for name, run in (("good", good), ("bad", bad)):
 fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 charts.lines(smooth, ax=axes[0], xlabel="epoch", title="neighbouring weights alike")
 charts.lines(alive, ax=axes[1], xlabel="epoch", title="filters alive")
+axes[1].set_ylim(0, len(weight) + 2)
 show(fig, alt="Two charts over the epochs. In the good training the likeness of neighbouring weights rises slowly from 0, "
               "and all filters stay alive. In the bad training it rises at once, and many filters die.")
 assert min(alive["good"]) == alive["good"][0] > 2 * min(alive["bad"]) and smooth["bad"][-1] > smooth["good"][-1]
@@ -233,15 +240,16 @@ quiz("02.q2")
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 02.3: the correlation matrix
 #
-# Write every filter as one long row. Subtract the row's mean. Divide by the row's length.
-# Then each number of the matrix is the product of two rows.
+# Write every filter as one long row. Subtract the row's mean. Divide by the row's length as a vector: the
+# square root of the sum of its squares (`norm`). Then multiply two rows number by number and add up: that is
+# one number of the matrix.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def correlation(weight):
     """How alike each two filters are: (F, C, K, K) -> (F, F)."""
     # BEGIN SOLUTION: rows without mean and of length 1, then all products
     # hint: weight.flatten(1) has one row for each filter.
-    # hint: The mean and the length are taken along dim=1, with keepdim=True, so that they fit to the rows.
+    # hint: The mean and the length (norm) are taken along dim=1, with keepdim=True, so that they fit to the rows.
     # hint: flat = flat - its mean; flat = flat / flat.norm(dim=1, keepdim=True); return flat @ flat.T
     flat = weight.flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
@@ -251,6 +259,9 @@ def correlation(weight):
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 correlation = check("02.3", correlation)
+
+# %% slideshow={"slide_type": "skip"}
+hint("02.3")
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10.5, 4.8), layout="constrained")
@@ -262,7 +273,7 @@ torch.testing.assert_close(correlation(weight), filters.correlation(weight), ato
 print("pairs that are nearly the same (above 0.9):", filters.duplicates(weight, above=0.9))
 
 # %% [markdown]
-# Random filters have nothing in common; learned ones share a little, because all of them are smooth.
+# Random filters have nothing in common. Learned ones are a little alike, because all of them are smooth.
 # What you do not want is a pair near 1: two filters, one job.
 
 # %% slideshow={"slide_type": "skip"}
@@ -287,11 +298,16 @@ print(f"{history.val_accuracy[-1]:.0%} of {len(unseen.labels)} digits that it ha
       f"after {history.seconds[-1]:.1f} s")
 assert FAST or history.val_accuracy[-1] > 0.95
 
+# %% [markdown]
+# A grey picture has one channel, so a filter has one kernel: no colours. We draw it as a map with a sign, red
+# positive, blue negative, **white zero**. After a few seconds these filters still look rough. They work all the same:
+# digits are easy. Sixty epochs on photos made the smooth ones above.
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Train it live
 #
-# Press **Train**. Then try the largest learning rate. Then the smallest. Press **Stop** whenever you like:
-# what it learned stays.
+# Press **Train**. Then try the largest learning rate. Then the smallest. It is quick: **slow motion** lets you
+# watch every step. Press **Stop** whenever you like: what it learned stays.
 
 # %% tags=["widget"]
 training.live(epochs=2 if FAST else 8, seed=SEED)

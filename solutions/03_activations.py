@@ -48,6 +48,8 @@ show(fig, alt=f"The photo '{PHOTO}' and one map of each ReLU layer of {NET}. The
 # %% [markdown]
 # Five layers, five maps of the same photo. In the first you still see the photo.
 # In the last there are a few bright cells. What are they?
+#
+# A bright rim is no discovery: beyond the edge the convolution sees padding, and answers to that, too.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A layer is a cube of numbers
@@ -66,7 +68,7 @@ fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained", width_ra
 images.magnitude(cube.mean(dim=0), ax=axes[0], title=f"whole layer: mean of {len(cube)} maps")
 images.magnitude(cube[channel], ax=axes[1], title=f"channel {channel}")
 images.frame(axes[1], row=row, column=column, height=1, width=1)
-charts.lines({"": cube[:, row, column]}, ax=axes[2], xlabel="channel", title=f"place ({row}, {column})")
+charts.columns(cube[:, row, column], ax=axes[2], xlabel="channel", title=f"place ({row}, {column})")
 show(fig, alt="Left: the mean of all maps of the second ReLU. Middle: one channel, with one neuron framed. "
               "Right: the activations of all channels at the place of that neuron.")
 print(f"the neuron in the frame: channel {channel}, row {row}, column {column}: {cube[channel, row, column]:.3f}")
@@ -108,7 +110,7 @@ widgets.browser()
 # ### By hand 03.1: record a layer
 #
 # `model.get_submodule(name)` is the layer. `layer.register_forward_hook(f)` hangs `f(module, inputs, output)` on it
-# and gives a handle; `handle.remove()` takes it off.
+# and gives a handle; `handle.remove()` takes it off. What stands under `finally:` after `try:` is done in any case.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def record(model, name, image):
@@ -157,7 +159,7 @@ widgets.positions()
 quiz("03.q1")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## Most numbers are zero
+# ## Many numbers are zero
 #
 # A ReLU cuts everything below zero. How much is left? Not for one picture: over a data set.
 
@@ -189,6 +191,9 @@ def sparsity(batches):
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 sparsity = check("03.2", sparsity)
 
+# %% slideshow={"slide_type": "skip"}
+hint("03.2")
+
 # %%
 crops = photos.crops(size=64, n=60 if FAST else 200, seed=SEED)
 zeros = {}
@@ -214,21 +219,37 @@ quiz("03.q2")
 # ## Who is whose neighbour?
 #
 # Take a piece of a photo. Which other pieces are nearest to it? Ask the pixels. Then ask each layer.
-# Are the neighbours of the last layer alike in colour, or in *what they show*?
+# The last choice, `gap`, is the mean of the last maps over all places: *what* is there, whatever *where*.
+#
+# Are the neighbours there alike in colour, or in what they show?
 
 # %% tags=["widget"]
 widgets.nearest(bank=60 if FAST else 240)
+
+# %% slideshow={"slide_type": "subslide"}
+asked, bank = (photos.crops(size=64, n=n, seed=SEED + k) for k, n in ((1, 60), (0, 60 if FAST else 240)))
+print(f"{'layer':>8}  from the same photo  difference in colour")
+for name in (activations.PICTURE, relus[-1], "gap"):
+    index = activations.neighbours(model, asked.images, bank.images, [name])[name].index  # (60, 5)
+    same = (bank.labels[index] == asked.labels[:, None]).float().mean()
+    colour = (bank.images[index] - asked.images[:, None]).mean(dim=(3, 4)).norm(dim=2).mean()
+    print(f"{name:>8}  {same:19.0%}  {colour:20.3f}")
+
+# %% [markdown]
+# Photonet was never asked for neighbours. But it finds pieces of the same photo more often than the pixels do,
+# though their mean colours are *less* alike. It goes by what is there.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 03.3: the nearest pictures
 #
 # Each picture is one row of activations, its code. Return where the k nearest codes stand, the nearest first.
+# Take the straight distance (Euclidean): subtract, square, add up, square root.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def nearest(code, codes, k):
     """Places of the k codes that are nearest: (D,), (N, D), k -> (k,)."""
     # BEGIN SOLUTION: the distance to every code, and the places of the k smallest
-    # hint: The distance of two codes is the length of their difference.
+    # hint: The distance of two codes is the length of their difference: the root of the sum of its squares.
     # hint: codes - code has a row for every difference; .norm(dim=1) gives their lengths.
     # hint: return (codes - code).norm(dim=1).argsort()[:k]
     return (codes - code).norm(dim=1).argsort()[:k]
@@ -237,13 +258,30 @@ def nearest(code, codes, k):
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 nearest = check("03.3", nearest)
 
+# %% slideshow={"slide_type": "skip"}
+hint("03.3")
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What is kept, what is thrown away?
 #
-# Now a measurement. We need pictures of which we know everything: the synthetic scenes.
-# The **class** of a scene is the shape of its largest object. Its **colours** say nothing about the class.
+# Now a measurement. We need pictures of which we know everything: synthetic scenes. In each lie a few objects
+# on a background. The **class** of a scene is the shape of its largest object: there are six shapes.
+# The **colours** say nothing about the class.
+
+# %%
+scenes = {split: shapes.scenes(90 if FAST else 300, seed=SEED + k) for k, split in enumerate(("train", "test"), 10)}
+train, test = scenes["train"], scenes["test"]
+fig, axes = plt.subplots(1, 6, figsize=(12, 2.5), layout="constrained")
+for ax, image, label in zip(axes, test.images, test.labels, strict=False):
+    images.picture(image, ax=ax, title=train.classes[label])
+show(fig, alt="Six scenes of coloured shapes on backgrounds, each titled with the shape of its largest object.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# `shapesnet` was trained to name the class. From each of its layers we try to *read* both things. Our reader is
+# a **linear map**: a weighted sum of the activations, with weights fitted on other scenes.
 #
-# From each layer we try to *read* both, by a linear map fitted on other scenes.
+# - The class: how many of the test scenes are right? By chance it is one in six.
+# - The colour of each place: what share of its variation is explained (R squared)? Guessing the mean gives 0.
 
 # %% tags=["predict"]
 predict(
@@ -254,17 +292,16 @@ predict(
 )
 
 # %%
-scenes = {split: shapes.scenes(90 if FAST else 300, seed=SEED + k) for k, split in enumerate(("train", "test"), 10)}
 shapesnet = models.load("shapesnet")
 depth = [activations.PICTURE, *(name for name, _ in shapesnet.named_children() if name.startswith(("conv", "relu")))]
-train, test = scenes["train"], scenes["test"]
 colour = activations.readable_colour(shapesnet, train.images, test.images, depth)
 shape = activations.readable_class(shapesnet, (train.images, train.labels), (test.images, test.labels), depth)
 fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
-charts.lines({"colour": list(colour.values()), "class": list(shape.values())}, ax=ax, ylabel="share that can be read")
+curves = {"colour": colour.values(), "class": shape.values(), "class, by chance": [1 / len(train.classes)] * len(depth)}
+charts.lines({name: list(values) for name, values in curves.items()}, ax=ax, ylabel="share that can be read")
 ax.set_xticks(range(len(depth)), depth)
 show(fig, alt="Two curves over the layers of shapesnet. The share of the colours that can be read falls from 1 to nearly 0. "
-              "The share of scenes whose class can be read rises from chance to nearly 1.")
+              "The share of scenes whose class can be read rises from near chance, a level line at one sixth, to nearly 1.")
 
 # %% [markdown]
 # The curves cross. What the class needs is made plain, what it does not need is thrown away.

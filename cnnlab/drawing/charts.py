@@ -51,6 +51,27 @@ def bars(
     return _labelled(ax, title, xlabel, None)
 
 
+def columns(
+    values: Sequence[float], ax=None, *, title: str | None = None, xlabel: str | None = None, ylabel=None
+):
+    """One upright bar for each value, at 0, 1, 2 ...: for many values whose order says nothing.
+
+    Args:
+        values: any number of them; a curve through them would suggest that neighbours are related.
+        ax: where to draw.
+        title, xlabel, ylabel: what stands above, below and beside.
+
+    Raises:
+        ValueError: nothing to draw, or a value that is not finite.
+    """
+    numbers = [float(value) for value in values]
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"columns need finite values, got {numbers[:5]}")
+    ax = paper.axes(ax, (7, 4))
+    ax.bar(range(len(numbers)), numbers, color=COLOURS[0], width=0.9)
+    return _labelled(ax, title, xlabel, ylabel)
+
+
 def lines(
     curves: Mapping[str, Sequence[float]],
     ax=None,

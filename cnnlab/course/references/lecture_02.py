@@ -144,6 +144,11 @@ def _across(kernel):
     return max(energy, key=energy.get)
 
 
+def _divided_by_count(weight):
+    flat = weight.flatten(1)
+    flat = (flat - flat.mean(dim=1, keepdim=True)) / flat.shape[1]
+    return flat @ flat.T
+
 
 EXERCISES = (
     Exercise(
@@ -227,6 +232,11 @@ EXERCISES = (
             Mistake(
                 "You subtracted the mean over the filters. Each filter has a mean of its own: dim=1.",
                 _mean_over_filters,
+            ),
+            Mistake(
+                "You divided by how many weights a row has. Its length as a vector is the square root of the "
+                "sum of its squares: norm(dim=1).",
+                _divided_by_count,
             ),
         ),
     ),

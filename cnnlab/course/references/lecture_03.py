@@ -94,6 +94,7 @@ def _codes():
         (torch.tensor([0.0]), torch.tensor([[3.0], [-1.0], [2.0]]), 2),
         (torch.tensor([1.0, 1.0]), torch.tensor([[9.0, 9.0], [1.0, 0.0], [-1.0, -1.0]]), 1),
         (torch.tensor([1.0, 0.0]), torch.tensor([[1.0, 0.0], [0.5, 0.0], [4.0, 4.0]]), 3),
+        (torch.tensor([0.0, 0.0]), torch.tensor([[3.0, 3.0], [5.0, 0.0]]), 1),
         (torch.randn(5, generator=seeded), torch.randn(12, 5, generator=seeded), 4),
     ]
 
@@ -242,6 +243,10 @@ EXERCISES = (
                 "That is the largest product, not the smallest distance: a long code is near to "
                 "everything then.",
                 lambda code, codes, k: (codes @ code).argsort(descending=True)[:k],
+            ),
+            Mistake(
+                "You added up the absolute differences. The straight distance squares them: norm(dim=1).",
+                lambda code, codes, k: (codes - code).abs().sum(dim=1).argsort()[:k],
             ),
             Mistake(
                 "You left out the nearest one, as if it were the picture itself. It is not in the bank.",
