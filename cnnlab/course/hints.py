@@ -38,7 +38,9 @@ class Hints(ipywidgets.VBox):
 
     def __init__(self, id: str, title: str, hints: list[str]):
         self._id, self._title, self._all = id, title, hints
-        self.button = ipywidgets.Button(icon="lightbulb-o", layout={"width": "auto"})
+        self.button = ipywidgets.Button(
+            icon="lightbulb-o", layout={"width": "max-content", "align_self": "flex-start"}
+        )
         self.button.on_click(lambda _: self.next())
         self.text = ipywidgets.HTML(layout={"max_width": "700px"})
         super().__init__([self.button, self.text])
