@@ -5,6 +5,17 @@
 
 from cnnlab.probing import receptive
 from cnnlab.probing.hooks import Recorder, edit, evaluating, relu_rule
-from cnnlab.probing.units import Unit, layer, layers, shapes
+from cnnlab.probing.units import Unit, layer, layers, shapes, stages
 
-__all__ = ["Recorder", "Unit", "edit", "evaluating", "layer", "layers", "receptive", "relu_rule", "shapes"]
+__all__ = [
+    "Recorder",
+    "Unit",
+    "edit",
+    "evaluating",
+    "layer",
+    "layers",
+    "receptive",
+    "relu_rule",
+    "shapes",
+    "stages",
+]

@@ -95,6 +95,41 @@ def layers(model: nn.Module, kind: type | tuple[type, ...] = nn.Module) -> list[
     return [name for name, module in named if name and isinstance(module, kind)]
 
 
+def stages(model: nn.Module, image: Tensor, most: int = 5) -> list[str]:
+    """A few layers with maps, from the first to the last, for sheets that show how the layers differ.
+
+    Args:
+        model: any network. Asked are its own children: ReLUs, or where there are few of these, blocks.
+        image: (N, C, H, W), a picture that it takes.
+        most: how many.
+
+    Returns:
+        At most so many names, evenly spread, the first and the last among them.
+
+    Raises:
+        ValueError: no layer of the network puts out maps.
+
+    >>> stages(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()), torch.zeros(1, 1, 6, 6))
+    ['1']
+    """
+    there = shapes(model, image)
+    maps = [
+        name
+        for name, _ in model.named_children()
+        if len(there.get(name, ())) == 4 and min(there[name][2:]) > 1
+    ]
+    found = [name for name in maps if isinstance(layer(model, name), nn.ReLU)]
+    if len(found) < min(most, 3):  # residual and fire nets keep their ReLUs inside of blocks
+        whole = [name for name in maps if next(layer(model, name).children(), None) is not None]
+        found = [name for name in maps if name in found or name in whole]
+    if not found:
+        found = maps
+    if not found:
+        raise ValueError(f"no layer of this network puts out maps. Layers: {', '.join(there)}")
+    count = min(most, len(found))
+    return [found[round(k * (len(found) - 1) / max(count - 1, 1))] for k in range(count)]
+
+
 def shapes(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
     """What comes out of each layer for this picture, in the order in which the layers finish.
 

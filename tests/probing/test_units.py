@@ -8,7 +8,8 @@ import torch
 from probed_nets import Residual, picture, seeded, sequential, state
 from torch import nn
 
-from cnnlab.probing import Unit, layer, layers, shapes
+from cnnlab.nets import models
+from cnnlab.probing import Unit, layer, layers, shapes, stages
 
 
 def test_unit_picks_its_activation():
@@ -93,3 +94,25 @@ def test_nothing_heavy_is_imported():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["[]", "False"] or out.strip() == "['difflib'] False"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    (
+        ("photonet", ["relu1", "relu2", "relu3", "relu4", "relu5"]),
+        ("alexnet", ["relu1", "relu2", "relu3", "relu4", "relu5"]),  # not those behind the dense layers
+        ("resnet18", ["relu1", "block1b", "block2b", "block3b", "block4b"]),
+        ("simpleconvnet", ["relu1", "relu2", "relu3"]),
+    ),
+)
+def test_stages_go_from_the_first_layer_with_maps_to_the_last(name, expected):
+    model = models.build(name)
+    assert stages(model, torch.zeros(1, *model.input_size)) == expected
+    assert stages(model, torch.zeros(1, *model.input_size), most=2) == [expected[0], expected[-1]]
+
+
+def test_stages_without_relus_or_without_maps():
+    plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
+    assert stages(plain, torch.zeros(1, 1, 8, 8)) == ["0", "1"]
+    with pytest.raises(ValueError, match="no layer of this network puts out maps. Layers: 0, 1"):
+        stages(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 1, 2, 2))
