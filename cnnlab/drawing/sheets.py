@@ -1,0 +1,80 @@
+"""Sheets of units: what makes each of them fire, nine patches at a time, beside what of them it used.
+
+Tensors in, a figure out. The order is that of Zeiler & Fergus 2014, figure 2: patches and projections of one
+unit side by side, in the same order, so that the eye can go to and fro.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from cnnlab.drawing import paper, pixels
+
+_GAP = (
+    0.06  # between the patches, as a part of a patch's side: a sheet of tiny patches must not be mostly gap
+)
+_SIDE = 1.9  # inches of a square of nine patches
+
+
+def nine(patches: Tensor, *, centred: bool = False) -> np.ndarray:
+    """Patches of one unit as one picture, three in a row.
+
+    Args:
+        patches: (k, 1 or 3, h, w): pictures in [0, 1], or with `centred` numbers with a sign.
+        centred: zero is drawn as the middle grey, and each patch fills its own scale: patterns can be seen,
+            strengths cannot be compared.
+
+    Raises:
+        ValueError: no patches, or some that cannot be drawn.
+    """
+    if patches.dim() != 4 or not len(patches):
+        raise ValueError(f"patches of one unit are (k, 1 or 3, h, w), not {tuple(patches.shape)}")
+    if centred:
+        strongest = patches.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+        patches = 0.5 + 0.5 * patches / strongest
+    side = max(patches.shape[2:])
+    factor = max(1, -(-48 // side))  # small ones grow by a whole factor, so the gap can be thin
+    drawn = [pixels.enlarge(pixels.grey(patch), factor) for patch in patches]
+    return pixels.tile(drawn, columns=3, gap=max(2, round(_GAP * side * factor)))
+
+
+def units(
+    patches: Tensor, projections: Tensor | None = None, *, titles: Sequence[str], columns: int | None = None
+):
+    """A figure of several units.
+
+    Args:
+        patches: (U, k, 1 or 3, h, w) in [0, 1], k at most 9.
+        projections: of the same shape, with a sign, or None. Drawn to the right of the patches, zero grey, each
+            on its own scale.
+        titles: one for each unit.
+        columns: units in a row; left out, three with projections and six without.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the numbers of units, titles and projections do not go together.
+    """
+    if patches.dim() != 5 or len(titles) != len(patches) or not len(patches):
+        raise ValueError(
+            f"{len(titles)} titles for patches (U, k, 3, h, w) of the shape {tuple(patches.shape)}"
+        )
+    if projections is not None and projections.shape != patches.shape:
+        raise ValueError(f"patches {tuple(patches.shape)}, but projections {tuple(projections.shape)}")
+    both = 1 if projections is None else 2
+    columns = min(len(patches), columns if columns is not None else 6 // both)
+    rows = -(-len(patches) // columns)
+    widths = ([1.0] * both + [0.12]) * columns
+    size = (_SIDE * sum(widths), rows * (_SIDE + 0.45))
+    fig, axes = paper.figure(size, rows, len(widths), width_ratios=widths, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for number, (group, title) in enumerate(zip(patches, titles, strict=True)):
+        row, place = number // columns, (both + 1) * (number % columns)
+        axes[row, place].imshow(nine(group), interpolation="antialiased")
+        axes[row, place].set_title(title, fontsize=paper.TITLE)
+        if projections is not None:
+            axes[row, place + 1].imshow(nine(projections[number], centred=True), interpolation="antialiased")
+    return fig
