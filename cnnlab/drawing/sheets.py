@@ -46,8 +46,8 @@ def units(
 
     Args:
         patches: (U, k, 1 or 3, h, w) in [0, 1], k at most 9.
-        projections: of the same shape, with a sign, or None. Drawn to the right of the patches, zero grey, each
-            on its own scale.
+        projections: of the same shape, with a sign, or None. Drawn to the right of the patches, zero grey,
+            each on its own scale.
         titles: one for each unit.
         columns: units in a row; left out, three with projections and six without.
 
