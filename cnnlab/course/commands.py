@@ -146,7 +146,7 @@ def fetch(name: str) -> int:
 def top(
     name: str, layer: str, folder: str, output: str, k: int, per_image: int, batch: int, cache: str | None
 ) -> int:
-    """Scan a folder for the pictures that excite each channel of a layer most; under torchrun, all together."""
+    """Find the pictures that excite each channel of a layer most; under torchrun, all processes together."""
     from cnnlab.data import stream
     from cnnlab.methods import together
     from cnnlab.nets import models
@@ -154,10 +154,13 @@ def top(
     def show(done: int, total: int) -> None:
         print(f"\r{done} of {total} pictures", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
+    model = models.load(name)
+    pictures = stream.Folder(folder, model.input_size[1], grey=model.input_size[0] == 1)
+    Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     with together.processes() as rank:
         found = together.scan(
-            models.load(name),
-            folder,
+            model,
+            pictures,
             layer,
             k=k,
             per_image=per_image,
@@ -166,8 +169,7 @@ def top(
             cache=cache,
         )
         if rank == 0:
-            names = json.dumps(stream.Folder(folder, 1).names)
-            found.write(output, {"net": name, "folder": folder, "names": names})
+            found.write(output, {"net": name, "folder": folder, "names": json.dumps(pictures.names)})
             print(f"the {k} strongest of {found.seen} pictures for {len(found.values)} channels: {output}")
     return 0
 

@@ -7,6 +7,7 @@ ranking is merged exactly, so the answer is that of one process. Only numbers ar
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -27,7 +28,8 @@ def processes() -> Iterator[int]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
         yield distributed.get_rank() if distributed.is_initialized() else 0
         return
-    distributed.init_process_group("gloo")
+    # One share may take hours longer than another; that a process died is noticed by torchrun.
+    distributed.init_process_group("gloo", timeout=timedelta(days=1))
     try:
         yield distributed.get_rank()
     finally:
@@ -52,14 +54,14 @@ def scan(
 
     Args:
         model, images, layer, k, per_image, batch, size, channels_last, cache, key: as in `top.scan`, the same
-            in every process.
+            in every process. A kept scan goes on with the same number of processes only.
         progress: counts the pictures of this process.
 
     Returns:
         The whole ranking, the same in every process.
 
     Raises:
-        RuntimeError: another process failed; its own message says why.
+        ChildProcessError: another process failed; its own message says why.
         LookupError, TypeError, ValueError: as `top.scan`.
     """
     rank, all_of_them = 0, 1
@@ -91,7 +93,7 @@ def scan(
     if error is not None:
         raise error
     if failed := [number for number, good in enumerate(fine) if not good]:
-        raise RuntimeError(f"process {failed[0]} of {all_of_them} failed; its own message says why")
+        raise ChildProcessError(f"process {failed[0]} of {all_of_them} failed; its own message says why")
     places = _gather(torch.stack([mine.image_index, mine.row, mine.col]).cpu(), all_of_them)  # (3, C, k) each
     values = _gather(mine.values.double().cpu(), all_of_them)  # exact, from any type up to float64
     seen = _gather(torch.tensor([mine.seen]), all_of_them)
