@@ -99,8 +99,10 @@ def scan(
                 given = stream.take(pictures, numbers)
                 if channels_last:
                     given = given.contiguous(memory_format=torch.channels_last)
-                # The first batch runs to the end: a module called again later would otherwise go unnoticed.
-                maps = _maps(model, layer, given, numbers, stop=start > begin)
+                if start == begin:
+                    # One picture runs to the end: a layer called again later would otherwise go unnoticed.
+                    _maps(model, layer, given[:1].clone(), numbers[:1], stop=False)
+                maps = _maps(model, layer, given, numbers, stop=True)
                 if found is None:
                     places = min(per_image, maps[0, 0].numel())
                     if k > len(pictures) * places:
