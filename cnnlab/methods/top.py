@@ -101,8 +101,8 @@ def scan(
                     given = given.contiguous(memory_format=torch.channels_last)
                 if start == begin:
                     # One picture runs to the end: a layer called again later would otherwise go unnoticed.
-                    _maps(model, layer, given[:1].clone(), numbers[:1], stop=False)
-                maps = _maps(model, layer, given, numbers, stop=True)
+                    _maps(model, layer, given[:1].clone(), stop=False)
+                maps = _maps(model, layer, given, stop=True)
                 if found is None:
                     places = min(per_image, maps[0, 0].numel())
                     if k > len(pictures) * places:
@@ -174,38 +174,45 @@ def patches(
 
 def _insert(found: Top, maps: Tensor, start: int) -> Top:
     """The ranking after one more batch, (n, C, rows, cols), whose pictures come after all it has seen."""
-    (n, _, _, width), k = maps.shape, found.values.shape[1]
+    (n, channels, _, width), k = maps.shape, found.values.shape[1]
     flat = maps.flatten(2)  # (n, C, rows, cols) -> (n, C, places)
+    peak = flat.amax(dim=2)  # (n, C); nan, if there is one
+    _need_finite(peak, found.layer, start)
     # A later picture must be stronger than the weakest that is kept: equal ones stay behind. Few are, so the
     # slow search for the place is done for those only.
-    enters = flat.amax(dim=2) > found.values[:, -1]  # (n, C)
-    hot = enters.any(dim=0).nonzero()[:, 0]  # (c,), channels that change
+    enters = (peak > found.values[:, -1]).nonzero(as_tuple=True)  # (p,) pictures, (p,) channels
+    if not len(enters[0]):
+        return found._replace(seen=found.seen + n)
     m = min(found.per_image, k, flat.shape[2])
-    values = flat.new_full((n, flat.shape[1], m), -torch.inf)
-    where = torch.full_like(values, -1, dtype=torch.int64)
-    if len(hot):
-        rest = flat[enters]  # (p, places), a copy
-        for j in range(m):
-            best = rest.max(dim=1)  # of equal ones the first place
-            values[..., j][enters], where[..., j][enters] = best
-            rest.scatter_(1, best.indices[:, None], -torch.inf)
-    numbers = torch.arange(start, start + n, device=maps.device)[:, None, None].expand_as(where)
-    none = where < 0
-    new = values, numbers.masked_fill(none, -1), where.div(width, rounding_mode="floor"), where % width
-    new = [part.masked_fill(none, -1) if part is not values else part for part in new]
-    kept = [part.clone() for part in found[:4]]
+    values = flat.new_full((n, channels, m), -torch.inf)
+    where = values.new_full(values.shape, -1, dtype=torch.int64)
+    rest = flat[enters]  # (p, places), a copy
+    for j in range(m):
+        best = rest.max(dim=1)  # of equal ones the first place
+        values[(*enters, j)], where[(*enters, j)] = best
+        rest.scatter_(1, best.indices[:, None], -torch.inf)
+    _need_finite(values.masked_fill(where < 0, 0), found.layer, start)  # -inf, if nothing else is left
+    hot = enters[1].unique()  # (c,), channels that change
     # (n, C, m) -> (c, n * m): within a channel by picture, then by place, as a stable sort keeps it on ties.
-    both = [
-        torch.cat([old[hot], part[:, hot].transpose(0, 1).flatten(1)], dim=1)
-        for old, part in zip(kept, new, strict=True)
-    ]
+    values, where = (part[:, hot].transpose(0, 1).flatten(1) for part in (values, where))
+    number = torch.arange(start, start + n, device=maps.device).repeat_interleave(m).expand_as(where)
+    row, col = where.div(width, rounding_mode="floor"), where % width
+    new = values, *(part.masked_fill(where < 0, -1) for part in (number, row, col))
+    kept = [part.clone() for part in found[:4]]
+    both = [torch.cat([old[hot], part], dim=1) for old, part in zip(kept, new, strict=True)]
     order = both[0].sort(dim=1, descending=True, stable=True).indices[:, :k]
     for old, part in zip(kept, both, strict=True):
         old[hot] = part.gather(1, order)
     return Top(*kept, found.layer, found.seen + n, found.per_image)
 
 
-def _maps(model: nn.Module, layer: str, images: Tensor, numbers: range, *, stop: bool) -> Tensor:
+def _need_finite(values: Tensor, layer: str, start: int) -> None:
+    if not (good := values.flatten(1).isfinite().all(dim=1)).all():
+        number = start + int(good.int().argmin())
+        raise ValueError(f"for picture {number}, '{layer}' puts out a number that is not finite")
+
+
+def _maps(model: nn.Module, layer: str, images: Tensor, *, stop: bool) -> Tensor:
     """(n, C, rows, cols), checked; of a layer without maps (n, C, 1, 1)."""
     with Recorder(model, layer, stop=stop, copy=not stop) as acts:
         model(images)
@@ -217,10 +224,6 @@ def _maps(model: nn.Module, layer: str, images: Tensor, numbers: range, *, stop:
         )
     if not maps.is_floating_point():
         raise ValueError(f"'{layer}' puts out {maps.dtype}; activations are floating-point numbers")
-    if not maps.sum().isfinite():  # a sum is fast, and may itself overflow
-        for seen, number in zip(maps, numbers, strict=True):
-            if not seen.isfinite().all():
-                raise ValueError(f"for picture {number}, '{layer}' puts out a number that is not finite")
     return maps if maps.dim() == 4 else maps[:, :, None, None]
 
 

@@ -478,9 +478,14 @@ def test_numbers_that_are_not_finite_are_named(net, images):
             return x.log()
 
     positive = images.clamp(min=1)
-    positive[13, 0, 0, 0] = 0  # the logarithm is -inf, which no maximum would show
+    for wrong in (-1.0, 0.0):  # nan and, all over, -inf
+        positive[13, 0] = wrong
+        with pytest.raises(ValueError, match="for picture 13, '0' puts out a number that is not finite"):
+            top.scan(nn.Sequential(Log()), positive, "0", batch=4)
+    positive[13, 0, 0, 0] = 5  # one place is fine, the second strongest is not
+    assert top.scan(nn.Sequential(Log()), positive, "0", batch=4).values.isfinite().all()
     with pytest.raises(ValueError, match="for picture 13, '0' puts out a number that is not finite"):
-        top.scan(nn.Sequential(Log()), positive, "0", batch=4)
+        top.scan(nn.Sequential(Log()), positive, "0", batch=4, per_image=2)
     large = torch.full((3, 1, 4, 4), 3e38)  # finite, but their sum is not
     assert top.scan(nn.Sequential(nn.Identity()), large, "0", k=3).values.isfinite().all()
 
