@@ -38,6 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--epochs", type=int, help="fewer or more than the recipe has")
     train.add_argument("--data", help="folder with MNIST or Tiny ImageNet; the cache if left out")
+    top = commands.add_parser("top", help="find the pictures of a folder that excite each channel most")
+    top.add_argument("name", metavar="NET", help="photonet, alexnet and so on")
+    top.add_argument("layer", metavar="LAYER", help="its name in the network, as relu3")
+    top.add_argument("folder", metavar="FOLDER", help="pictures, also in folders below it")
+    top.add_argument("--k", type=int, default=9, help="how many for each channel; 9 if left out")
+    top.add_argument("--per-image", type=int, default=1, help="how many of them from one picture; 1")
+    top.add_argument("--batch", type=int, default=32, help="pictures per pass; 32")
+    top.add_argument("--output", default="runs/top.safetensors", help="file; runs/top.safetensors")
+    top.add_argument("--cache", help="folder for what was found so far: a stopped scan goes on from there")
     commands.add_parser("binder", help="write binder/requirements.txt from what is installed, for authors")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
@@ -64,6 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.fetch(given.name)
             case "binder":
                 return do.binder()
+            case "top":
+                wanted = given.k, given.per_image, given.batch
+                return do.top(given.name, given.layer, given.folder, given.output, *wanted, given.cache)
             case "train":
                 return do.train(given.name, given.output, given.seed, given.epochs, given.data)
             case _:

@@ -1,5 +1,6 @@
 """What `python -m cnnlab` can do, one function for each command. Each returns the exit code."""
 
+import json
 import os
 import subprocess
 import sys
@@ -139,6 +140,37 @@ def fetch(name: str) -> int:
         found = downloads.load(name, split)
         print(f"{name} {split}: {len(found.labels)} pictures, {len(found.classes)} classes")
     print(f"in {downloads.cache()}")
+    return 0
+
+
+def top(
+    name: str, layer: str, folder: str, output: str, k: int, per_image: int, batch: int, cache: str | None
+) -> int:
+    """Find the pictures that excite each channel of a layer most; under torchrun, all processes together."""
+    from cnnlab.data import stream
+    from cnnlab.methods import together
+    from cnnlab.nets import models
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done} of {total} pictures", end="" if done < total else "\n", file=sys.stderr, flush=True)
+
+    model = models.load(name)
+    pictures = stream.Folder(folder, model.input_size[1], grey=model.input_size[0] == 1)
+    Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
+    with together.processes() as rank:
+        found = together.scan(
+            model,
+            pictures,
+            layer,
+            k=k,
+            per_image=per_image,
+            batch=batch,
+            progress=show if rank == 0 and sys.stderr.isatty() else None,
+            cache=cache,
+        )
+        if rank == 0:
+            found.write(output, {"net": name, "folder": folder, "names": json.dumps(pictures.names)})
+            print(f"the {k} strongest of {found.seen} pictures for {len(found.values)} channels: {output}")
     return 0
 
 

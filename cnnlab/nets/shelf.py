@@ -122,15 +122,21 @@ def _note(name: str, path: Path, about: Mapping[str, Any]) -> None:
     _atomic(folder / "manifest.json", (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
 
 
-def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
     """Write tensors as safetensors, whole or not at all.
+
+    Args:
+        path: the file.
+        tensors: name -> tensor.
+        about: words to keep with them in the file.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full; a former file stays as it was.
     """
     from safetensors.torch import save
 
-    _atomic(path, save({key: value.detach().contiguous() for key, value in tensors.items()}))
+    whole = {key: value.detach().contiguous() for key, value in tensors.items()}
+    _atomic(path, save(whole, None if about is None else dict(about)))
 
 
 def _atomic(path: Path, data: bytes) -> None:

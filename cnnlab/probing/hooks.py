@@ -38,19 +38,28 @@ class Recorder:
             and model(image) returns None. Of a layer that runs several times, the first call is recorded.
         grad: keep the records in the graph, so that torch.autograd.grad reaches from the output to them and
             from them to the picture. Otherwise they are plain numbers.
+        copy: False, only with stop and one name: the record is the layer's own tensor. Half as much memory,
+            but it may be the picture itself: only read it.
 
     Raises:
         LookupError: for a name that the model does not have, or a record that was never made.
         TypeError: for a layer that puts out something other than one tensor.
     """
 
-    def __init__(self, model: nn.Module, *names: str, stop: bool = False, grad: bool = False):
+    def __init__(
+        self, model: nn.Module, *names: str, stop: bool = False, grad: bool = False, copy: bool = True
+    ):
+        if not copy and (grad or not stop or len(names) != 1):
+            raise ValueError(
+                "copy=False needs stop=True, one layer and no grad: what runs on may write into it"
+            )
         if not names:
             raise ValueError(f"name at least one layer to record. Layers: {', '.join(layers(model))}")
         for name in names:
             layer(model, name)
         _refuse_compiled(model)
-        self.model, self.names, self.stop, self.grad = model, tuple(dict.fromkeys(names)), stop, grad
+        self.model, self.names = model, tuple(dict.fromkeys(names))
+        self.stop, self.grad, self.copy = stop, grad, copy
         self._calls: dict[str, list[Tensor]] = {name: [] for name in self.names}
         self._passes, self._open = 0, None
 
@@ -105,7 +114,8 @@ class Recorder:
         self._passes = max(self._passes, 1)
         # With grad the record itself stays on the path, and the network goes on with a copy of it; without,
         # the network goes on with its own tensor.
-        kept = output.clone() if self.grad else output.detach().clone()
+        kept = output if self.grad else output.detach()
+        kept = kept.clone() if self.copy else kept
         self._calls[name].append(kept)
         if self.stop and all(self._calls.values()):
             raise _Enough(self)

@@ -1,0 +1,91 @@
+"""What `top.scan` costs over the bare forward pass that ends at the layer, and against store-and-sort.
+
+Run `python tests/benchmarks/top_scan.py`. Each round runs all in turns, so that noise hits all; it prints
+medians, their ratio to the bare pass, and the peak memory of each in a process of its own. It is no test.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+from cnnlab.data import photos
+from cnnlab.methods import top
+from cnnlab.nets import models
+
+PICTURES, SIZE, BATCH, ROUNDS, K = 2000, 64, 32, 3, 9
+LAYERS = ("conv1", "relu1", "relu3", "relu5")
+
+
+def part_of(model, layer):
+    """The network up to a layer: running it does nothing else, and keeps nothing."""
+    return model[: [name for name, _ in model.named_children()].index(layer) + 1]
+
+
+def bare(model, images, layer, channels_last=False):
+    part = part_of(model, layer)
+    with torch.no_grad():
+        for some in images.split(BATCH):
+            part(some.contiguous(memory_format=torch.channels_last) if channels_last else some)
+
+
+def store_and_sort(model, images, layer):
+    part = part_of(model, layer)
+    with torch.no_grad():
+        maps = torch.cat([part(some).flatten(2) for some in images.split(BATCH)])  # (N, C, places)
+    values, places = maps.max(dim=2)
+    order = values.sort(dim=0, descending=True, stable=True).indices[:K]
+    return values.gather(0, order), places.gather(0, order)
+
+
+def scan(model, images, layer, **options):
+    return top.scan(model, images, layer, k=K, batch=BATCH, **options)
+
+
+WAYS = {
+    "bare": bare,
+    "top.scan": scan,
+    "top.scan, 3 per picture": lambda *given: scan(*given, per_image=3),
+    "bare, channels last": lambda *given: bare(*given, channels_last=True),
+    "top.scan, channels last": lambda *given: scan(*given, channels_last=True),
+    "store and sort": store_and_sort,
+}
+
+
+def peak(way, layer):
+    """Megabytes that a way needs beyond pictures and network, measured in a fresh process."""
+    code = (
+        "import resource, sys, torch\nsys.path.insert(0, 'tests/benchmarks')\nimport top_scan as b\n"
+        "torch.set_num_threads(1)\n"
+        f"given = b.models.load('photonet'), b.photos.crops(b.SIZE, b.PICTURES).images, {layer!r}\n"
+        "top = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        f"before = top()\nb.WAYS[{way!r}](*given)\nprint(round(top() - before))"
+    )
+    return int(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
+
+
+def main():
+    torch.set_num_threads(1)
+    model, images = models.load("photonet"), photos.crops(SIZE, PICTURES).images
+    for layer in LAYERS:
+        seconds = {way: [] for way in WAYS}
+        for _ in range(ROUNDS):
+            for way, run in WAYS.items():
+                began = time.perf_counter()
+                run(model, images, layer)
+                seconds[way].append(time.perf_counter() - began)
+        print(f"{layer}, {PICTURES} pictures of {SIZE} x {SIZE}")
+        limit = statistics.median(seconds["bare"])
+        for way, times in seconds.items():
+            middle, memory = statistics.median(times), peak(way, layer)
+            print(
+                f"  {way:24} {middle:6.2f} s  speed {limit / middle:5.2f} of bare  {memory:5} MB", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
