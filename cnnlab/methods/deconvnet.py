@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cnnlab.methods.tape import PICTURE, Tape
 from cnnlab.names import unknown
@@ -74,7 +75,7 @@ def project(
 
     Raises:
         LookupError: no such layer, rule or start, or the layer does not run.
-        ValueError: no such channel or place; a picture is not finite; the rule is not defined for this network.
+        ValueError: no such channel or place; a picture is not finite; the network has no ReLU for the rule.
     """
     if rule not in rules.NAMED:
         raise unknown("rule", rule, rules.NAMED)
@@ -191,6 +192,11 @@ def _one_each(model: nn.Module, image: Tensor, unit: Unit | Sequence[Unit]) -> l
             f"the units of one call are of one layer, not of {', '.join(names)}: call once for each"
         )
     layer(model, names[0])  # a wrong name is said before the model runs
+    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in model.modules()):
+        raise ValueError(
+            "this model has a batch norm without running statistics: what a unit answers to one picture depends "
+            "on the others of the batch, so there is no projection of one picture"
+        )
     return units
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.methods.way_back import NoWayBack, Ways, same, ways
+from cnnlab.methods.pass_on import NoWayBack, Ways, same
+from cnnlab.methods.way_back import ways
 
 PICTURE = "picture"
 
@@ -33,8 +34,8 @@ class Call(NamedTuple):
 class Tape(TorchFunctionMode):
     """Inside the block, every torch function that makes a tensor out of the picture is written down.
 
-    Tensors are known by identity, and the tape keeps them alive. A tensor changed in place appears again: read
-    from the end, each appearance takes the signal over from the later one.
+    Tensors are known by identity, and the tape keeps them alive. A tensor changed in place appears again:
+    read from the end, each appearance takes the signal over from the later one.
     """
 
     def __init__(self, picture: Tensor):

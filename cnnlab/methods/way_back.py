@@ -1,8 +1,9 @@
 """The way back through every kind of layer, written out: what the paper's deconvnet does to a signal.
 
 Type: (the arguments of a torch function) -> [(a tensor that went in, signal after -> signal before)]. Pooled
-values go back to their switches, ReLUs rectify the signal, filters stamp it (transposed convolution), and
-whatever is linear is turned round. No automatic differentiation anywhere; biases play no part.
+values go back to their switches, ReLUs rectify the signal, filters stamp it (transposed convolution), means
+are spread, and what has no weights passes it on (`pass_on`). No automatic differentiation anywhere; biases
+play no part.
 
 Paper: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 2.1.
 """
@@ -14,16 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnlab.methods import pass_on
+from cnnlab.methods.pass_on import NoWayBack, Ways
 from cnnlab.nets import layers
 from cnnlab.nets.fitting import Size, pair
 from cnnlab.probing import rules
-
-Way = Callable[[Tensor], Tensor]
-Ways = list[tuple[Tensor, Way]]
-
-
-class NoWayBack(ValueError):
-    """Why a signal cannot pass this call."""
 
 
 def ways(function: Callable, name: str, args: tuple, kwargs: dict, given: int) -> Ways:
@@ -43,7 +39,7 @@ def ways(function: Callable, name: str, args: tuple, kwargs: dict, given: int) -
             f"on the way is {name}, for which the deconvnet has no rule: it goes back through convolutions, "
             "max and mean pools, ReLU, batch norm, linear layers, sums and concatenations"
         )
-    if given > 1 and rule not in (_add, _sub, _cat):
+    if given > 1 and rule not in (pass_on.add, pass_on.sub, pass_on.cat):
         raise NoWayBack(
             f"on the way is {name} of two signals, which is not linear: the way back would depend on both"
         )
@@ -197,76 +193,6 @@ def _mean(input: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool
     return [(input, lambda g: (g if keepdim else g.reshape(whole)).expand(shape) / number)]
 
 
-def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Ways:  # noqa: ARG001
-    if training and p:
-        raise NoWayBack("on the way is a dropout that is on in eval mode too: its result is random")
-    return _same(input)
-
-
-def _same(input: Tensor, *_: object, **__: object) -> Ways:
-    return [(input, same)]
-
-
-def same(g: Tensor) -> Tensor:
-    """The way back through what changes nothing: the signal itself."""
-    return g
-
-
-def _reshaped(input: Tensor, *_: object, **__: object) -> Ways:
-    shape = input.shape
-    return [(input, lambda g: g.reshape(shape))]
-
-
-def _pad(input: Tensor, pad: list[int], mode: str = "constant", value: float | None = None) -> Ways:  # noqa: ARG001
-    if mode != "constant":
-        raise NoWayBack(f"on the way is padding with mode {mode!r}: only padding with zeros has a rule")
-    return [(input, lambda g: F.pad(g, [-n for n in pad]))]
-
-
-def _cat(tensors: list[Tensor], dim: int = 0) -> Ways:
-    parts = [part.shape[dim] for part in tensors]
-    starts = [sum(parts[:k]) for k in range(len(parts))]
-    return [
-        (part, lambda g, start=start, n=n: g.narrow(dim, start, n))
-        for part, start, n in zip(tensors, starts, parts, strict=True)
-    ]
-
-
-def _times(term: object, factor: float | Tensor, beside: object) -> Ways:
-    """The way to one of two terms that were combined by + or *: either may have been repeated to fit."""
-    if not isinstance(term, Tensor):
-        return []
-    shape = term.shape
-    repeated = isinstance(beside, Tensor) and torch.broadcast_shapes(shape, beside.shape) != shape
-    if isinstance(factor, int | float) and factor == 1:
-        return [(term, (lambda g: g.sum_to_size(shape)) if repeated else same)]
-    return [(term, lambda g: (g * factor).sum_to_size(shape))]
-
-
-def _add(input: Tensor, other: Tensor | float, alpha: float = 1) -> Ways:
-    return _times(input, 1, other) + _times(other, alpha, input)
-
-
-def _sub(input: Tensor, other: Tensor | float, alpha: float = 1) -> Ways:
-    return _times(input, 1, other) + _times(other, -alpha, input)
-
-
-def _rsub(input: Tensor, other: Tensor | float) -> Ways:
-    return _sub(other, input)
-
-
-def _mul(input: Tensor, other: Tensor | float) -> Ways:
-    return _times(input, other, other) + _times(other, input, input)
-
-
-def _div(input: Tensor, other: Tensor | float) -> Ways:
-    return _times(input, 1 / other, other)
-
-
-def _neg(input: Tensor) -> Ways:
-    return _times(input, -1, input)
-
-
 _NAMED = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
@@ -277,17 +203,17 @@ _NAMED = {
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
     "batch_norm": _batch_norm,
     "mean": _mean,
-    "dropout dropout2d alpha_dropout feature_alpha_dropout": _dropout,
-    "flatten reshape view squeeze unsqueeze unflatten": _reshaped,
-    "clone contiguous to float double": _same,
-    "pad": _pad,
-    "cat concat concatenate": _cat,
-    "add __add__ __radd__ __iadd__": _add,
-    "sub subtract __sub__ __isub__": _sub,
-    "__rsub__": _rsub,
-    "mul multiply __mul__ __rmul__": _mul,
-    "div divide true_divide __truediv__": _div,
-    "neg negative": _neg,
+    "dropout dropout2d alpha_dropout feature_alpha_dropout": pass_on.dropout,
+    "flatten reshape view squeeze unsqueeze unflatten": pass_on.reshaped,
+    "clone contiguous to float double": pass_on.unchanged,
+    "pad": pass_on.pad,
+    "cat concat concatenate": pass_on.cat,
+    "add __add__ __radd__ __iadd__": pass_on.add,
+    "sub subtract __sub__ __isub__": pass_on.sub,
+    "__rsub__": pass_on.rsub,
+    "mul multiply __mul__ __rmul__": pass_on.mul,
+    "div divide true_divide __truediv__": pass_on.div,
+    "neg negative": pass_on.neg,
 }
 # A name may live in several places, and with an underscore it works in place.
 RULES = {
