@@ -194,8 +194,8 @@ def _one_each(model: nn.Module, image: Tensor, unit: Unit | Sequence[Unit]) -> l
     layer(model, names[0])  # a wrong name is said before the model runs
     if any(isinstance(part, _BatchNorm) and part.running_var is None for part in model.modules()):
         raise ValueError(
-            "this model has a batch norm without running statistics: what a unit answers to one picture depends "
-            "on the others of the batch, so there is no projection of one picture"
+            "this model has a batch norm without running statistics: what a unit answers to one picture "
+            "depends on the others of the batch, so there is no projection of one picture"
         )
     return units
 

@@ -39,6 +39,21 @@ def reshaped(input: Tensor, *_: object, **__: object) -> Ways:
     return [(input, lambda g: g.reshape(shape))]
 
 
+def getitem(input: Tensor, index: object) -> Ways:
+    """x[:, 2:5], x[..., None]: what was not taken gets no signal."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(part is None or part is ... or isinstance(part, int | slice) for part in parts):
+        raise NoWayBack("on the way is getitem by a tensor or a list, which may take a number twice: no rule")
+    shape = input.shape
+
+    def put_back(g: Tensor) -> Tensor:
+        whole = g.new_zeros(shape)
+        whole[index] = g
+        return whole
+
+    return [(input, put_back)]
+
+
 def pad(input: Tensor, pad: list[int], mode: str = "constant", value: float | None = None) -> Ways:  # noqa: ARG001
     if mode != "constant":
         raise NoWayBack(f"on the way is padding with mode {mode!r}: only padding with zeros has a rule")

@@ -206,6 +206,7 @@ _NAMED = {
     "dropout dropout2d alpha_dropout feature_alpha_dropout": pass_on.dropout,
     "flatten reshape view squeeze unsqueeze unflatten": pass_on.reshaped,
     "clone contiguous to float double": pass_on.unchanged,
+    "__getitem__": pass_on.getitem,
     "pad": pass_on.pad,
     "cat concat concatenate": pass_on.cat,
     "add __add__ __radd__ __iadd__": pass_on.add,
