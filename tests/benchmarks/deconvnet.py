@@ -1,7 +1,7 @@
-"""What a projection costs: `project` and `layer_by_layer` against one plain forward and backward pass, and captum.
+"""What a projection costs: both ways against one plain forward and backward pass, and against captum.
 
 Run `python tests/benchmarks/deconvnet.py`. All are timed in turn within one run; it prints medians and ratios,
-and is no test. One and the same unit, the same picture; captum explains a class, as it has no stop.
+and is no test. `unit inside` is one half way up; the others explain a class, as captum has no early stop.
 """
 
 import statistics
@@ -29,7 +29,8 @@ def main() -> None:
     ]:
         model = models.build(name)
         inside = {"photonet": "relu3", "alexnet": "relu3", "resnet18": "block2a"}[name]
-        x, last = torch.rand(n, 3, size, size), list(model._modules)[-1]
+        x = torch.rand(n, 3, size, size)
+        top, middle = Unit(list(model._modules)[-1], 2), Unit(inside, 2)
         peer = captum.attr.Deconvolution(model) if name != "resnet18" else None  # refuses shared ReLUs
 
         def plain(model=model, x=x):
@@ -38,10 +39,10 @@ def main() -> None:
 
         ways = {
             "plain": plain,
-            "project": lambda m=model, x=x, u=Unit(last, 2): deconvnet.project(m, x, u, start="one"),
-            "layers": lambda m=model, x=x, u=Unit(last, 2): deconvnet.layer_by_layer(m, x, u),
+            "project": lambda m=model, x=x, u=top: deconvnet.project(m, x, u, start="one"),
+            "layers": lambda m=model, x=x, u=top: deconvnet.layer_by_layer(m, x, u),
             "captum": lambda x=x, p=peer: p and p.attribute(x.clone().requires_grad_(), target=2),
-            "inside": lambda m=model, x=x, u=Unit(inside, 2): deconvnet.project(m, x, u),
+            "inside": lambda m=model, x=x, u=middle: deconvnet.project(m, x, u),
         }
         seconds = {way: [] for way in ways}
         for _ in range(ROUNDS):
