@@ -107,10 +107,8 @@ class Tape(TorchFunctionMode):
             if stale:
                 raise NoWayBack(_OVERWRITTEN)
             found = ways(func, _name(func), args, kwargs, len(given))
-            if len(made) > 1 or made[0].dtype != given[0].dtype:
-                raise NoWayBack(
-                    f"on the way is {_name(func)}, which puts out several tensors or another type"
-                )
+            if made[0].dtype != given[0].dtype:
+                raise NoWayBack(f"on the way is {_name(func)}, which puts out numbers of another type")
             if {id(part) for part in given} - {id(source) for source, _ in found}:
                 raise NoWayBack(f"on the way is {_name(func)} of something else that depends on the picture")
             return [(source, way) for source, way in found if id(source) in self._versions]

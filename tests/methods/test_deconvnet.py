@@ -221,6 +221,7 @@ class Sums(nn.Module):
         x = (2 - x / 0.3) * 0.5
         x = F.relu(self.conv(x))
         y = torch.add(x, x.mean((2, 3), keepdim=True), alpha=0.5) - x.mean(3)[..., None]
+        y = x.mean((2, 3), keepdim=True) + y
         y -= 0.1
         y += x
         y *= self.scale
@@ -514,6 +515,9 @@ def test_steps_have_the_names_and_shapes_of_the_layers():
     for step in steps[:-1]:  # rectified just below a ReLU
         if step.layer.startswith("bn"):
             assert (step.signal >= 0).all() and step.signal.any()
+    nested = make(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Conv2d(4, 2, 3))
+    walk = layer_by_layer(nested, picture(), Unit("1", 1), steps=True)
+    assert [step.layer for step in walk] == ["1", "0.1", "0.0", "picture"]
     functional = layer_by_layer(seeded(Functional, torch.float64), picture(), Unit("fc2", 1), steps=True)
     names = "fc2 relu fc1 flatten relu conv2 max_pool2d relu conv1 picture".split()
     assert [step.layer for step in functional] == names
@@ -571,7 +575,7 @@ class Odd(nn.Module):
         "leaky_relu": lambda h: F.leaky_relu(h),
         "layer_norm": lambda h: F.layer_norm(h, h.shape[1:]),
         "mul of two signals": lambda h: h * h.mean((2, 3), keepdim=True),
-        "div of": lambda h: 1.0 * torch.div(torch.ones_like(h), h + 9),
+        "div of something else": lambda h: torch.div(torch.ones(1), h + 9),
         "padding with mode 'reflect'": lambda h: F.pad(h, (1, 1, 1, 1), mode="reflect"),
         "dropout that is on": lambda h: F.dropout(h, 0.5),
         "mixes the pictures": lambda h: F.batch_norm(h, None, None, training=True),
