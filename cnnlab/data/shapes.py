@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnlab.data import scenery
+from cnnlab.names import unknown
 
 CLASSES = tuple(scenery.SHAPES)
 MIN_SIZE, MAX_SIZE = 40, 96
@@ -88,6 +89,30 @@ def scenes(
         CLASSES,
         {name: torch.from_numpy(mask) for name, mask in masks.items()},
     )
+
+
+def of_largest(found: Scenes, kind: str) -> tuple[Tensor, tuple[str, ...]]:
+    """What the largest object of each scene is, said in another way than by the label.
+
+    Args:
+        found: scenes.
+        kind: "shape", "colour" or "texture".
+
+    Returns:
+        (N,) int64, and the names that the numbers stand for.
+
+    Raises:
+        LookupError: there is no such kind.
+
+    >>> of_largest(scenes(6, size=40), "shape")[0].tolist()
+    [0, 1, 2, 3, 4, 5]
+    """
+    kinds = {"shape": scenery.SHAPES, "colour": scenery.COLOURS, "texture": scenery.TEXTURES}
+    if kind not in kinds:
+        raise unknown("kind", kind, kinds)
+    names = tuple(kinds[kind])
+    inside = [(found.masks[f"{kind}:{name}"] & found.masks["deciding"]).flatten(1).sum(dim=1) for name in names]
+    return torch.stack(inside, dim=1).argmax(dim=1), names
 
 
 def concepts(with_watermark: bool = True) -> list[str]:

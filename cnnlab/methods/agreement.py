@@ -1,0 +1,53 @@
+"""Do the pictures that a unit likes best have something in common? Counted, not felt.
+
+Type: (Top, labels) -> (C,), the largest share of a unit's pictures that have one and the same label.
+Nine pictures can look alike by accident: `by_chance` says how alike nine pictures are that nobody chose.
+"""
+
+import torch
+from torch import Tensor
+
+from cnnlab.methods.ranking import Top
+
+
+def share(found: Top, labels: Tensor) -> Tensor:
+    """For each channel, the share of its strongest pictures that have the most frequent of their labels.
+
+    Args:
+        found: a ranking, as `top.scan` gives it; full.
+        labels: (N,) whole numbers from 0, one for each picture that was scanned.
+
+    Returns:
+        (C,) from 1/k to 1.
+
+    Raises:
+        ValueError: the ranking is not full, names a picture without a label, or labels are no numbers from 0.
+    """
+    if not found.full():
+        raise ValueError("the ranking is not full: merge all parts of the scan first")
+    if labels.dim() != 1 or labels.is_floating_point() or len(labels) != found.seen:
+        given = f"{tuple(labels.shape)} {labels.dtype}"
+        raise ValueError(f"{found.seen} pictures were scanned: labels are ({found.seen},) int64, not {given}")
+    return _largest(labels[found.image_index], int(labels.max()) + 1)
+
+
+def by_chance(labels: Tensor, k: int = 9, *, draws: int = 2000, seed: int = 0) -> float:
+    """What `share` is on average for k pictures that are drawn at random: the line to compare with.
+
+    Args:
+        labels: (N,) whole numbers from 0.
+        k: how many pictures.
+        draws: how often.
+        seed: of the draws.
+    """
+    if len(labels) < k:
+        raise ValueError(f"{k} pictures cannot be drawn from {len(labels)}")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.rand(draws, len(labels), generator=generator).topk(k, dim=1).indices  # without repetition
+    return _largest(labels[chosen], int(labels.max()) + 1).mean().item()
+
+
+def _largest(labels: Tensor, kinds: int) -> Tensor:
+    """(R, k) labels -> (R,) share of the most frequent one in each row."""
+    counts = torch.zeros(len(labels), kinds).scatter_add_(1, labels, torch.ones(labels.shape))
+    return counts.amax(dim=1) / labels.shape[1]

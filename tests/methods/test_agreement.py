@@ -1,0 +1,55 @@
+"""How much the strongest pictures of a unit have in common: against counting, and against chance."""
+
+from collections import Counter
+from itertools import product
+
+import pytest
+import torch
+
+from cnnlab.data import shapes
+from cnnlab.methods import agreement, top
+from cnnlab.methods.ranking import Top
+from cnnlab.nets import models
+
+
+def ranking(index, seen):
+    places = torch.zeros_like(index)
+    return Top(torch.zeros(index.shape), index, places, places, "relu1", seen)
+
+
+def test_share_is_what_counting_gives():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(5, (40,), generator=generator)
+    index = torch.stack([torch.randperm(40, generator=generator)[:9] for _ in range(12)])
+    found = agreement.share(ranking(index, 40), labels)
+    for row, value in zip(index, found, strict=True):
+        assert value.item() == pytest.approx(max(Counter(labels[row].tolist()).values()) / 9)
+
+
+def test_chance_is_the_mean_over_all_draws():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    rows = [row for row in product(range(6), repeat=3) if len(set(row)) == 3]
+    exact = sum(max(Counter(labels[list(row)].tolist()).values()) / 3 for row in rows) / len(rows)
+    assert agreement.by_chance(labels, 3, draws=20_000) == pytest.approx(exact, abs=0.01)
+    assert agreement.by_chance(torch.zeros(20, dtype=torch.int64)) == 1
+
+
+def test_deep_units_of_shapesnet_agree_on_the_shape_and_early_ones_on_the_colour():
+    model, scenes = models.load("shapesnet"), shapes.scenes(300, seed=5)
+    colour, _ = shapes.of_largest(scenes, "colour")
+    share = {}
+    for layer in ("relu1", "relu4"):
+        found = top.scan(model, scenes.images, layer, k=9)
+        share[layer] = [agreement.share(found, labels).mean().item() for labels in (scenes.labels, colour)]
+    assert share["relu4"][0] > 0.75 > 0.5 > share["relu1"][0] and share["relu1"][1] > share["relu4"][1] + 0.2
+
+
+def test_refusals():
+    index = torch.zeros(1, 3, dtype=torch.int64)
+    for labels in (torch.zeros(4), torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1, dtype=torch.int64)):
+        with pytest.raises(ValueError, match="4 pictures were scanned"):
+            agreement.share(ranking(index, 4), labels)
+    with pytest.raises(ValueError, match="not full"):
+        agreement.share(ranking(index - 1, 4), torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(ValueError, match="9 pictures cannot be drawn from 4"):
+        agreement.by_chance(torch.zeros(4, dtype=torch.int64))
