@@ -1,7 +1,7 @@
 """What a projection costs: both ways against one plain forward and backward pass, and against captum.
 
 Run `python tests/benchmarks/deconvnet.py`. All are timed in turn within one run; it prints medians and
-ratios, and is no test. `unit inside` is one half way up; the others explain a class, as captum has no early stop.
+ratios, and is no test. `unit inside` is one half way up; the others explain a class.
 """
 
 import statistics
