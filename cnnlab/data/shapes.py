@@ -111,7 +111,9 @@ def of_largest(found: Scenes, kind: str) -> tuple[Tensor, tuple[str, ...]]:
     if kind not in kinds:
         raise unknown("kind", kind, kinds)
     names = tuple(kinds[kind])
-    inside = [(found.masks[f"{kind}:{name}"] & found.masks["deciding"]).flatten(1).sum(dim=1) for name in names]
+    inside = [
+        (found.masks[f"{kind}:{name}"] & found.masks["deciding"]).flatten(1).sum(dim=1) for name in names
+    ]
     return torch.stack(inside, dim=1).argmax(dim=1), names
 
 
