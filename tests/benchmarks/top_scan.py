@@ -1,7 +1,8 @@
 """What `top.scan` costs over the bare forward pass that ends at the layer, and against store-and-sort.
 
 Run `python tests/benchmarks/top_scan.py`. Each round runs all in turns, so that noise hits all; it prints
-the best round of each, its ratio to the bare pass, and the peak memory of each in a process of its own. It is no test.
+the best round of each, its ratio to the bare pass, and the peak memory of each beyond
+pictures and network, in a process of its own (Linux). It is no test.
 """
 
 import subprocess
@@ -60,7 +61,8 @@ def peak(way, layer):
         "torch.set_num_threads(1)\n"
         f"given = b.models.load('photonet'), b.photos.crops(b.SIZE, b.PICTURES).images, {layer!r}\n"
         "top = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024\n"
-        f"open('/proc/self/clear_refs', 'w').write('5')\nbefore = top()\nb.WAYS[{way!r}](*given)\nprint(round(top() - before))"
+        f"open('/proc/self/clear_refs', 'w').write('5')\nbefore = top()\n"
+        f"b.WAYS[{way!r}](*given)\nprint(round(top() - before))"
     )
     return int(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
