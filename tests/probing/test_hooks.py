@@ -315,3 +315,18 @@ def test_large_networks(large):
         large(x)
         raise Boom
     assert state(large, x) == before
+
+
+def test_without_a_copy_the_record_is_what_the_layer_put_out(model):
+    x = picture()
+    with Recorder(model, "3", stop=True, copy=False) as acts:
+        assert model(x) is None
+    assert torch.equal(acts["3"], by_hand(model, x, 3))
+    with Recorder(nn.Sequential(nn.Identity()), "0", stop=True, copy=False) as acts:
+        acts.model(x)
+    assert acts["0"].data_ptr() == x.data_ptr()
+    for options in ({}, {"stop": True, "grad": True}):
+        with pytest.raises(ValueError, match="copy=False needs"):
+            Recorder(model, "3", copy=False, **options)
+    with pytest.raises(ValueError, match="copy=False needs"):
+        Recorder(model, "0", "3", stop=True, copy=False)
