@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.data import photos
-from cnnlab.drawing import pixels
+from cnnlab.drawing import bars, pixels
 from cnnlab.methods import activations
 from cnnlab.nets import models
 from cnnlab.probing import Recorder, receptive
@@ -16,7 +16,6 @@ from cnnlab.widgets import Picture, explore
 _SIDE = 64  # pixels: what the networks were trained on
 _SHEET = 420  # pixels on the page for a sheet of maps
 _ASKED = 14  # pieces to ask about: one of each photo
-_TALLEST = 120  # pixels of the tallest bar
 
 
 def browser(net: str = "photonet"):
@@ -119,7 +118,7 @@ def positions_view(picture: Tensor, layer: str, row: int, column: int, *, net: s
     limit = max(maps.max().item(), 1e-12)
     return {
         "white: the place; frame: what it sees": shown,
-        f"{len(vector)} activations, up to {limit:.2f}": _bars(vector, limit),
+        f"{len(vector)} activations, up to {limit:.2f}": bars.upright(vector, limit),
         "": said,
     }
 
@@ -192,17 +191,6 @@ def _padded(drawn: np.ndarray) -> np.ndarray:
 def _framed(drawn: np.ndarray) -> np.ndarray:
     page = _padded(drawn)
     return pixels.outline(page, 0, 0, *page.shape[:2], thick=2)
-
-
-def _bars(vector: Tensor, limit: float) -> np.ndarray:
-    """One bar for each channel, from the left to the right; zero has none."""
-    wide = max(2, _SHEET // len(vector))
-    page = np.full((_TALLEST, wide * len(vector), 3), 235, np.uint8)
-    for channel, share in enumerate((vector / limit).clamp(0, 1).tolist()):
-        height = round(share * _TALLEST)
-        if height:
-            page[_TALLEST - height :, wide * channel : wide * (channel + 1) - 1] = (0, 114, 178)
-    return page
 
 
 @functools.cache

@@ -1,0 +1,185 @@
+"""The widgets of lecture 05: project a unit to the pixels, by three rules, and walk down layer by layer."""
+
+import functools
+
+import torch
+from torch import Tensor
+
+from cnnlab.data import photos
+from cnnlab.drawing import pixels, sheets
+from cnnlab.methods import deconvnet, projected, top
+from cnnlab.probing import Recorder, rules
+from cnnlab.widgets import Picture, embedded, explore
+
+_SIDE = 64  # pixels
+_PAGE = 256  # pixels on the page
+
+
+def project():
+    """Choose a picture, a unit and a rule: what of the picture made the unit fire at its strongest place."""
+    return explore(
+        project_view,
+        title="Which pixels made it fire?",
+        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        layer=list(embedded.stage_names("photonet")),
+        channel=(0, 191),
+        rule=list(rules.NAMED),
+        tops=lambda held: {"channel": embedded.channels("photonet", held["layer"]) - 1},
+        start={"layer": "relu3", "rule": "deconvnet", "channel": 54},
+        presets={rule: {"rule": rule} for rule in rules.NAMED},
+        alt="a picture and the projection of a unit",
+    )
+
+
+def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
+    """The strongest place of a unit, and its projection.
+
+    Args:
+        picture: (1, 3, S, S).
+        layer, channel: of photonet.
+        rule: "deconvnet", "gradient" or "guided".
+
+    Returns:
+        The picture with the receptive field framed, the projection, both cut to the field, and numbers.
+    """
+    model = embedded.net("photonet")
+    unit = deconvnet.strongest(model, picture, layer, channel)
+    signal = deconvnet.project(model, picture, unit, rule)
+    field = embedded.field("photonet", layer)
+    box = field.rectangle(unit.row, unit.col)
+    frame = (4 * box.top, 4 * box.left, 4 * (box.bottom - box.top), 4 * (box.right - box.left))
+    value = _value(picture, layer, unit)
+    said = f"{unit}: its activation is {value:.3f}"
+    if value == 0:
+        said += "\nA silent unit has nothing to project. Take another channel or picture."
+    else:
+        against = (signal < 0).float().sum().item() / max((signal != 0).sum().item(), 1)
+        said += f"\n{against:.0%} of its pixels are negative: darker there would mean more; grey is zero"
+    part, seen = (
+        field.crop(one, unit.row, unit.col, outside=out) for one, out in ((signal, 0.0), (picture, 0.5))
+    )
+    return {
+        "the strongest place": pixels.outline(pixels.enlarge(pixels.grey(picture[0]), 4), *frame, thick=3),
+        f"projected by '{rule}'": _large(_centred(signal[0])),
+        "what it sees": _large(seen[0]),
+        "what it used": _large(_centred(part[0])),
+        "": said,
+    }
+
+
+def walk():
+    """Walk a projection down, one layer at a time."""
+    last = len(_walked("cat", "relu4", 54)) - 1
+    return explore(
+        walk_view,
+        title="Down to the pixels, layer by layer",
+        picture=list(photos.names()),
+        layer=list(embedded.stage_names("photonet")[1:]),
+        channel=(0, 191),
+        step=(0, last),
+        tops=lambda held: {
+            "channel": embedded.channels("photonet", held["layer"]) - 1,
+            "step": len(_walked(held["picture"], held["layer"], 0)) - 1,
+        },
+        start={"picture": "cat", "layer": "relu4", "channel": 54},
+        presets={"start": {"step": 0}},
+        alt="the signal on its way from a unit to the pixels",
+    )
+
+
+def walk_view(picture: str, layer: str, channel: int, step: int) -> dict:
+    """The signal at one layer of the way down.
+
+    Args:
+        picture: the name of a photo.
+        layer, channel: the unit of photonet, at its strongest place.
+        step: 0 is the unit's own layer, the last are the pixels.
+
+    Returns:
+        The signal summed over the channels of that layer, the picture, and where the walk is.
+    """
+    steps = _walked(picture, layer, channel)
+    here = steps[step]
+    names = [one.layer for one in steps]
+    total = here.signal[0].sum(dim=0)  # (h, w)
+    alive = (here.signal != 0).float().mean().item()
+    path = " > ".join(f"[{name}]" if k == step else name for k, name in enumerate(names))
+    last = step == len(steps) - 1
+    shown = _large(_centred(here.signal[0])) if last else pixels.signed(total)
+    return {
+        "the photo": pixels.enlarge(pixels.grey(photos.load(picture, _SIDE)[0]), 4),
+        "the pixels" if last else f"before {here.layer}, summed over {here.signal.shape[1]} channels": shown,
+        "": f"{path}\n{alive:.1%} of {here.signal.numel()} numbers are not zero; "
+        f"from {here.signal.min():.2g} to {here.signal.max():.2g}",
+    }
+
+
+def sheet(*, n: int = 600, seed: int = 0):
+    """Choose a unit: its nine strongest pieces, each beside what of it the unit used.
+
+    Args:
+        n: how many pictures are scanned, the first time that a layer is chosen.
+        seed: of the pictures.
+    """
+    layers = [f"{name}, {layer}" for name in embedded.NETS for layer in embedded.stage_names(name)]
+    return explore(
+        functools.partial(sheet_view, n=n, seed=seed),
+        title="Nine pieces and their projections",
+        layer=layers,
+        channel=(0, 191),
+        rule=list(rules.NAMED),
+        tops=lambda held: {"channel": embedded.channels(*held["layer"].split(", ")) - 1},
+        start={"layer": "photonet, relu3", "rule": "deconvnet", "channel": 3},
+        alt="the strongest pieces of a unit, and their projections",
+    )
+
+
+def sheet_view(layer: str, channel: int, rule: str, *, n: int = 600, seed: int = 0) -> dict:
+    """Nine pieces of pictures, and what of each made the unit fire.
+
+    Args:
+        layer: "photonet, relu3".
+        channel: of the layer.
+        rule: "deconvnet", "gradient" or "guided".
+        n, seed: as in `sheet`.
+    """
+    name, inner = layer.split(", ")
+    whole = embedded.scan(layer, n, seed)
+    found = whole._replace(
+        **{key: getattr(whole, key)[:, :9] for key in ("values", "image_index", "row", "col")}
+    )
+    images, field = embedded.data(name, n, seed).images, embedded.field(name, inner)
+    pieces = top.patches(images, found, field, channels=[channel], outside=0.5)[0]
+    used = projected.patches(embedded.net(name), images, found, field, channels=[channel], rule=rule)[0]
+    return {
+        "nine pieces": sheets.nine(pieces),
+        "what it used of them (each on its own scale)": sheets.nine(used, centred=True),
+        "": f"channel {channel} of {layer}, activations {found.values[channel, 0]:.2f} to "
+        f"{found.values[channel, -1]:.2f}; zero is grey",
+    }
+
+
+def _large(image):
+    """A picture or a centred projection, as large on the page as the photo."""
+    drawn = pixels.grey(image)
+    return pixels.enlarge(drawn, max(1, _PAGE // drawn.shape[1]))
+
+
+def _centred(signal: Tensor) -> Tensor:
+    """Numbers with a sign as a picture: zero is the middle grey."""
+    return 0.5 + 0.5 * signal / signal.abs().max().clamp(min=1e-12)
+
+
+def _value(picture: Tensor, layer: str, unit) -> float:
+    model = embedded.net("photonet")
+    with torch.no_grad(), Recorder(model, layer, stop=True) as acts:
+        model(picture)
+    return unit.of(acts[layer])[0].item()
+
+
+@functools.lru_cache(maxsize=8)
+def _walked(picture: str, layer: str, channel: int) -> list[deconvnet.Step]:
+    model, image = embedded.net("photonet"), photos.load(picture, _SIDE)
+    return deconvnet.layer_by_layer(
+        model, image, deconvnet.strongest(model, image, layer, channel), steps=True
+    )

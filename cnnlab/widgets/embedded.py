@@ -1,0 +1,60 @@
+"""The embedded networks with the pictures that they were made for, and what widgets ask of them again and again.
+
+Everything here is kept once it is made: a slider must not wait for what the last one knew.
+"""
+
+import functools
+
+import torch
+from torch import nn
+
+from cnnlab.data import sets
+from cnnlab.data.labelled import Labelled
+from cnnlab.methods import top
+from cnnlab.nets import models
+from cnnlab.probing import receptive, shapes, stages
+
+# What a reader calls it -> the network, its pictures.
+NETS = {
+    "photonet": ("photonet", "photos"),
+    "shapesnet": ("shapesnet", "scenes"),
+    "digits net": ("simpleconvnet", "digits"),
+}
+
+
+@functools.cache
+def net(name: str) -> nn.Module:
+    """The network, loaded once: widgets only look at it."""
+    return models.load(NETS[name][0])
+
+
+@functools.cache
+def stage_names(name: str) -> tuple[str, ...]:
+    """Its layers that are worth a look, from the first to the last."""
+    return tuple(stages(net(name), torch.zeros(1, *net(name).input_size)))
+
+
+@functools.cache
+def channels(name: str, layer: str) -> int:
+    """How many channels a layer has."""
+    return shapes(net(name), torch.zeros(1, *net(name).input_size))[layer][1]
+
+
+@functools.cache
+def data(name: str, n: int, seed: int) -> Labelled:
+    """n of the pictures that it was made for."""
+    return sets.load(NETS[name][1], net(name).input_size, n=n, seed=seed)
+
+
+@functools.cache
+def field(name: str, layer: str) -> receptive.Field:
+    """The receptive field of a layer, for pictures of the network's own size."""
+    return receptive.field(net(name), layer, net(name).input_size[1])
+
+
+@functools.lru_cache(maxsize=16)
+def scan(layer: str, n: int, seed: int) -> top.Top:
+    """The whole ranking of every channel of "photonet, relu3": each picture once, so it is a histogram, too."""
+    name, inner = layer.split(", ")
+    images = data(name, n, seed).images
+    return top.scan(net(name), images, inner, k=len(images))

@@ -1,0 +1,148 @@
+"""The widgets of lecture 04: what a unit sees, and which pieces of pictures it likes best."""
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cnnlab.data import photos
+from cnnlab.drawing import bars, pixels, sheets
+from cnnlab.methods import top
+from cnnlab.probing import Recorder, receptive
+from cnnlab.widgets import Picture, embedded, explore
+
+_SIDE = 64  # pixels
+_BINS = 30
+
+
+def fields(net: str = "photonet"):
+    """What a unit sees: the frame of its receptive field, and how much each pixel counts.
+
+    Args:
+        net: one of `embedded.NETS` for colour pictures.
+    """
+    return explore(
+        functools.partial(fields_view, net=net),
+        title="What does a unit see?",
+        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        layer=list(embedded.stage_names(net)),
+        row=(0, _SIDE - 1),
+        column=(0, _SIDE - 1),
+        tops=lambda held: dict.fromkeys(("row", "column"), embedded.field(net, held["layer"]).grid[0] - 1),
+        start={"layer": embedded.stage_names(net)[2], "row": 6, "column": 5},
+        alt="a picture, and what a unit sees of it",
+    )
+
+
+def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str = "photonet") -> dict:
+    """The receptive field of the units at one place, and the size of their gradient at every pixel.
+
+    Args:
+        picture: (1, 3, S, S).
+        layer: of the network.
+        row, column: a place on the maps of the layer.
+        net: one of `embedded.NETS`.
+
+    Returns:
+        The picture with the frame, the gradient, and the numbers of the field.
+    """
+    model, seen = embedded.net(net), embedded.field(net, layer)
+    leaf = picture.detach().float().clone().requires_grad_()
+    with torch.enable_grad(), Recorder(model, layer, stop=True, grad=True) as acts:
+        model(leaf)
+        (gradient,) = torch.autograd.grad(acts[layer][0, :, row, column].sum(), leaf)
+    size = gradient[0].abs().amax(dim=0)  # (S, S), the strongest of the colours
+    box, whole = seen.rectangle(row, column), seen.rectangle(row, column, clip=False)
+    frame = (4 * box.top, 4 * box.left, 4 * (box.bottom - box.top), 4 * (box.right - box.left))
+    cut = "" if box == whole else ", the rest is padding"
+    said = (
+        f"{layer}, place ({row}, {column}) of {seen.grid[0]} x {seen.grid[1]}: sees {seen.size[0]} x "
+        f"{seen.size[1]} pixels{cut}; its neighbour sees the same, {seen.stride[1]} pixels further"
+    )
+    inside = size[box.top : box.bottom, box.left : box.right].sum().item() / max(size.sum().item(), 1e-12)
+    said += (
+        f"\n{inside:.0%} of all influence comes from inside the frame"
+        if size.any()
+        else "\nall units here are silent"
+    )
+    return {
+        "the receptive field": pixels.outline(pixels.enlarge(pixels.grey(picture[0]), 4), *frame, thick=3),
+        "how much each pixel counts": pixels.outline(
+            pixels.enlarge(pixels.magnitude(size), 4), *frame, thick=3
+        ),
+        "": said,
+    }
+
+
+def browser(*, n: int = 600, seed: int = 0):
+    """Choose a unit: nine pieces of pictures, where they were, and how strongly the unit answers to all.
+
+    Args:
+        n: how many pictures are scanned, the first time that a layer is chosen.
+        seed: of the pictures.
+    """
+    layers = [f"{net}, {layer}" for net in embedded.NETS for layer in embedded.stage_names(net)]
+    return explore(
+        functools.partial(browser_view, n=n, seed=seed),
+        title="Which pieces does a unit like?",
+        layer=layers,
+        channel=(0, 191),
+        rank=(0, max(1, n - 9)),
+        tops=lambda held: {
+            "channel": len(embedded.scan(held["layer"], n, seed).values) - 1,
+            "rank": embedded.scan(held["layer"], n, seed).values.shape[1] - 9,
+        },
+        start={"layer": layers[2], "channel": 3},
+        presets={"strongest": {"rank": 0}, "middle": {"rank": n // 2}},
+        alt="the pieces of pictures to which a unit answers",
+    )
+
+
+def browser_view(layer: str, channel: int, rank: int, *, n: int = 600, seed: int = 0) -> dict:
+    """Nine pieces of pictures from a place of a unit's ranking on.
+
+    Args:
+        layer: "photonet, relu3".
+        channel: of the layer.
+        rank: 0 are the strongest.
+        n, seed: as in `browser`.
+
+    Returns:
+        The pieces, the pictures with frames, a histogram of the best answers to every picture, and numbers.
+    """
+    net, name = layer.split(", ")
+    data, whole = embedded.data(net, n, seed), embedded.scan(layer, n, seed)
+    parts = [part[channel : channel + 1, rank : rank + 9] for part in whole[:4]]
+    found = whole._replace(values=parts[0], image_index=parts[1], row=parts[2], col=parts[3])
+    field = embedded.field(net, name)
+    pieces = top.patches(data.images, found, field, outside=0.5)[0]
+    framed = [
+        _framed(data.images[k], field, r, c)
+        for k, r, c in zip(*(part[0].tolist() for part in found[1:4]), strict=True)
+    ]
+    values = whole.values[channel].clamp(min=0)
+    most = max(values[0].item(), 1e-12)
+    bins = torch.histc(values, _BINS, 0, most)
+    shown = [
+        int(min(value / most * _BINS, _BINS - 1)) for value in (values[rank + 8].item(), values[rank].item())
+    ]
+    silent = (whole.values[channel] <= 0).float().mean().item()
+    first, last = (whole.values[channel, rank + k].item() for k in (0, 8))
+    return {
+        f"rank {rank} to {rank + 8}: from {first:.2f} down to {last:.2f}": sheets.nine(pieces),
+        "where they were": pixels.tile(framed, columns=3),
+        f"best answer to each of {whole.seen} pictures, 0 to {most:.2f}": bars.upright(
+            bins.sqrt(), width=300, marked=(shown[0], shown[1])
+        ),
+        "": f"channel {channel} of {layer}: sees {field.size[0]} x {field.size[1]} pixels; silent on {silent:.0%} "
+        "of the pictures\nheights are square roots, so that rare answers show; the marked bars hold these nine",
+    }
+
+
+def _framed(image: Tensor, field: receptive.Field, row: int, column: int) -> np.ndarray:
+    factor = max(1, 128 // image.shape[-1])
+    box = field.rectangle(row, column)
+    drawn = pixels.enlarge(pixels.grey(image), factor)
+    size = (factor * (box.bottom - box.top), factor * (box.right - box.left))
+    return pixels.outline(drawn, factor * box.top, factor * box.left, *size, thick=3)
