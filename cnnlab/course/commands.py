@@ -192,15 +192,14 @@ def present(number: str) -> int:
     """Show a lecture as live slides, until Ctrl+C."""
     from cnnlab.course.present import present
 
-    answered = root() / "solutions" / _lecture(number).name
-    return present(answered, root() / "runs" / "present")
+    return present(_answered(number), root() / "runs" / "present")
 
 
 def handout(number: str, output: str | None = None) -> int:
     """Write a lecture's slides as one HTML file, and say where it lies."""
     from cnnlab.course.handout import handout
 
-    answered = root() / "solutions" / _lecture(number).name
+    answered = _answered(number)
     page = handout(answered, Path(output) if output else root() / "runs" / f"{answered.stem}.html")
     print(f"{page}\nSpace goes on, n shows the notes; it needs no kernel and no network")
     return 0
@@ -214,6 +213,13 @@ def binder() -> int:
     path.write_text(binder.requirements(root()), encoding="utf-8")
     print(path.relative_to(root()))
     return 0
+
+
+def _answered(number: str) -> Path:
+    path = root() / "solutions" / _lecture(number).name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is not in solutions: python -m cnnlab build {number} makes it")
+    return path
 
 
 def _lecture(number: str) -> Path:

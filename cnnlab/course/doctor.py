@@ -45,9 +45,9 @@ def rows() -> list[Row]:
         try:
             found.append(look())
         except Exception as error:  # a doctor who falls ill helps nobody
-            found.append(
-                Row(what, "problem", f"{type(error).__name__}: {error}", "pip install -r requirements.txt")
-            )
+            missing = isinstance(error, ImportError | importlib.metadata.PackageNotFoundError)
+            step = "pip install -r requirements.txt" if missing else "ask whoever gave you the course"
+            found.append(Row(what, "problem", f"{type(error).__name__}: {error}", step))
     return found
 
 

@@ -55,8 +55,12 @@ def check(id: str, answer: Callable, strict: bool = False) -> Callable:
     """
     exercise = find(id)
     # What a student's code sets, as torch.manual_seed, stays inside.
-    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
-        kind, text = _judge(exercise, answer)
+    usual = torch.get_default_dtype()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
+            kind, text = _judge(exercise, answer)
+    finally:
+        torch.set_default_dtype(usual)
     ledger.note(id, kind == "right")
     tell(kind, f"{exercise.id} {exercise.title}", text)
     if kind == "right":

@@ -33,11 +33,27 @@ def predict(id: str, question: str, *, options: Sequence | None = None, truth) -
     return Prediction(id, question, options, truth)
 
 
+def _number(text: str) -> float | None:
+    """A number as people type it; None for what is none, or could mean two.
+
+    >>> _number("1,000"), _number("0,25"), _number("12 000"), _number("nan")
+    (None, 0.25, 12000.0, None)
+    """
+    plain = re.sub(r"(?<=\d)[ _'\u2009\u202f](?=\d{3}\b)", "", text.strip())
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", plain):  # a thousand, or one with three decimals?
+        return None
+    try:
+        value = float(plain.replace(",", ".") if plain.count(",") == 1 and "." not in plain else plain)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 class Prediction(ipywidgets.VBox):
     """The question, the choice, and after `lock` the truth."""
 
     def __init__(self, id: str, question: str, options: Sequence | None, truth):
-        self._id, self._truth = id, truth
+        self._id, self._truth, self._typed = id, truth, options is None
         asked = ask("Predict", question)
         if options is None:
             # A text field, since a number field cannot be empty: it would lock a 0 that nobody guessed.
@@ -62,7 +78,8 @@ class Prediction(ipywidgets.VBox):
         """Lock a guess. Without one, ask for it; after the first, nothing changes any more."""
         if ledger.guess(self._id) is None:
             if value is None:
-                self.answer.value = "Choose first: a wrong guess teaches more than none."
+                first = "Type a number first, as 1200 or 0.25" if self._typed else "Choose first"
+                self.answer.value = f"{first}: a wrong guess teaches more than none."
                 return
             ledger.lock(self._id, value)
         self._reveal(ledger.guess(self._id))
@@ -70,10 +87,7 @@ class Prediction(ipywidgets.VBox):
     def _chosen(self):
         if not isinstance(self.choice, ipywidgets.Text):
             return self.choice.value
-        try:
-            return float(self.choice.value.replace(",", "."))
-        except ValueError:
-            return None
+        return _number(self.choice.value)
 
     def _reveal(self, guess) -> None:
         if isinstance(self.choice, ipywidgets.Text):

@@ -25,7 +25,7 @@ def changed(path: Path) -> bool:
         return False
     try:
         cells = list(_cells(json.loads(path.read_text(encoding="utf-8"))))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return True
     return any(text.strip() and id.split("-")[0] != _digest(kind, text) for id, kind, text in cells)
 
@@ -42,7 +42,7 @@ def says_the_same(path: Path, text: str) -> bool:
     """Does a notebook have the cells of `text`, whatever outputs and settings were saved with it?"""
     try:
         there = list(_cells(json.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
     return there == list(_cells(json.loads(text)))
 

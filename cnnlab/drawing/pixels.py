@@ -22,8 +22,10 @@ def grey(image: Tensor) -> np.ndarray:
         image: (H, W), (1, H, W), (3, H, W) or one of these with a batch dimension of 1, in [0, 1].
 
     Raises:
-        ValueError: another shape, or numbers that are not finite.
+        ValueError: another shape, numbers that are not finite, or bytes.
     """
+    if isinstance(image, Tensor) and image.dtype == torch.uint8:
+        raise ValueError("a picture holds numbers from 0 to 1, not bytes: divide by 255 first")
     array = _plain(image)
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]

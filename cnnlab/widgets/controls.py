@@ -51,8 +51,17 @@ class Control:
             getattr(self.widget, "min", None),
             getattr(self.widget, "max", None) if top is None else top,
         )
-        if low is not None and not low <= value <= high:
-            raise ValueError(f"'{self.widget.description}' goes from {low} to {high}, not to {value}")
+        called, given = self.widget.description, f"{type(value).__name__} {value!r}"
+        if isinstance(self.widget, ipywidgets.Checkbox) and not isinstance(value, bool):
+            raise ValueError(f"'{called}' is True or False, not {given}")
+        if isinstance(self.widget, ipywidgets.Text) and not isinstance(value, str):
+            raise ValueError(f"'{called}' is a text, not {given}")
+        if low is not None:
+            whole = isinstance(self.widget, ipywidgets.IntSlider)
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                raise ValueError(f"'{called}' is a {'whole ' if whole else ''}number, not {given}")
+            if not low <= value <= high:
+                raise ValueError(f"'{called}' goes from {low} to {high}, not to {value}")
         if isinstance(self.widget, ipywidgets.Dropdown) and value not in self.ends:
             raise ValueError(f"'{self.widget.description}' is one of {self.ends}, not {value!r}")
         if isinstance(self.widget, MatrixEditor):
@@ -141,7 +150,8 @@ def _slider(name: str, range_: tuple, start: float | None, label: dict) -> Contr
         widget = ipywidgets.IntSlider(value=start, min=low, max=high, step=step, **label)
     else:
         step = range_[2] if len(range_) == 3 else (high - low) / 100
-        digits = len(f"{step:.6f}".rstrip("0").split(".")[1])
+        # As many digits as the step and the ends have: what is read is what the view gets.
+        digits = max(len(f"{number:.6f}".rstrip("0").split(".")[1]) for number in (step, low, high))
         form = f".{digits}f" if step >= 1e-6 else ".3g"
         widget = ipywidgets.FloatSlider(
             value=start, min=low, max=high, step=step, readout_format=form, **label

@@ -1,4 +1,4 @@
-"""The embedded networks with the pictures that they were made for, and what widgets ask of them again and again.
+"""The embedded networks with the pictures that they were made for, and what widgets ask of them often.
 
 Everything here is kept once it is made: a slider must not wait for what the last one knew.
 """
@@ -54,7 +54,7 @@ def field(name: str, layer: str) -> receptive.Field:
 
 @functools.lru_cache(maxsize=16)
 def scan(layer: str, n: int, seed: int) -> top.Top:
-    """The whole ranking of every channel of "photonet, relu3": each picture once, so it is a histogram, too."""
+    """Every channel's ranking, of "photonet, relu3": each picture once, so it is a histogram, too."""
     name, inner = layer.split(", ")
     images = data(name, n, seed).images
     return top.scan(net(name), images, inner, k=len(images))

@@ -6,7 +6,7 @@ view that raises shows its message in the cell; the last picture stays.
 """
 
 import html
-import itertools
+import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,6 @@ from cnnlab.widgets import panels
 from cnnlab.widgets.controls import Picture, control
 
 _SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
-_numbers = itertools.count(1)
 _created: "weakref.WeakSet[Explorer]" = weakref.WeakSet()
 
 
@@ -83,16 +82,17 @@ class Explorer(ipywidgets.VBox):
                 raise unknown("parameter", name, ranges)
         self.view, self.presets, self.alt = view, presets, alt or title or panels.called(view)
         self.controls = {name: control(name, range_, start.get(name)) for name, range_ in ranges.items()}
-        for values in presets.values():
-            for name, value in values.items():
-                self.controls[name].check(value)
         self.panels: dict[str, ipywidgets.Widget] = {}
         self.stage = ipywidgets.HBox(layout={"flex_flow": "row wrap", "align_items": "flex-end"})
         self.message = ipywidgets.HTML()
         # What the settings are, for screen readers: pictures refer to it, so none is sent for its words.
-        self.spoken, self._id = ipywidgets.HTML(layout={"display": "none"}), f"cnnlab-{next(_numbers)}"
+        # The id is unlike that of every other kernel: two notebooks may share one page.
+        self.spoken, self._id = ipywidgets.HTML(layout={"display": "none"}), f"cnnlab-{secrets.token_hex(4)}"
         self._shown: dict[str, Any] = {}
         self._quiet, self._continuous, self._last, self._tops = False, continuous, float("inf"), tops
+        at_start = self._held()
+        for values in ({}, *presets.values()):
+            self._check({**at_start, **values})
         for name, top in self._limit().items():
             self.controls[name].ends = [self.controls[name].ends[0], top]
         self._draw()
@@ -137,9 +137,7 @@ class Explorer(ipywidgets.VBox):
         for name in values:
             if name not in self.controls:
                 raise unknown("parameter", name, self.controls)
-        tops = self._tops({**self._held(), **values}) if self._tops else {}
-        for name, value in values.items():
-            self.controls[name].check(value, tops.get(name))
+        tops = self._check(values)
         self._quiet = True
         try:
             for name in sorted(
@@ -157,11 +155,21 @@ class Explorer(ipywidgets.VBox):
         self.put(**{name: each.start for name, each in self.controls.items()})
 
     def ends(self) -> Iterator[dict[str, Any]]:
-        """What a test should `put`: each control at each end, the others at the start; then each preset."""
+        """What a test should `put`: each control at each end, the others at the start; then each preset.
+
+        Sliders with a top of their own (`tops`) go as far as the others let them, and once to that top.
+        """
         start = {name: each.start for name, each in self.controls.items()}
         for name, each in self.controls.items():
             for end in each.ends:
-                yield {**start, name: end}
+                tops = self._top_of({**start, name: end})
+                held = {other: min(start[other], top) for other, top in tops.items()}
+                if name in tops:
+                    yield {**start, **held, name: min(end, tops[name])}
+                    continue
+                yield {**start, **held, name: end}
+                if tops:
+                    yield {**start, name: end, **tops}
         for values in self.presets.values():
             yield {**start, **values}
 
@@ -191,9 +199,25 @@ class Explorer(ipywidgets.VBox):
     def _held(self) -> dict[str, Any]:
         return {name: each.widget.value for name, each in self.controls.items()}
 
+    def _top_of(self, held: dict[str, Any]) -> dict[str, int]:
+        """How far some sliders go if the controls hold this."""
+        tops = self._tops(held) if self._tops else {}
+        for name in tops:
+            if name not in self.controls:
+                raise unknown("parameter", name, self.controls)
+        return tops
+
+    def _check(self, values: dict[str, Any]) -> dict[str, int]:
+        """Refuse values that the controls cannot hold together; returns the tops that hold then."""
+        own = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+        tops = self._top_of({**self._held(), **own})
+        for name, value in values.items():
+            self.controls[name].check(value, tops.get(name))
+        return tops
+
     def _limit(self) -> dict[str, int]:
         """Let the sliders end where `tops` says; one that stood beyond moves back, and nothing is drawn."""
-        tops = self._tops(self._held()) if self._tops else {}
+        tops = self._top_of(self._held())
         before, self._quiet = self._quiet, True
         try:
             for name, top in tops.items():

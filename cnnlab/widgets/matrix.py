@@ -89,7 +89,10 @@ class MatrixEditor(ipywidgets.VBox):
     def _read(self):
         if not self._quiet:
             k = self.side.value
-            self.value = tuple(tuple(cell.value for cell in row[:k]) for row in self.cells[:k])
+            try:
+                self.value = tuple(tuple(cell.value for cell in row[:k]) for row in self.cells[:k])
+            except (ValueError, traitlets.TraitError):  # too large for float32: the last number comes back
+                self._show()
 
     def _resize(self, k: int):
         """Keep the middle: grow with zeros around it, or cut the border off."""

@@ -135,8 +135,9 @@ def browser_view(layer: str, channel: int, rank: int, *, n: int = 600, seed: int
         f"best answer to each of {whole.seen} pictures, 0 to {most:.2f}": bars.upright(
             bins.sqrt(), width=300, marked=(shown[0], shown[1])
         ),
-        "": f"channel {channel} of {layer}: sees {field.size[0]} x {field.size[1]} pixels; silent on {silent:.0%} "
-        "of the pictures\nheights are square roots, so that rare answers show; the marked bars hold these nine",
+        "": f"channel {channel} of {layer}: sees {field.size[0]} x {field.size[1]} pixels; "
+        f"silent on {silent:.0%} of the pictures\n"
+        "heights are square roots, so that rare answers show; the marked bars hold these nine",
     }
 
 

@@ -257,6 +257,55 @@ def test_tops_hold_before_and_after_a_change_and_are_checked_before_anything_mov
     assert len(seen) == 3  # one redraw for each change
 
 
+def test_what_the_controls_cannot_hold_together_is_refused_before_anything_moves():
+    def view(layer, unit, flip=False, name=""):
+        return torch.zeros(2, 2)
+
+    tops = {"tops": lambda held: {"unit": 3 if held["layer"] == "a" else 15}}
+    ranges = {"layer": ["a", "b"], "unit": (0, 15)}
+    with pytest.raises(ValueError, match="'unit' goes from 0 to 3, not to 9"):
+        explore(view, **ranges, **tops, start={"unit": 9})
+    with pytest.raises(ValueError, match="'unit' goes from 0 to 3, not to 9"):
+        explore(view, **ranges, **tops, presets={"nine": {"unit": 9}})
+    with pytest.raises(LookupError, match="no parameter 'units'"):
+        explore(view, **ranges, tops=lambda held: {"units": 3})
+    widget = explore(
+        view, **ranges, **tops, flip=False, name="x", presets={"nine": {"unit": 9, "layer": "b"}}
+    )
+    for values, words in (
+        ({"unit": 2, "flip": "no"}, "True or False, not str 'no'"),
+        ({"unit": 2, "name": 5}, "is a text"),
+        ({"unit": 2.0}, "is a whole number, not float 2.0"),
+        ({"unit": True}, "whole number"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            widget.put(**values)
+        assert widget.controls["unit"].widget.value == 0
+    tried = list(widget.ends())
+    assert all(each["unit"] <= (3 if each["layer"] == "a" else 15) for each in tried)
+    assert {(each["layer"], each["unit"]) for each in tried} >= {("a", 0), ("a", 3), ("b", 15), ("b", 9)}
+    for each in tried:
+        widget.put(**each)
+
+
+def test_a_slider_shows_the_number_that_the_view_gets():
+    widget = explore(lambda x: torch.full((2, 2), x / 20), x=(0.5, 10.5, 1.0))
+    assert widget.controls["x"].widget.readout_format == ".1f"
+
+
+def test_explorers_of_two_kernels_on_one_page_have_ids_of_their_own():
+    ids = {explore(lambda n: torch.zeros(2, 2), n=(0, 3))._id for _ in range(50)}
+    assert len(ids) == 50 and not any(re.fullmatch(r"cnnlab-\d{1,3}", each) for each in ids)
+
+
+def test_a_number_too_large_for_a_table_gives_way_to_the_last_one():
+    matrix = Matrix(value=torch.eye(3))
+    widget = explore(lambda table: torch.zeros(2, 2), table=matrix)
+    cell = widget.controls["table"].widget.cells[0][0]
+    cell.value = 1e39
+    assert cell.value == 1.0 and widget.values["table"][0, 0] == 1.0
+
+
 def test_ends_cover_every_end_and_preset_and_created_finds_the_widget():
     widget = explore(level, value=(0.0, 1.0, 0.1), flip=False, presets={"half": {"value": 0.5}})
     assert list(widget.ends()) == [
