@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cnnlab.course.server import SETTINGS
+from cnnlab.course.server import SETTINGS, limits
 from cnnlab.names import unknown
 
 
@@ -39,9 +39,9 @@ def settings() -> list[str]:
     """JupyterLab's options for the course: defaults only, so that a reader's own settings still count.
 
     No news pop-up over the lecture, and every cell stays in the page: a slider that scrolled away and came
-    back shows its picture at once.
+    back shows its picture at once. And room for the pictures that readers upload.
     """
-    return [f"--LabApp.app_settings_dir={SETTINGS}"]
+    return [f"--LabApp.app_settings_dir={SETTINGS}", *limits()]
 
 
 def doctor() -> int:

@@ -14,7 +14,10 @@ from cnnlab.course import present, still
 
 # The last cell that is run: it asks the kernel for its widgets as they stand.
 _COLLECT = "from cnnlab.course import still\nstill.collect()"
-_MATH = re.compile(r"(\$\$?)(.+?)\1", re.DOTALL)
+# $$...$$, or $...$ as pandoc has it: no space inside, no digit behind. "Costs $5, then $6" is no formula.
+_MATH = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?=\S)(?P<inline>[^$\n]+?)(?<=\S)\$(?!\d)", re.DOTALL)
+_CODE = re.compile(r"(<pre\b.*?</pre>|<code\b.*?</code>)", re.DOTALL)
+_SCRIPT = re.compile(r"<script\b.*?(</script\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _PAGE = Path(__file__).with_name("lab") / "handout.html"
 
 
@@ -35,7 +38,8 @@ def handout(notebook: Path, output: Path, timeout: int = 300) -> Path:
     """
     run = nbformat.read(notebook, as_version=4)
     stills = _executed(run, notebook, timeout)
-    title = run.cells[0].source.splitlines()[0].lstrip("# ")
+    texts = (cell.source.strip() for cell in run.cells if cell.cell_type == "markdown")
+    title = next((text.splitlines()[0].lstrip("# ") for text in texts if text), notebook.stem)
     page = _PAGE.read_text(encoding="utf-8")
     slides = "\n".join(_slides(run, stills))
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +52,7 @@ def handout(notebook: Path, output: Path, timeout: int = 300) -> Path:
 def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[str, str]:
     """Run all cells in place. Returns model id -> HTML of every widget."""
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     run.cells.append(nbformat.v4.new_code_cell(_COLLECT))
     where = {"metadata": {"path": str(notebook.parent)}}
@@ -58,7 +62,13 @@ def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[
         client.execute()
     except CellExecutionError as error:
         raise ValueError(f"{notebook.name} failed: {error.ename}: {error.evalue}") from error
-    return run.cells.pop().outputs[0].data[still.MIME]
+    except (DeadKernelError, CellTimeoutError) as error:
+        raise ValueError(
+            f"{notebook.name} failed: its kernel died, or a cell took over {timeout} s"
+        ) from error
+    # A thread of the lecture may have written something into this cell, too.
+    told = (output.get("data", {}).get(still.MIME) for output in run.cells.pop().outputs)
+    return next(found for found in told if found is not None)
 
 
 def _slides(run: nbformat.NotebookNode, stills: dict[str, str]) -> list[str]:
@@ -66,7 +76,7 @@ def _slides(run: nbformat.NotebookNode, stills: dict[str, str]) -> list[str]:
     sections: list[list[str]] = []
     for cell, kind in zip(run.cells, present.kinds(run), strict=True):
         notes = "teacher" in cell.metadata.get("tags", ())
-        if kind == "skip" and not notes:
+        if (kind == "skip" and not notes) or cell.cell_type == "raw":
             continue
         if kind == "slide" or not sections:
             sections.append([])
@@ -80,26 +90,32 @@ def _slides(run: nbformat.NotebookNode, stills: dict[str, str]) -> list[str]:
 
 
 def _text(source: str) -> str:
-    """Markdown with formulas."""
+    """Markdown with formulas; a dollar in code is a dollar."""
     from nbconvert.filters import markdown2html
 
-    return _MATH.sub(_formula, markdown2html(source))
+    parts = _CODE.split(markdown2html(source))  # every second one is code
+    return "".join(part if k % 2 else _MATH.sub(_formula, part) for k, part in enumerate(parts))
 
 
 def _formula(found: re.Match) -> str:
     from latex2mathml.converter import convert
 
-    return convert(html.unescape(found[2]), display="block" if found[1] == "$$" else "inline")
+    block = found["block"]
+    return convert(html.unescape(block or found["inline"]), display="block" if block else "inline")
 
 
 def _output(output: nbformat.NotebookNode, stills: dict[str, str]) -> str:
     if output.output_type == "stream":
         return f"<pre>{html.escape(output.text)}</pre>" if output.name == "stdout" else ""
+    if output.output_type == "error":
+        return f"<pre>{html.escape(f'{output.ename}: {output.evalue}')}</pre>"
     data = output.get("data", {})
     if view := data.get("application/vnd.jupyter.widget-view+json"):
         return f'<div class="widget">{stills.get(view["model_id"], "")}</div>'
     if "text/html" in data:
-        return data["text/html"]
+        return _SCRIPT.sub("", data["text/html"])
+    if "image/svg+xml" in data:
+        return _SCRIPT.sub("", data["image/svg+xml"])
     if "text/markdown" in data:
         return _text(data["text/markdown"])
     if "image/png" in data:

@@ -6,7 +6,9 @@ last cell would be active in the end, and the deck would open on the last slide.
 """
 
 import contextlib
+import signal
 import sys
+import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -56,7 +58,7 @@ def present(notebook: Path, folder: Path, *, opened: Callable[[str], object] = w
         ValueError: a cell of the notebook failed.
         OSError: JupyterLab did not start, or the folder cannot be written.
     """
-    with deck(notebook, folder) as place:
+    with _ended_by_signals(), deck(notebook, folder) as place:
         print(
             f"the slides: {place}\nSpace goes on, Shift+Space back, Esc stops the deck; Ctrl+C here ends all"
         )
@@ -65,6 +67,25 @@ def present(notebook: Path, folder: Path, *, opened: Callable[[str], object] = w
             while True:
                 time.sleep(3600)
     return 0
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a closed terminal or `kill` end the block as Ctrl+C does, so that no server stays behind."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP")  # the second is not known to Windows
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -132,7 +153,8 @@ def _run(path: Path, address: str, token: str) -> None:
             client.execute_interactive(
                 cell.source, output_hook=lambda message, cell=cell: _keep(message, cell), timeout=300
             )
-            if failed := [output for output in cell.outputs if output.output_type == "error"]:
+            failed = [output for output in cell.outputs if output.output_type == "error"]
+            if failed and "raises-exception" not in cell.metadata.get("tags", ()):
                 raise ValueError(f"{path.name}: cell {k} failed: {failed[0].ename}: {failed[0].evalue}")
     finally:
         print(file=sys.stderr)
@@ -141,6 +163,8 @@ def _run(path: Path, address: str, token: str) -> None:
     NotebookNotary().sign(notebook)  # JupyterLab shows widgets only in notebooks that it trusts
 
 
-def _keep(message: dict, cell) -> None:
-    if message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
+def _keep(message: dict, cell: nbformat.NotebookNode) -> None:
+    if message["msg_type"] == "clear_output":
+        cell.outputs.clear()
+    elif message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
         cell.outputs.append(nbformat.v4.output_from_msg(message))

@@ -15,6 +15,16 @@ from pathlib import Path
 
 SETTINGS = Path(__file__).with_name("lab")  # JupyterLab's settings for the course
 _PATIENCE = 90  # seconds for JupyterLab to start
+_FAREWELL = 20  # seconds for it to end by itself
+
+
+def limits() -> list[str]:
+    """JupyterLab's options without which an uploaded picture of over 10 MiB cuts the connection.
+
+    It should reach the kernel, which says that it is too large. Binder gets the same from server.json.
+    """
+    settings = json.loads((SETTINGS / "server.json").read_text(encoding="utf-8"))
+    return [f"--ServerApp.tornado_settings={settings['ServerApp']['tornado_settings']}"]
 
 
 @contextlib.contextmanager
@@ -39,7 +49,8 @@ def server(
     token, address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-    command += ["--expose-app-in-browser", f"--LabApp.app_settings_dir={settings}"]
+    command += ["--expose-app-in-browser", f"--LabApp.app_settings_dir={settings}", *limits()]
+    command += ["--ServerApp.base_url=/", "--ServerApp.port_retries=0"]  # there, or nowhere
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     with tempfile.TemporaryDirectory() as own:
@@ -54,14 +65,20 @@ def server(
             yield address, token
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(_FAREWELL)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def ask(address: str, body: dict | None = None) -> dict:
     """Get or, with a body, post JSON."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    # No proxy, whatever the environment says: this machine talks to itself.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30) as answer:
         return json.load(answer)
 
 

@@ -20,12 +20,15 @@ def still(widget: ipywidgets.Widget) -> str:
     Returns:
         HTML. Nothing of it is code, and every picture keeps its alt text.
     """
+    if getattr(widget.layout, "display", None) == "none":  # for screen readers of the live page alone
+        return ""
     if isinstance(widget, ipywidgets.HTML):
         return f"<div>{widget.value}</div>" if widget.value else ""
     if isinstance(widget, ipywidgets.Box):
         kind = "row" if isinstance(widget, ipywidgets.HBox) else "column"
         inside = "".join(map(still, widget.children))
-        return f'<div class="{kind}">{inside}</div>' if inside else ""
+        own = " ".join(name for name in widget._dom_classes if name.startswith("cnnlab-"))
+        return f'<div class="{kind} {own}">{inside}</div>' if inside else ""
     if isinstance(widget, ipywidgets.Button | ipywidgets.FileUpload):
         return ""
     if isinstance(widget, ipywidgets.RadioButtons):  # a question: the options without the answer

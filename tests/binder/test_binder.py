@@ -1,5 +1,6 @@
 """Binder, as far as it goes here: the files as repo2docker reads them, postBuild and start run for real."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -61,6 +62,7 @@ def test_post_build_installs_a_package_that_works_from_elsewhere(root, tmp_path)
         "PYTHONPATH": str(target),
         "CNNLAB_DATA": str(tmp_path / "cache"),
         "CNNLAB_LAB_SETTINGS": str(tmp_path / "settings"),
+        "CNNLAB_SERVER_SETTINGS": str(tmp_path / "server"),
     }
     subprocess.run(
         ["binder/postBuild"], cwd=copy, env=environment, check=True, capture_output=True, text=True
@@ -78,6 +80,8 @@ def test_post_build_installs_a_package_that_works_from_elsewhere(root, tmp_path)
     ).stdout
     assert str(target) in said and "Linear" in said  # the weights came along
     assert (tmp_path / "settings" / "overrides.json").is_file() and not (tmp_path / "cache").exists()
+    told = json.loads((tmp_path / "server" / "cnnlab.json").read_text())
+    assert told["ServerApp"]["tornado_settings"]["websocket_max_message_size"] > 2 * 10_000_000
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Binder's scripts are for bash")
@@ -88,4 +92,6 @@ def test_start_hands_over_with_one_thread(root):
         "-c",
         "import os; print(os.environ['OMP_NUM_THREADS'])",
     ]
-    assert subprocess.run(told, capture_output=True, text=True, check=True).stdout == "1\n"
+    environment = {**os.environ, "OMP_NUM_THREADS": "7"}  # whatever stands there
+    ran = subprocess.run(told, capture_output=True, text=True, check=True, env=environment)
+    assert ran.stdout == "1\n"

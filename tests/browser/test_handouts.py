@@ -38,6 +38,8 @@ def test_a_handout_needs_nothing_but_itself(browser, root, name, tmp_path):
     assert page.locator("img:not([alt]), img[alt='']").count() == 0
     # No code, no formula that was left as it was typed, no widget without its picture, nothing wider than it.
     assert not re.search(r"\$[^$\n]+\$|TODO\(|Explorer\(|VBox\(", page.locator("main").inner_text())
-    assert page.locator(".widget").count() == page.locator(".widget:has(img, svg, ul, div)").count() > 0
+    explorers = page.locator(".widget .cnnlab-explore")
+    assert explorers.count() == page.locator(".cnnlab-explore:has(.cnnlab-stage img)").count() >= 1
+    assert page.locator(".widget:empty").count() == 0
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
     context.close()

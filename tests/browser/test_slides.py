@@ -1,8 +1,13 @@
 """Every lecture as live slides: nothing cut off at 1280 x 720, no notes, no code, and sliders that work."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from cnnlab.course import present
@@ -10,12 +15,23 @@ from cnnlab.course import present
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
 VISIBLE = ".jp-Cell.jp-deck-mod-onscreen.jp-deck-mod-visible"
-# What a visible cell shows: where its content ends, and its words.
+# What a visible cell shows: what of it is cut off, by the window or by a box around it, and its words.
 LOOK = """cells => cells.map(cell => {
     const parts = [...cell.querySelectorAll('p, li, h1, h2, h3, img, svg, table, pre, .jupyter-widgets')]
-        .filter(part => part.getClientRects().length);
-    return [Math.max(0, ...parts.map(part => part.getBoundingClientRect().bottom)),
-            Math.max(0, ...parts.map(part => part.getBoundingClientRect().right)), cell.innerText];
+        .filter(part => part.getClientRects().length && part.offsetHeight !== 0);
+    const cut = [];
+    for (const part of parts) {
+        const own = part.getBoundingClientRect();
+        const outside = (box, slack) => own.top < box.top - slack || own.left < box.left - slack
+            || own.bottom > box.bottom + slack || own.right > box.right + slack;
+        let by = outside({top: 0, left: 0, bottom: 720, right: 1280}, 0.5) ? 'window' : null;
+        for (let one = part.parentElement; one && cell.contains(one) && !by; one = one.parentElement)
+            if (getComputedStyle(one).overflow !== 'visible' && outside(one.getBoundingClientRect(), 2))
+                by = one.className;
+        if (by) cut.push([part.tagName, part.className.toString().slice(0, 60), by.slice(0, 60),
+                          [own.top, own.left, own.bottom, own.right].map(Math.round)]);
+    }
+    return [cut, cell.innerText];
 })"""
 
 
@@ -50,17 +66,13 @@ def test_going_through_all_slides(deck, root):
     slides, same, moved, cut = [], 0, 0, []
     while same < 7 and len(slides) < 80:  # each cell of a slide takes one step
         seen = page.locator(VISIBLE).evaluate_all(LOOK)
-        words = [text for *_, text in seen]
+        words = [text for _, text in seen]
         if slides and words == slides[-1]:
             same += 1
         else:
             same = 0
             slides.append(words)
-            cut += [
-                (text[:40], round(bottom), round(right))
-                for bottom, right, text in seen
-                if bottom > 720 or right > 1280
-            ]
+            cut += [(text[:40], parts) for parts, text in seen if parts]
             assert not [note for note in hidden if any(note in text for text in words)]
             assert page.locator(f"{VISIBLE} .jp-InputArea-editor:visible").count() == 0
             moved += _slider_moves(page)
@@ -68,6 +80,24 @@ def test_going_through_all_slides(deck, root):
         page.wait_for_timeout(250)
     assert len(slides) >= wanted and moved >= 1 and outside == []
     assert cut == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle")
+def test_a_closed_terminal_leaves_no_server_behind(root, tmp_path):
+    command = [sys.executable, "-u", "-m", "cnnlab", "present", "00"]
+    environment = {**os.environ, "BROWSER": "true"}  # a program that opens nothing
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
+        until = time.monotonic() + 120
+        while "the slides:" not in (tmp_path / "log").read_text():
+            assert process.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
+            time.sleep(0.2)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2  # the server and the kernel
+        process.terminate()
+        assert process.wait(40) == 0
+    gone, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive
 
 
 def _slider_moves(page) -> int:
