@@ -93,7 +93,7 @@ predict(
 # %% tags=["widget"]
 start.turn()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # Where does the answer change? Then choose the **astronaut**. There is no word for her among the twenty.
 # What does the network say, and how sure is it?
 
@@ -110,6 +110,11 @@ start.turn()
 # %% tags=["widget"]
 start.cover()
 
+# %% [markdown] tags=["teacher"]
+# 4 minutes. Ask where to put the square before you move it: on an eye, on the forehead, in a corner. Expected surprise:
+# a bright cell covered costs less than a dull one beside it. Keep it for lecture 06: a map is a claim.
+
+
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # There is a second test. Add up what all pixels gave, also those that spoke against it. With one number more,
 # the **bias** of the class, this must be the score. Then nothing is left out.
@@ -118,6 +123,10 @@ start.cover()
 bias = model.dense.bias[scores.argmax()].detach()
 torch.testing.assert_close(heatmap.sum() + bias, scores.max(), atol=1e-3, rtol=0)
 print(f"score of '{answer}':       {scores.max():8.4f}\nsum over all pixels + bias: {heatmap.sum() + bias:8.4f}")
+
+# %% [markdown] tags=["teacher"]
+# 2 minutes. Two numbers agree to four digits: this map leaves nothing out. It does not follow that it is useful.
+
 
 # %% slideshow={"slide_type": "skip"}
 quiz("00.q2")

@@ -109,7 +109,7 @@ convolution.scan()
 # Why is the map smaller than the picture?
 
 # %% [markdown] tags=["teacher"]
-# Ask the room to add up one position by hand before you move the slider there. Choose "sobel x", and stop
+# 5 minutes. Ask the room to add up one position by hand before you move the slider there. Choose "sobel x", and stop
 # at a position without an edge: the products cancel. Then stop at the edge. Two minutes here save ten later.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
@@ -159,10 +159,15 @@ images.numbers(conv2d(spot, arrow.flip(0, 1)), ax=axes[3], title="convolution")
 show(fig, alt="A picture with one bright pixel, a kernel with 1, 2, 3 on its rising diagonal, the correlation, "
               "which shows the kernel turned by half, and the convolution, which shows the kernel as it is.")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # A correlation prints the kernel turned by half a turn; a convolution prints it as it is.
 # For a learned kernel it makes no difference: training finds the flipped numbers instead.
 # For a kernel that you type in, it does.
+
+# %% [markdown] tags=["teacher"]
+# 3 minutes. Expected wrong answer: "then networks compute something else than they should". No: the weights are
+# learned, so they come out flipped. Show the press of a symmetric kernel (Gaussian): no difference at all.
+
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What does this kernel do?
@@ -182,7 +187,7 @@ convolution.kernel_editor()
 # %% tags=["widget"]
 convolution.blur()
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # The difference holds the edges: what a blur removes is the fine detail.
 # So "photo minus blur" is an edge finder, and "photo plus that difference" sharpens.
 
@@ -198,6 +203,11 @@ quiz("01.q1")
 
 # %% tags=["widget"]
 convolution.geometry()
+
+# %% [markdown] tags=["teacher"]
+# 5 minutes. Let the room say the map's size before each preset. Then ask for a setting that keeps 7 pixels with a
+# kernel of 5: padding 2. And one that skips the last column: 8 pixels, kernel 3, stride 2.
+
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Five numbers decide: $n$ pixels along the side, a kernel of $k$ numbers, padding $p$ at each end, stride $s$,
@@ -308,6 +318,8 @@ show(ax.figure, alt="A matrix of 16 rows and 36 columns. Nine coloured cells in 
                     "to the right from row to row. All other cells are empty.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
+# ### How many weights is that?
+#
 # **Locality**: a row has 9 weights, not 36. **Sharing**: all rows have the same 9.
 # Now count for a real picture.
 
@@ -328,6 +340,12 @@ show(ax.figure, alt="Bars on a logarithmic scale: a dense layer has 16.8 million
 for name, (weights, products) in counts.items():
     print(f"{name:18} {weights:>12,} weights {products:>12,} multiplications")
 
+# %% [markdown] tags=["teacher"]
+# 4 minutes. The question behind it: why did nobody train dense layers on photos? 16.8 million weights for ONE map.
+# Wrong answer to expect: "a convolution also multiplies less because it shares". Look at the last column: local is what
+# saves multiplications, sharing saves weights.
+
+
 # %% slideshow={"slide_type": "skip"}
 quiz("01.q3")
 
@@ -343,18 +361,22 @@ moved_then_mapped = layers.conv2d(grey.roll(7, dims=3), kernel)
 mapped_then_moved = layers.conv2d(grey, kernel).roll(7, dims=3)
 difference = (moved_then_mapped - mapped_then_moved)[..., 9:]  # without the columns that came round the border
 assert difference.abs().max() < 1e-5
-print(f"largest difference: {difference.abs().max():.1e}")
+print(f"moved, then convolved, minus convolved, then moved: {difference.abs().max():.1e} at most")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # With a stride of 2 the window skips every other pixel. A shift by 2 moves the map by 1.
 # And a shift by 1?
 
-# %%
+# %% slideshow={"slide_type": "fragment"}
 coarse = layers.conv2d(grey, kernel, stride=2)
 for shift in (1, 2, 3, 4):
     moved = layers.conv2d(grey.roll(shift, dims=3), kernel, stride=2)
     best = coarse.roll(shift // 2, dims=3)
     print(f"shift {shift}: largest difference {(moved - best)[..., 4:].abs().max():.3f}")
+
+# %% [markdown] tags=["teacher"]
+# 3 minutes. This is the seed of a longer talk: a classifier that changes its mind when the photo moves by a pixel.
+
 
 # %% slideshow={"slide_type": "skip"}
 quiz("01.q5")
@@ -436,9 +458,13 @@ for ax, table, title, most in zip(axes, [small, pooled, switches.float(), restor
 show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the index of the pixel where each stood; and "
               "the unpooled map, with the four largest numbers back at their places and zeros elsewhere.")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # The **switches** remember where each maximum stood. With them we can put the four numbers back.
 # The other twelve are gone. Lecture 05 walks back through a whole network this way.
+
+# %% [markdown] tags=["teacher"]
+# 2 minutes. Let somebody unpool by hand at the board before the last table is looked at.
+
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 01.4: max pooling that remembers

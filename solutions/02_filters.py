@@ -45,6 +45,10 @@ show(fig, alt=f"Two sheets with the {len(weight)} filters of the first layer of 
 # Nobody drew the pictures on the right. They are weights, drawn as pixels.
 # The network started as noise and found edges and blobs of colour, because they help.
 
+# %% [markdown] tags=["teacher"]
+# 2 minutes. Ask what the room sees before you say "edge" or "blob". Somebody will see a face: good, talk about it.
+
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A filter is a small picture
 #
@@ -132,6 +136,10 @@ quiz("02.q1")
 # %% [markdown]
 # So we need other ways to ask what a deeper filter looks for. Lectures 04 to 07 have four of them.
 
+# %% [markdown] tags=["teacher"]
+# 3 minutes. The answer is 800: 32 channels times 25. Expected wrong answer: 75, three colours as in the first layer.
+
+
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## In which direction does a filter look?
 #
@@ -191,7 +199,7 @@ ax = charts.bars({f"{angle} degrees": count for angle, count in counts.items()},
 show(ax.figure, alt="Bars: how many filters look in each of four directions. "
                     + ", ".join(f"{angle} degrees: {count}" for angle, count in counts.items()) + ".")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # Which direction is rare? Think of the photos that people take: horizons, walls, legs.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -204,6 +212,11 @@ show(ax.figure, alt="Bars: how many filters look in each of four directions. "
 
 # %% tags=["widget"]
 widgets.growth()
+
+# %% [markdown] tags=["teacher"]
+# 5 minutes. Stop at epoch 3: can anybody say which one will fail? At epoch 5 everybody can. Ask for a reason,
+# not for a colour: "they became flat", "half of them are grey".
+
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # Good filters have **structure**: neighbouring weights are alike. We can measure that.
@@ -225,7 +238,7 @@ show(fig, alt="Two charts over the epochs. In the good training the likeness of 
               "and all filters stay alive. In the bad training it rises at once, and many filters die.")
 assert min(alive["good"]) == alive["good"][0] > 2 * min(alive["bad"]) and smooth["bad"][-1] > smooth["good"][-1]
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # A surprise: the bad training has the *smoother* filters. One number alone is not enough.
 # Its filters are smooth because they are dull: many of them die, and the others are plain blobs.
 
@@ -276,6 +289,10 @@ print("pairs that are nearly the same (above 0.9):", filters.duplicates(weight, 
 # Random filters have nothing in common. Learned ones are a little alike, because all of them are smooth.
 # What you do not want is a pair near 1: two filters, one job.
 
+# %% [markdown] tags=["teacher"]
+# 3 minutes. Ask what -1 would mean, and whether a layer needs both (quiz 02.q3): after a ReLU, yes.
+
+
 # %% slideshow={"slide_type": "skip"}
 quiz("02.q3")
 
@@ -312,16 +329,21 @@ assert FAST or history.val_accuracy[-1] > 0.95
 # %% tags=["widget"]
 training.live(epochs=2 if FAST else 8, seed=SEED)
 
+# %% [markdown] tags=["teacher"]
+# 6 minutes. One student each sets the rate, the seed, the number of filters. With 0.1 it never learns: let the room say
+# from the curves when they would have stopped it.
+
+
 # %% [markdown]
 # At which learning rate does it learn fastest? At which not at all? Do the filters tell you before the loss does?
 
-# %% [markdown] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "skip"}
 # ## The filters that made history
 #
 # AlexNet won the ImageNet competition in 2012. Its first filters are 11x11, learned from 1.2 million photos.
 # They are not shipped with this course. If they are on your machine, here they are.
 
-# %%
+# %% slideshow={"slide_type": "skip"}
 if pretrained.is_here(FAMOUS):
     famous = models.load(FAMOUS).conv1.weight.detach()
     ax = images.filters(famous, shared=False, columns=16, title=f"{FAMOUS}: {len(famous)} filters of {famous.shape[-1]}x{famous.shape[-1]}")

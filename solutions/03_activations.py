@@ -138,7 +138,7 @@ record = check("03.1", record)
 # %% slideshow={"slide_type": "skip"}
 hint("03.1")
 
-# %%
+# %% slideshow={"slide_type": "skip"}
 torch.testing.assert_close(record(model, "relu2", photo), acts["relu2"])
 print("your record and the course's Recorder agree on", NET)
 
@@ -150,6 +150,11 @@ print("your record and the course's Recorder agree on", NET)
 
 # %% tags=["widget"]
 widgets.positions()
+
+# %% [markdown] tags=["teacher"]
+# 5 minutes. Put the place on an eye, then on the other eye, then on the forehead. Which two bars are most alike?
+# The strongest channel has no name yet: lecture 04 asks it.
+
 
 # %% [markdown]
 # Two places with similar vectors are similar *to the network*. Find two places whose bars look alike,
@@ -212,6 +217,11 @@ show(ax.figure, alt="Bars: the share of zeros after each ReLU. " + ", ".join(f"{
 # The share of zeros grows with depth: not at every step, but from the first layer over the middle to the late ones.
 # What a deep unit looks for is rare, so most of the time it is silent.
 
+# %% [markdown] tags=["teacher"]
+# 3 minutes. Expected wrong answer: "a network that is 85 % zeros is wasteful". Ask how many books of a library are
+# open at one time.
+
+
 # %% slideshow={"slide_type": "skip"}
 quiz("03.q2")
 
@@ -226,7 +236,10 @@ quiz("03.q2")
 # %% tags=["widget"]
 widgets.nearest(bank=60 if FAST else 240)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Counted: sixty pieces, their five nearest among 240
+
+# %%
 asked, bank = (photos.crops(size=64, n=n, seed=SEED + k) for k, n in ((1, 60), (0, 60 if FAST else 240)))
 print(f"{'layer':>8}  from the same photo  difference in colour")
 for name in (activations.PICTURE, relus[-1], "gap"):
@@ -235,9 +248,14 @@ for name in (activations.PICTURE, relus[-1], "gap"):
     colour = (bank.images[index] - asked.images[:, None]).mean(dim=(3, 4)).norm(dim=2).mean()
     print(f"{name:>8}  {same:19.0%}  {colour:20.3f}")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # Photonet was never asked for neighbours. But it finds pieces of the same photo more often than the pixels do,
 # though their mean colours are *less* alike. It goes by what is there.
+
+# %% [markdown] tags=["teacher"]
+# 3 minutes. Ask what the pixels confuse: a piece of wall and a piece of sky. Then why `gap` beats the last maps: a place
+# does not count any more.
+
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 03.3: the nearest pictures
@@ -303,11 +321,15 @@ ax.set_xticks(range(len(depth)), depth)
 show(fig, alt="Two curves over the layers of shapesnet. The share of the colours that can be read falls from 1 to nearly 0. "
               "The share of scenes whose class can be read rises from near chance, a level line at one sixth, to nearly 1.")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "fragment"}
 # The curves cross. What the class needs is made plain, what it does not need is thrown away.
 # This is called **information distillation**.
 #
 # Mind what was measured: what a *linear* map can read. A more clever reader might find more.
+
+# %% [markdown] tags=["teacher"]
+# 4 minutes. Ask for the objection: "maybe it is still there, only not linear". Right. That is what the last line says.
+
 
 # %% slideshow={"slide_type": "skip"}
 quiz("03.q3")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 
-from cnnlab.course import present, still
+from cnnlab.course import deck, still
 
 # The last cell that is run: it asks the kernel for its widgets as they stand.
 _COLLECT = "from cnnlab.course import still\nstill.collect()"
@@ -74,7 +74,7 @@ def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[
 def _slides(run: nbformat.NotebookNode, stills: dict[str, str]) -> list[str]:
     """One section for each slide. Exercises are left out, as on the live slides; notes are there, hidden."""
     sections: list[list[str]] = []
-    for cell, kind in zip(run.cells, present.kinds(run), strict=True):
+    for cell, kind in zip(run.cells, deck.kinds(run), strict=True):
         notes = "teacher" in cell.metadata.get("tags", ())
         if (kind == "skip" and not notes) or cell.cell_type == "raw":
             continue

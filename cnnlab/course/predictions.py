@@ -64,7 +64,10 @@ class Prediction(ipywidgets.VBox):
                 options=shown, value=None, description="my guess", layout={"width": "max-content"}
             )
         self.button = ipywidgets.Button(
-            description="Lock my guess", icon="lock", tooltip="lock the guess and show the truth"
+            description="Lock my guess",
+            icon="lock",
+            tooltip="lock the guess and show the truth",
+            layout={"width": "max-content"},
         )
         self.answer = ipywidgets.HTML()
         self.button.on_click(lambda _: self.lock(self._chosen()))
@@ -84,6 +87,14 @@ class Prediction(ipywidgets.VBox):
             ledger.lock(self._id, value)
         self._reveal(ledger.guess(self._id))
 
+    def solution(self) -> str:
+        """The truth in words: for the teacher's notes."""
+        return f"It is {self._found()}."
+
+    def _found(self):
+        truth = self._truth() if callable(self._truth) else self._truth
+        return truth.item() if hasattr(truth, "item") else truth
+
     def _chosen(self):
         if not isinstance(self.choice, ipywidgets.Text):
             return self.choice.value
@@ -94,10 +105,11 @@ class Prediction(ipywidgets.VBox):
             self.choice.value = f"{guess:g}"
         elif guess in [value for _, value in self.choice.options]:
             self.choice.value = guess
-        self.choice.disabled = self.button.disabled = True
+        # The button stays enabled, though it does nothing any more: a disabled one would drop the keyboard's
+        # focus, and on a slide Space would no longer go on.
+        self.choice.disabled, self.button.description = True, "Locked"
         try:
-            truth = self._truth() if callable(self._truth) else self._truth
-            truth = truth.item() if hasattr(truth, "item") else truth
+            truth = self._found()
             # 0.3 is right where the truth is 0.1 + 0.2.
             numbers = all(isinstance(each, int | float) for each in (guess, truth))
             right = math.isclose(guess, truth, rel_tol=1e-6, abs_tol=1e-9) if numbers else guess == truth

@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 from nbformat.sign import NotebookNotary
 
+from cnnlab.course.deck import slides
 from cnnlab.course.server import SETTINGS, ask, server
 
 # What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs. A slide is
@@ -28,10 +29,12 @@ STYLE = {
             "--jp-content-font-size1": "22px",
             "--jp-code-font-size": "18px",
             "--jp-widgets-font-size": "17px",
-            "--jp-widgets-inline-width": "520px",
+            "--jp-widgets-inline-width": "375px",
         },
         ".jp-InputPlaceholder": {"display": "none"},
         ".jp-Collapser": {"visibility": "hidden"},
+        # An invisible sheet over the left edge of outputs: it would take the clicks meant for a question.
+        ".jp-OutputArea-promptOverlay": {"display": "none"},
         ".cnnlab-explore": {"flex-flow": "row wrap", "align-items": "center"},
         ".cnnlab-explore > *": {"flex": "1 0 100%"},
         ".cnnlab-explore > .cnnlab-settings": {"flex": "1 1 350px", "flex-flow": "row wrap"},
@@ -60,7 +63,8 @@ def present(notebook: Path, folder: Path, *, opened: Callable[[str], object] = w
     """
     with _ended_by_signals(), deck(notebook, folder) as place:
         print(
-            f"the slides: {place}\nSpace goes on, Shift+Space back, Esc stops the deck; Ctrl+C here ends all"
+            f"the slides: {place}\nSpace or Page down goes on, Shift+Space or Page up back, Esc stops the "
+            "deck; Ctrl+C here ends all"
         )
         opened(place)
         with contextlib.suppress(KeyboardInterrupt):
@@ -93,43 +97,13 @@ def deck(notebook: Path, folder: Path) -> Iterator[str]:
     """The address of a notebook as live slides, as long as the block lasts. Arguments as for `present`."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / notebook.name
-    nbformat.write(slides(nbformat.read(notebook, as_version=4)), copy)
+    shown = slides(nbformat.read(notebook, as_version=4))
+    shown.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
+    nbformat.write(shown, copy)
     # The deck notes in the settings that it is active: those of the server, which nobody else uses.
     with server(folder, SETTINGS / "present") as (address, token):
         _run(copy, address, token)
         yield f"{address}/lab/tree/{copy.name}?token={token}&reset"
-
-
-def slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An answered lecture as slides: no code, no teacher's notes, letters for the back row.
-
-    Args:
-        notebook: changed in place. Its own slide keys say where a slide begins and what is left out.
-    """
-    for cell, kind in zip(notebook.cells, kinds(notebook), strict=True):
-        if kind is not None:
-            cell.metadata["slideshow"] = {"slide_type": kind}
-        if cell.cell_type == "code":
-            cell.metadata["jupyter"] = {"source_hidden": True}
-            cell.metadata["tags"] = [*cell.metadata.get("tags", ()), "remove-input"]
-    notebook.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
-    return notebook
-
-
-def kinds(notebook: nbformat.NotebookNode) -> list[str | None]:
-    """What each cell is in a row of slides: "slide" begins one, None goes on with it, "skip" is left out."""
-    found, guessed = [], False
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags", ())
-        kind = "skip" if "teacher" in tags else cell.metadata.get("slideshow", {}).get("slide_type")
-        if kind == "subslide":  # one row of slides: whoever presents presses one key
-            kind = "slide"
-        if kind != "skip":
-            # A cell without a key goes on with the slide before it, but never under a question it answers.
-            kind = "slide" if guessed else kind
-            guessed = "predict" in tags
-        found.append(kind)
-    return found
 
 
 def _run(path: Path, address: str, token: str) -> None:

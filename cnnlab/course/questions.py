@@ -77,6 +77,10 @@ class Quiz(ipywidgets.VBox):
         super().__init__([asked, self.choice, self.reply])
         ledger.note(id, False)
 
+    def solution(self) -> str:
+        """The right option in words: for the teacher's notes."""
+        return next(f"Right is: {each['text']}" for each in self._options if each.get("right"))
+
     def choose(self, index: int) -> None:
         """Choose an option, as a click does."""
         self.choice.value = index

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def server(
 
     Args:
         folder: what it shows.
-        settings: the folder with overrides.json.
+        settings: the folder with overrides.json; what lies in its folder `user` are settings of the user.
         environment: variables for it, besides those of this process.
 
     Returns:
@@ -56,6 +57,8 @@ def server(
     with tempfile.TemporaryDirectory() as own:
         kept = {name: own for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
         log = Path(own) / "lab.log"
+        if (settings / "user").is_dir():
+            shutil.copytree(settings / "user", own, dirs_exist_ok=True)
         with log.open("w") as stream:
             process = subprocess.Popen(
                 command, env={**os.environ, **(environment or {}), **kept}, stdout=stream, stderr=stream

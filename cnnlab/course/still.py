@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import ipywidgets
 
+from cnnlab.course.predictions import Prediction
+from cnnlab.course.questions import Quiz
+
 MIME = "application/vnd.cnnlab.still+json"
 
 
@@ -24,6 +27,9 @@ def still(widget: ipywidgets.Widget) -> str:
         return ""
     if isinstance(widget, ipywidgets.HTML):
         return f"<div>{widget.value}</div>" if widget.value else ""
+    if isinstance(widget, Prediction | Quiz):
+        inside = "".join(map(still, widget.children))
+        return f'<div>{inside}<aside class="notes">{html.escape(widget.solution())}</aside></div>'
     if isinstance(widget, ipywidgets.Box):
         kind = "row" if isinstance(widget, ipywidgets.HBox) else "column"
         inside = "".join(map(still, widget.children))

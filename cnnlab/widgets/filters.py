@@ -87,6 +87,7 @@ def growth():
         title="Watch the filters appear",
         epoch=(0, last),
         scale=list(_SCALES),
+        start={"epoch": 3},
         presets={
             "start": {"epoch": 0},
             "epoch 5": {"epoch": 5},

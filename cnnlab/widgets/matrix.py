@@ -84,7 +84,7 @@ class MatrixEditor(ipywidgets.VBox):
         finally:
             self._quiet = False
         self.table.children = [cell for row in self.cells[:k] for cell in row[:k]]
-        self.table.layout = {"grid_template_columns": f"repeat({k}, 64px)", **beside_labels()}
+        self.table.layout = {"grid_template_columns": f"repeat({k}, 70px)", **beside_labels()}
 
     def _read(self):
         if not self._quiet:

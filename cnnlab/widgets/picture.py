@@ -42,7 +42,9 @@ class PictureChooser(ipywidgets.VBox):
         if spec.value is not None and spec.value not in spec.names:
             raise unknown("picture", spec.value, spec.names)
         self.choice = ipywidgets.Dropdown(options=list(spec.names), **label)
-        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=YOURS)
+        self.upload = ipywidgets.FileUpload(
+            accept="image/*", multiple=False, description=YOURS, layout={"width": "max-content"}
+        )
         self.message = ipywidgets.HTML()
         own = ipywidgets.HBox([self.upload, self.message], layout=beside_labels())
         super().__init__([self.choice, own])

@@ -15,6 +15,7 @@ from cnnlab.nets import models
 from cnnlab.widgets import Picture, explore
 
 _BLOCKS = 20  # characters of the longest possible bar
+_SHOWN = 224  # pixels: a picture, its settings and a question fit on one slide
 _BARS = "the five most probable classes"
 _SIDE = 64  # pixels: what photonet was trained on
 
@@ -25,7 +26,7 @@ def turn():
         turn_view,
         title="Turn the picture",
         angle=(0, 360),
-        photo=Picture(tuple(photos.names()), size=256, value="cat"),
+        photo=Picture(tuple(photos.names()), size=_SHOWN, value="cat"),
         start={"angle": 0},
         alt="the turned picture, and the places that decided",
     )
@@ -59,7 +60,7 @@ def cover():
         row=(0, 100),
         column=(0, 100),
         size=(0, 100),
-        photo=Picture(tuple(photos.names()), size=256, value="cat"),
+        photo=Picture(tuple(photos.names()), size=_SHOWN, value="cat"),
         start={"row": 50, "column": 50, "size": 30},
         alt="the covered picture, and the places that decided",
     )

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from cnnlab.course import present
+from cnnlab.course.deck import slides as slides_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
@@ -58,28 +59,43 @@ def test_going_through_all_slides(deck, root):
         for cell in notebook.cells
         if "teacher" in cell.metadata.get("tags", ())
     ]
-    wanted = sum(
-        cell.metadata.get("slideshow", {}).get("slide_type") == "slide"
-        for cell in present.slides(notebook).cells
-    )
+    wanted = len(slides_of(notebook).cells)
     assert page.locator(VISIBLE).first.inner_text().startswith(name[:2])  # the title comes first
-    slides, same, moved, cut = [], 0, 0, []
-    while same < 7 and len(slides) < 80:  # each cell of a slide takes one step
+    former, moved, locked, cut = None, 0, 0, []
+    for k in range(wanted):
         seen = page.locator(VISIBLE).evaluate_all(LOOK)
         words = [text for _, text in seen]
-        if slides and words == slides[-1]:
-            same += 1
-        else:
-            same = 0
-            slides.append(words)
-            cut += [(text[:40], parts) for parts, text in seen if parts]
-            assert not [note for note in hidden if any(note in text for text in words)]
-            assert page.locator(f"{VISIBLE} .jp-InputArea-editor:visible").count() == 0
-            moved += _slider_moves(page)
-        page.evaluate("() => { void jupyterapp.commands.execute('deck:forward') }")  # what Space does
+        assert words != former, f"the key before slide {k + 1} of {wanted} did nothing"
+        former = words
+        cut += [(k + 1, text[:40], parts) for parts, text in seen if parts]
+        assert not [note for note in hidden if any(note in text for text in words)]
+        assert page.locator(f"{VISIBLE} .jp-InputArea-editor:visible").count() == 0
+        moved += _slider_moves(page)
+        locked += _guess_is_locked(page)
+        former = [text for _, text in page.locator(VISIBLE).evaluate_all(LOOK)]  # a guess adds its answer
+        page.keyboard.press(
+            "PageDown" if k % 2 else "Space"
+        )  # one key, one slide; whatever was clicked before
         page.wait_for_timeout(250)
-    assert len(slides) >= wanted and moved >= 1 and outside == []
+    assert [text for _, text in page.locator(VISIBLE).evaluate_all(LOOK)] == former  # that was the last one
+    page.keyboard.press("PageUp")
+    page.wait_for_timeout(250)
+    assert [text for _, text in page.locator(VISIBLE).evaluate_all(LOOK)] != former
+    assert moved >= 1 and locked >= 1 and outside == []
     assert cut == []
+
+
+def _guess_is_locked(page) -> int:
+    """1 if this slide asks for a guess that can be chosen and locked with the mouse, where people click."""
+    asked = page.locator(f"{VISIBLE} .widget-vbox", has=page.get_by_role("button", name="Lock my guess")).last
+    if not asked.count():
+        return 0
+    box = asked.get_by_role("radio").nth(1).bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    box = asked.get_by_role("button", name="Lock my guess").bounding_box()
+    page.mouse.click(box["x"] + 6, box["y"] + box["height"] / 2)
+    asked.get_by_role("status").get_by_text("You guessed").wait_for()
+    return 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle")

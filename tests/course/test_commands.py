@@ -76,7 +76,9 @@ def test_open_hands_its_options_to_jupyterlab(monkeypatch):
     assert main([]) == 0 and main(["open", "--no-browser", "--port", "9999"]) == 0
     assert calls[0][0][1:4] == ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
     assert main(["--no-browser", "--port", "9999"]) == 0 and calls[2] == calls[1]
-    assert (Path(calls[0][0][-1].split("=")[1]) / "overrides.json").is_file()
+    told = {option.split("=")[0]: option.split("=", 1)[1] for option in calls[0][0] if "=" in option}
+    assert (Path(told["--LabApp.app_settings_dir"]) / "overrides.json").is_file()
+    assert "websocket_max_message_size" in told["--ServerApp.tornado_settings"]
     assert calls[1][0][-3:] == ["--no-browser", "--port", "9999"] and calls[0][1] == commands.root()
 
 

@@ -22,7 +22,10 @@ def test_the_truth_stays_hidden_and_uncomputed_until_the_guess_is_locked():
     asked.choice.value = 1
     asked.button.click()
     assert "guessed <b>1</b>" in asked.answer.value and "is <b>2</b>" in asked.answer.value
-    assert "surprise" in asked.answer.value and asked.choice.disabled and asked.button.disabled
+    assert "surprise" in asked.answer.value and asked.choice.disabled
+    assert asked.button.description == "Locked" and not asked.button.disabled  # it keeps the keyboard's focus
+    asked.button.click()
+    assert "guessed <b>1</b>" in asked.answer.value and computed == [1, 1]
 
 
 def test_a_guess_is_locked_for_good_also_in_a_cell_that_is_run_again():

@@ -1,0 +1,77 @@
+"""A lecture as slides: one cell each, the same results, nothing of what is left out."""
+
+import nbformat
+import pytest
+
+from cnnlab.course import deck
+
+
+def cell(kind, source, slide=None, *tags):
+    made = getattr(nbformat.v4, f"new_{kind}_cell")(source)
+    made.metadata = {"tags": list(tags), **({"slideshow": {"slide_type": slide}} if slide else {})}
+    return nbformat.from_dict(made)
+
+
+def notebook(*cells):
+    return nbformat.v4.new_notebook(cells=list(cells))
+
+
+LECTURE = notebook(
+    cell("markdown", "# 99 \u00b7 Title", "slide"),
+    cell("code", "x = 1"),
+    cell("markdown", "## Ask", "slide"),
+    cell("code", "def double(y):\n    TODO('it')", "skip", "exercise"),
+    cell("code", "double = lambda y: 2 * y\nprint('unseen')", "skip", "solution"),
+    cell("code", "print('seen')\ndouble(x)"),
+    cell("markdown", "the answer", "fragment"),
+    cell("markdown", "for me", None, "teacher"),
+    cell("raw", "raw"),
+    cell("code", "predict(x)", "subslide", "predict"),
+    cell("markdown", "after the guess"),
+)
+
+
+def ran(made):
+    """What each slide displays, in order."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    shell, shown = InteractiveShell.instance(), []
+    shell.push({"predict": lambda x: f"guess {x}", "TODO": lambda what: None})
+    for each in made.cells:
+        with capture_output() as seen:
+            result = shell.run_cell(each.source)
+        result.raise_error()
+        texts = [output.data.get("text/markdown", output.data.get("text/plain")) for output in seen.outputs]
+        shown.append((seen.stdout.split("\n")[0], texts))
+    return shown
+
+
+def test_what_each_cell_is():
+    assert deck.kinds(LECTURE) == [
+        "slide", None, "slide", "skip", "skip", None, "fragment", "skip", "skip", "slide", "slide",
+    ]  # fmt: skip
+
+
+def test_each_slide_is_one_cell_and_shows_what_its_cells_showed():
+    before = nbformat.writes(LECTURE)
+    made = deck.slides(LECTURE)
+    assert nbformat.writes(LECTURE) == before
+    assert [each.metadata.slideshow.slide_type for each in made.cells] == [
+        "slide", "slide", "fragment", "slide", "slide",
+    ]  # fmt: skip
+    assert all(
+        "remove-input" in each.metadata.tags and each.metadata.jupyter.source_hidden for each in made.cells
+    )
+    assert ran(made) == [
+        ("", ["# 99 \u00b7 Title"]),
+        ("seen", ["## Ask", "2"]),
+        ("", ["the answer"]),
+        ("", ["'guess 1'"]),
+        ("", ["after the guess"]),
+    ]
+
+
+def test_code_that_is_no_python_is_refused():
+    with pytest.raises(ValueError, match="plain Python.*%matplotlib"):
+        deck.slides(notebook(cell("code", "%matplotlib inline")))
