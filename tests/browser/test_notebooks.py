@@ -123,7 +123,8 @@ def test_a_guess_is_locked_and_a_quiz_replies(seen):
     asked.scroll_into_view_if_needed()
     asked.get_by_role("radio").nth(1).check()
     asked.get_by_role("button", name="Lock my guess").click()
-    asked.locator("input[type=radio]:disabled").first.wait_for()
+    seen.page.get_by_role("status").get_by_text("You guessed").wait_for()
+    seen.page.get_by_role("button", name="Locked").wait_for()
     quiz = seen.page.locator(".widget-vbox", has_text="my answer").last
     quiz.scroll_into_view_if_needed()
     quiz.get_by_role("radio").first.check()

@@ -94,7 +94,7 @@ def _guess_is_locked(page) -> int:
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     box = asked.get_by_role("button", name="Lock my guess").bounding_box()
     page.mouse.click(box["x"] + 6, box["y"] + box["height"] / 2)
-    asked.get_by_role("status").get_by_text("You guessed").wait_for()
+    page.locator(VISIBLE).get_by_role("status").get_by_text("You guessed").wait_for()
     return 1
 
 
