@@ -28,6 +28,7 @@ OTHER = {
     "00_start_here": {"PHOTO": "coffee"},
     "01_convolution": {"PHOTO": "astronaut", "SEED": 7},
     "02_filters": {"NET": "shapesnet", "SEED": 3, "FAMOUS": "squeezenet1_0"},
+    "04_top9_patches": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "03_activations": {"NET": "shapesnet", "PHOTO": "coins", "SEED": 3},
 }
 

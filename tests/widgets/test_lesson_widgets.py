@@ -1,5 +1,7 @@
 """The widgets of the lectures: every end is drawn without an error, and the numbers on them are right."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 
 from cnnlab.data import photos
 from cnnlab.nets import kernels, models
-from cnnlab.widgets import activations, convolution, filters, start
+from cnnlab.widgets import activations, convolution, deconvnet, filters, start, top
 
 WIDGETS = (
     convolution.scan,
@@ -21,10 +23,15 @@ WIDGETS = (
     activations.browser,
     activations.positions,
     activations.nearest,
+    top.fields,
+    functools.partial(top.browser, n=60),
+    deconvnet.project,
+    deconvnet.walk,
+    functools.partial(deconvnet.sheet, n=60),
 )
 
 
-@pytest.mark.parametrize("make", WIDGETS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", WIDGETS, ids=lambda make: getattr(make, "func", make).__name__)
 def test_every_end_is_drawn_and_something_changes(make):
     widget = make()
     start = {caption: panel.value for caption, panel in widget.panels.items()}
