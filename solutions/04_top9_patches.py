@@ -89,8 +89,7 @@ predict(
 # %%
 for name in layers:
     seen = receptive.field(model, name, data.images.shape[-1])
-    print(f"{name:>8}: sees {seen.size[0]:3} x {seen.size[1]} pixels, its neighbour {seen.stride[0]} pixels further; "
-          f"{seen.grid[0]} x {seen.grid[1]} places")
+    print(f"{name:>8}: size {seen.size[0]:3}, jump {seen.stride[0]:2}, on a map of {seen.grid[0]} x {seen.grid[1]} places")
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 04.1: the receptive field
@@ -146,9 +145,9 @@ predict(
     "04.p2",
     "The square in the middle, half as wide and half as high as the field, holds a quarter of its pixels. Which share of "
     "the influence comes from there, in the third layer of photonet?",
-    options=["about a quarter", "about half", "nearly all"],
-    truth=lambda: "about half" if 0.4 < effective.share_in_middle(effective.field(
-        models.load("photonet"), sets.load("photos", (3, 64, 64), n=40).images, "relu3")) < 0.7 else "something else",
+    options=["about a quarter", "about two thirds", "nearly all"],
+    truth=lambda: "about two thirds" if 0.55 < effective.share_in_middle(effective.field(
+        models.load("photonet"), sets.load("photos", (3, 64, 64), n=40).images, "relu3")) < 0.75 else "something else",
 )
 
 # %%
@@ -262,13 +261,34 @@ widgets.browser(n=120 if FAST else 600, seed=SEED)
 # Six units of every layer, not chosen by us: evenly spread over the channels. Watch the pieces grow, and what they share.
 
 # %%
-for name in layers:
-    ranking = top.scan(model, data.images, name, k=9)
-    spread = [round((k + 0.5) * len(ranking.values) / 6) for k in range(6)]
-    seen = receptive.field(model, name, data.images.shape[-1])
-    pieces = top.patches(data.images, ranking, seen, channels=spread, outside=0.5)
-    show(sheets.units(pieces, titles=[f"{name}, {c}" for c in spread]),
-         alt=f"Six channels of {name}, nine pieces of {seen.size[0]} by {seen.size[1]} pixels each.")
+def sheet(k):
+    """Six units of the k-th of our layers, if there are so many."""
+    for name in layers[k : k + 1]:
+        ranking = top.scan(model, data.images, name, k=9)
+        spread = [int((c + 0.5) * len(ranking.values) / 6) for c in range(6)]
+        seen = receptive.field(model, name, data.images.shape[-1])
+        pieces = top.patches(data.images, ranking, seen, channels=spread, outside=0.5)
+        show(sheets.units(pieces, titles=[f"{name}, {c}" for c in spread], columns=3),
+             alt=f"Six channels of {name}, nine pieces of {seen.size[0]} by {seen.size[1]} pixels each.")
+
+
+sheet(0)
+
+# %% slideshow={"slide_type": "subslide"}
+sheet(1)
+
+# %% slideshow={"slide_type": "subslide"}
+sheet(2)
+
+# %% slideshow={"slide_type": "subslide"}
+sheet(3)
+
+# %% slideshow={"slide_type": "subslide"}
+sheet(4)
+
+# %% [markdown] tags=["teacher"]
+# 6 minutes. Layer 1: edges and plain colours. Layers 2 and 3: corners, stripes, a colour beside another. Layer 5: whole things,
+# and mixtures. Ask for one unit in each layer that resists a name.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Baseballs, or stripes?
@@ -343,7 +363,7 @@ def strongest(batches, k):
 
 answers = torch.tensor([0.1, 0.9, 0.3, 0.2, 0.7, 0.4])
 values, pictures = strongest(answers.split(3), k=2)
-print("found:", values.tolist(), "in the pictures", pictures.tolist(), "- these have", answers[pictures].tolist())
+print("found:", values, "in the pictures", pictures, "- these have", answers[pictures])
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
 def strongest(batches, k):

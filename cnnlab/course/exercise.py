@@ -197,8 +197,9 @@ def _short(value) -> str:
         return f"a network with the layers {', '.join(name for name, _ in value.named_children())}"
     if isinstance(value, float):
         return _numbers(value)
-    if isinstance(value, tuple):
-        return "(" + ", ".join(map(_short, value)) + ")"
+    if isinstance(value, tuple | list):
+        ends = "()" if isinstance(value, tuple) else "[]"
+        return ends[0] + ", ".join(map(_short, value[:8])) + (", ..." if len(value) > 8 else "") + ends[1]
     try:
         text = repr(value)
     except Exception:  # a student's class may have a broken one

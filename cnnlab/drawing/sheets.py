@@ -14,7 +14,7 @@ from cnnlab.drawing import paper, pixels
 _GAP = (
     0.06  # between the patches, as a part of a patch's side: a sheet of tiny patches must not be mostly gap
 )
-_SIDE = 1.9  # inches of a square of nine patches
+_SIDE, _WIDTH = 2.6, 12.6  # inches of a square of nine patches at most, and of a figure: it fits on a slide
 
 
 def nine(patches: Tensor, *, centred: bool = False) -> np.ndarray:
@@ -67,7 +67,8 @@ def units(
     columns = min(len(patches), columns if columns is not None else 6 // both)
     rows = -(-len(patches) // columns)
     widths = ([1.0] * both + [0.12]) * columns
-    size = (_SIDE * sum(widths), rows * (_SIDE + 0.45))
+    side = min(_SIDE, _WIDTH / sum(widths))
+    size = (side * sum(widths), rows * (side + 0.45))
     fig, axes = paper.figure(size, rows, len(widths), width_ratios=widths, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
