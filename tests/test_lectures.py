@@ -29,6 +29,7 @@ OTHER = {
     "01_convolution": {"PHOTO": "astronaut", "SEED": 7},
     "02_filters": {"NET": "shapesnet", "SEED": 3, "FAMOUS": "squeezenet1_0"},
     "04_top9_patches": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
+    "05_deconvnet": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "03_activations": {"NET": "shapesnet", "PHOTO": "coins", "SEED": 3},
 }
 

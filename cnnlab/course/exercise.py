@@ -100,7 +100,9 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
             return "open", f"{todo}\nUntil then ours is used.{start}"
         except (Exception, SystemExit) as error:  # it belongs into the box, not over the notebook
             if type(error) is not type(failure):
-                return "wrong", f"{_input(arguments)}\nIt stopped with {_last_line(error)}\n{goes_on}"
+                stopped = f"It stopped with {_last_line(error)}"
+                parts = [_known_mistake(exercise, answer), _input(arguments), stopped, goes_on]
+                return "wrong", "\n".join(filter(None, parts))
             got, found = error, None
         else:
             found = difference(got, expected, exercise.tolerance) if failure is None else _swallowed(failure)
