@@ -123,7 +123,7 @@ predict(
 )
 
 # %%
-x = torch.tensor([[1.0, -1.0, 5.0, 2.0], [2.0, -5.0, -7.0, 0.5], [-3.0, 2.0, 4.0, -1.0], [3.0, -2.0, 1.0, 6.0]])
+x = torch.tensor([[1.0, -1.0, 5.0, 2.0], [2.0, -5.0, -7.0, 1.0], [-3.0, 2.0, 4.0, -1.0], [3.0, -2.0, 1.0, 6.0]])
 g = torch.tensor([[-2.0, 3.0, -1.0, 2.0], [6.0, -3.0, 1.0, -4.0], [2.0, -1.0, 3.0, 5.0], [-1.0, 4.0, -2.0, 1.0]])
 fig, axes = plt.subplots(1, 5, figsize=(14, 3.2), layout="constrained")
 tables = {"x: went in": x, "g: comes back": g, **{rule: apply(g, x.clamp(min=0)) for rule, apply in rules.NAMED.items()}}
@@ -293,16 +293,16 @@ predict(
 # %%
 torch.manual_seed(SEED)
 blind = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, padding=2), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 5, padding=2), torch.nn.ReLU())
-both = torch.cat([photos.load(photo, size=32) for photo in ("cat", "coffee")])
+both = torch.cat([photos.load(photo, size=15) for photo in ("cat", "coffee")])
 with torch.no_grad():
-    where = blind(both).amin(dim=0).flatten().argmax().item()  # a unit that is active in both
-place = Unit("3", where // 1024, where % 1024 // 32, where % 32)
-fig, axes = plt.subplots(2, 4, figsize=(11.5, 5.4), layout="constrained")
+    channel = blind(both)[:, :, 7, 7].amin(dim=0).argmax().item()  # in the middle, and active in both
+place = Unit("3", channel, 7, 7)
+fig, axes = plt.subplots(2, 4, figsize=(11.5, 5.6), layout="constrained")
 for line, one in zip(axes, both, strict=True):
-    images.picture(one, ax=line[0])
+    images.picture(one, ax=line[0], title="the photo")
     for ax, rule in zip(line[1:], ("deconvnet", "gradient", "guided"), strict=True):
         signal = deconvnet.project(blind, one[None], place, rule, start="one")[0]
-        images.signed(signal.sum(dim=0), ax=ax, bar=False, title=rule if line is axes[0] else None)
+        images.signed(signal.sum(dim=0), ax=ax, bar=False, title=rule)
 show(fig, alt="Two photos, and for each the projections of the same unit by three rules. The two deconvnet projections are identical; "
               "those by gradient and guided differ.")
 same = [deconvnet.project(blind, one[None], place, "deconvnet", start="one") for one in both]
