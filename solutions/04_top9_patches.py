@@ -274,16 +274,28 @@ def sheet(k):
 
 sheet(0)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The second layer: six units
+
+# %%
 sheet(1)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The third layer: six units
+
+# %%
 sheet(2)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The fourth layer: six units
+
+# %%
 sheet(3)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The fifth layer: six units
+
+# %%
 sheet(4)
 
 # %% [markdown] tags=["teacher"]

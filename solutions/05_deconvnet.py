@@ -336,16 +336,28 @@ def sheet(k):
 
 sheet(0)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The second layer: six units and what they used
+
+# %%
 sheet(1)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The third layer: six units and what they used
+
+# %%
 sheet(2)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The fourth layer: six units and what they used
+
+# %%
 sheet(3)
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The fifth layer: six units and what they used
+
+# %%
 sheet(4)
 
 # %% [markdown] tags=["teacher"]

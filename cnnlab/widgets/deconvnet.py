@@ -108,7 +108,7 @@ def walk_view(picture: str, layer: str, channel: int, step: int) -> dict:
     shown = _large(_centred(here.signal[0])) if last else pixels.signed(total)
     return {
         "the photo": pixels.enlarge(pixels.grey(photos.load(picture, _SIDE)[0]), 4),
-        "the pixels" if last else f"at the output of {here.layer}, {here.signal.shape[1]} channels added up": shown,
+        "the pixels" if last else f"at {here.layer}, its {here.signal.shape[1]} channels added up": shown,
         "": f"{path}\n{alive:.1%} of {here.signal.numel()} numbers are not zero; "
         f"from {here.signal.min():.2g} to {here.signal.max():.2g}",
     }

@@ -144,7 +144,7 @@ def browser_view(layer: str, channel: int, rank: int, *, n: int = 600, seed: int
 
 
 def _framed(image: Tensor, field: receptive.Field, row: int, column: int) -> np.ndarray:
-    factor = max(1, 128 // image.shape[-1])
+    factor = max(1, 100 // image.shape[-1])  # the widget must fit on a slide
     box = field.rectangle(row, column)
     drawn = pixels.enlarge(pixels.grey(image), factor)
     size = (factor * (box.bottom - box.top), factor * (box.right - box.left))
