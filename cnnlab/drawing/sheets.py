@@ -11,9 +11,8 @@ from torch import Tensor
 
 from cnnlab.drawing import paper, pixels
 
-_GAP = (
-    0.06  # between the patches, as a part of a patch's side: a sheet of tiny patches must not be mostly gap
-)
+_CELL = 72  # pixels: about the side of a patch
+_GAP = 0.06  # as a part of that side: a sheet of tiny patches must not be mostly gap
 _SIDE, _WIDTH = 2.6, 12.6  # inches of a square of nine patches at most, and of a figure: it fits on a slide
 
 
@@ -34,7 +33,7 @@ def nine(patches: Tensor, *, centred: bool = False) -> np.ndarray:
         strongest = patches.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
         patches = 0.5 + 0.5 * patches / strongest
     side = max(patches.shape[2:])
-    factor = max(1, -(-48 // side))  # small ones grow by a whole factor, so the gap can be thin
+    factor = max(1, round(_CELL / side))  # small ones grow by a whole factor, so the gap can be thin
     drawn = [pixels.enlarge(pixels.grey(patch), factor) for patch in patches]
     return pixels.tile(drawn, columns=3, gap=max(2, round(_GAP * side * factor)))
 
