@@ -152,8 +152,8 @@ def sheet_view(layer: str, channel: int, rule: str, *, n: int = 600, seed: int =
     pieces = top.patches(images, found, field, channels=[channel], outside=0.5)[0]
     used = projected.patches(embedded.net(name), images, found, field, channels=[channel], rule=rule)[0]
     return {
-        "nine pieces": pixels.enlarge(sheets.nine(pieces), 2),
-        "what it used of them (each on its own scale)": pixels.enlarge(sheets.nine(used, centred=True), 2),
+        "nine pieces": sheets.nine(pieces),
+        "what it used of them (each on its own scale)": sheets.nine(used, centred=True),
         "": f"channel {channel} of {layer}, activations {found.values[channel, 0]:.2f} to "
         f"{found.values[channel, -1]:.2f}; zero is grey",
     }

@@ -130,9 +130,7 @@ def browser_view(layer: str, channel: int, rank: int, *, n: int = 600, seed: int
     silent = (whole.values[channel] <= 0).float().mean().item()
     first, last = (whole.values[channel, rank + k].item() for k in (0, 8))
     return {
-        f"rank {rank} to {rank + 8}: from {first:.2f} down to {last:.2f}": pixels.enlarge(
-            sheets.nine(pieces), 2
-        ),
+        f"rank {rank} to {rank + 8}: from {first:.2f} down to {last:.2f}": sheets.nine(pieces),
         "where they were": pixels.tile(framed, columns=3),
         f"best answer to each of {whole.seen} pictures, 0 to {most:.2f}": bars.upright(
             bins.sqrt(), width=300, marked=(shown[0], shown[1])

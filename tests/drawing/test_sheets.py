@@ -20,7 +20,7 @@ def plain(value, side=16):
 
 def test_nine_patches_stand_row_by_row():
     drawn = sheets.nine(torch.stack([plain(k / 8) for k in range(9)]))
-    cell = (drawn.shape[0] + 3) // 3
+    cell = (drawn.shape[0] + 4) // 3
     seen = [drawn[cell * (k // 3) + 5, cell * (k % 3) + 5, 0] for k in range(9)]
     assert seen == [round(k / 8 * 255) for k in range(9)]
     assert drawn.shape[0] == drawn.shape[1] >= 144  # tiny patches are enlarged
@@ -31,7 +31,7 @@ def test_a_projection_is_grey_at_zero_and_each_fills_its_own_scale():
     weak, strong = torch.zeros(3, 16, 16), torch.zeros(3, 16, 16)
     weak[:, 0, 0], strong[:, 0, 0] = 0.001, -7.0
     drawn = sheets.nine(torch.stack([weak, strong, torch.zeros(3, 16, 16)]), centred=True)
-    cell = (drawn.shape[1] + 3) // 3  # 48 pixels and a gap of 3
+    cell = (drawn.shape[1] + 4) // 3  # 64 pixels and a gap of 4
     assert [int(drawn[0, cell * k, 0]) for k in range(3)] == [255, 0, 128]
     assert all(drawn[20, cell * k + 20, 0] == 128 for k in range(3))
 
