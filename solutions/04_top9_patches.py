@@ -328,7 +328,7 @@ predict(
 )
 
 # %%
-shapesnet, scenes = models.load("shapesnet"), shapes.scenes(200 if FAST else 600, seed=SEED)
+shapesnet, scenes = models.load("shapesnet"), shapes.scenes(200 if FAST else 300, seed=SEED)
 depth = stages(shapesnet, scenes.images[:1])
 rankings = [top.scan(shapesnet, scenes.images, name, k=9) for name in depth]
 alike = {}

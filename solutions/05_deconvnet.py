@@ -16,15 +16,16 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-import torch.nn.functional as F
 
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import photos, sets
 from cnnlab.drawing import images, sheets, show
 from cnnlab.methods import deconvnet, projected, top
 from cnnlab.nets import layers, models
-from cnnlab.probing import Recorder, Unit, receptive, rules, stages
+from cnnlab.probing import Unit, receptive, rules, stages
 from cnnlab.widgets import deconvnet as widgets
+
+F = torch.nn.functional
 
 # %% tags=["parameters"]
 FAST = False
