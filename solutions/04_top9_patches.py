@@ -44,8 +44,10 @@ show(sheets.units(patches, titles=[f"channel {c}" for c in chosen]),
      alt=f"Six groups of nine pieces of pictures: for each of six channels of {middle}, those to which it answers most.")
 
 # %% [markdown]
-# Six units of a layer in the middle. For each, the nine pieces of pictures to which it answers most, out of hundreds.
-# What would you call each of them?
+# Six units of a layer in the middle. For each, the nine pieces of pictures to which it answers most, at most one of each
+# picture. Grey is beyond the border of a picture. What would you call each of them?
+#
+# Mind the data: these are 600 pieces of only 14 photos, large and small. If the cup comes nine times, that is why.
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Collect names before you say anything, and write them down. At the end of the lecture they come back: a name
@@ -79,7 +81,7 @@ predict(
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ### Two numbers are enough
 #
-# Go through the layers. Keep the **size** of the field, and the **jump**: how many pixels lie between two neighbours.
+# Go through the layers. Keep the **size** of the field, and the **jump**: how far apart are two neighbours, in pixels?
 # Start with 1 and 1. A layer with kernel $k$ and stride $s$ makes
 #
 # $$\text{size} \leftarrow \text{size} + (k - 1) \cdot \text{jump}, \qquad \text{jump} \leftarrow s \cdot \text{jump}$$
@@ -137,16 +139,17 @@ widgets.fields()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ### Not all pixels count alike
 #
-# Many paths lead from the middle of the field to the unit, and only one from its corner. The **effective** field is smaller
-# than the theoretical one (Luo and others, 2016).
+# In a deep layer, many paths lead from the middle of the field to the unit, and only one from its corner. So the
+# **effective** field is smaller than the theoretical one (Luo and others, 2016). In the first layer there is one path
+# from each pixel, and the weights alone decide.
 
 # %% tags=["predict"]
 predict(
     "04.p2",
     "The square in the middle, half as wide and half as high as the field, holds a quarter of its pixels. Which share of "
     "the influence comes from there, in the third layer of photonet?",
-    options=["about a quarter", "about two thirds", "nearly all"],
-    truth=lambda: "about two thirds" if 0.55 < effective.share_in_middle(effective.field(
+    options=["about a quarter", "more than half", "nearly all"],
+    truth=lambda: "more than half" if 0.5 < effective.share_in_middle(effective.field(
         models.load("photonet"), sets.load("photos", (3, 64, 64), n=40).images, "relu3")) < 0.75 else "something else",
 )
 
@@ -160,7 +163,8 @@ for ax, name in zip(axes[0], fits, strict=True):
     high, wide = weights.shape
     images.frame(ax, row=high / 4, column=wide / 4, height=high / 2, width=wide / 2)
 show(fig, alt="How much each pixel of the receptive field counts, layer by layer, with a frame around the middle. "
-              "The middle is bright, the rim dark. The titles say how much of the influence comes from inside the frame.")
+              "From the second layer on the middle is bright and the rim dark. The titles say how much of the influence "
+              "comes from inside the frame.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## All units in one pass
@@ -221,7 +225,7 @@ print("your ranking, in batches of 40, agrees with the course's scan:", so_far[1
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def crop(picture, top, left, size):
     """A square window of a picture, zero where there is none: (C, H, W) -> (C, size, size)."""
-    # BEGIN SOLUTION: an empty window; copy the part that lies inside the picture to its place
+    # BEGIN SOLUTION: a window of zeros; copy the part that lies inside the picture to its place
     # hint: Start with zeros of the final size. Which rows of the picture are really there, and where in the window do they go?
     # hint: rows from max(0, top) to min(H, top + size) of the picture; in the window they start at max(0, top) - top.
     # hint: window[:, y0 - top : y1 - top, x0 - left : x1 - left] = picture[:, y0:y1, x0:x1], with y0 = max(0, top), y1 = min(H, top + size)
@@ -258,7 +262,8 @@ widgets.browser(n=120 if FAST else 600, seed=SEED)
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## From layer to layer
 #
-# Six units of every layer, not chosen by us: evenly spread over the channels. Watch the pieces grow, and what they share.
+# Six units of every layer, not chosen by us: evenly spread over the channels. All pieces are drawn equally large, from
+# 7x7 pixels in the first layer of photonet to 54x54 in the last. What do the nine share?
 
 # %%
 def sheet(k):
@@ -335,19 +340,23 @@ alike = {}
 for kind in ("shape", "colour", "texture"):
     labels, _ = shapes.of_largest(scenes, kind)
     alike[kind] = [agreement.share(ranking, labels).mean().item() for ranking in rankings]
-alike["by chance"] = [agreement.by_chance(scenes.labels)] * len(depth)
+alike["by chance"] = [max(agreement.by_chance(shapes.of_largest(scenes, kind)[0]) for kind in alike)] * len(depth)
 fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
 charts.lines(alike, ax=ax, ylabel="share of the nine that agree", title="what do a unit's nine scenes have in common?")
 ax.set_xticks(range(len(depth)), depth)
 show(fig, alt="Three curves over the layers of shapesnet. Agreement in shape rises from chance to nine tenths, agreement in colour "
-              "falls from seven tenths to chance, texture falls more slowly. A level line marks chance.")
+              "falls from seven tenths to chance, texture is lowest at the end. A level line marks chance.")
 assert alike["shape"][-1] > 0.8 > 0.5 > alike["shape"][0] and alike["colour"][0] > 0.6 > 0.45 > alike["colour"][-1]
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# The first layers sort by colour, the last by shape. Nobody told them to. This is the information distillation of
-# lecture 03, seen unit by unit.
+# The first layers sort by colour, the last by shape. The training asked for shapes at the end; nobody asked for colours at
+# the start. This is the information distillation of lecture 03, seen unit by unit.
 #
-# And a warning: at the last layer the nine agree in shape in nine of ten cases. In the others, a name would be wrong.
+# And a warning: at the last layer eight of nine scenes agree in shape, *on average*. Look unit by unit:
+
+# %%
+share = agreement.share(rankings[-1], scenes.labels)
+print(f"{depth[-1]}: all nine agree in {(share == 1).float().mean():.0%} of the units; in the worst, {share.min() * 9:.0f} of 9 do")
 
 # %% slideshow={"slide_type": "skip"}
 quiz("04.q2")
@@ -409,9 +418,9 @@ progress()
 # |---|---|
 # | unit | one channel of a layer, at one place or anywhere on its map |
 # | receptive field | the pixels that can change a unit |
-# | jump | how many pixels lie between what two neighbouring units see; the strides multiplied |
+# | jump | how far apart, in pixels, is what two neighbouring units see; the strides multiplied |
 # | effective receptive field | how much each of these pixels really counts |
-# | top-9 | the nine places, in a data set, where a unit fires most |
+# | top-9 | the nine places in a data set where a unit fires most, here at most one in each picture |
 # | streaming | going through the data once, keeping only what is needed |
 # | polysemantic | said of a unit that answers to several unlike things |
 #

@@ -48,7 +48,7 @@ show(sheets.units(seen, used, titles=[f"channel {c}" for c in chosen]),
 
 # %% [markdown]
 # On the left, the nine pieces to which a unit answers most: lecture 04. On the right, **what of each piece the unit
-# used**. Grey is nothing.
+# used**. Grey is nothing, lighter is positive, darker is negative, and a colour means: more of it than of the others.
 #
 # How can a network tell us that? It has to run backwards.
 
@@ -64,6 +64,7 @@ show(sheets.units(seen, used, titles=[f"channel {c}" for c in chosen]),
 # | convolution: look for a pattern | transposed convolution: stamp the pattern |
 # | ReLU: keep what is positive | rectify: keep what is positive |
 # | max pool: keep the largest, forget where | unpool: put it back where it was |
+# | batch norm: times a number, plus a number | times the same number |
 #
 # Start at one unit, with its activation. Set all others to zero. Go down.
 
@@ -221,7 +222,7 @@ hint("05.4")
 # ## Down through a whole network
 #
 # Step 0 is one unit. Move **step**, and go down layer by layer: unpool, rectify, stamp, again and again.
-# Watch one point become a pattern.
+# Watch one point become a pattern. (The first steps look alike: to multiply one number does not move it.)
 
 # %% tags=["widget"]
 widgets.walk()
@@ -264,7 +265,8 @@ widgets.project()
 # ## A trap: pools that overlap
 #
 # AlexNet pools windows of 3x3 with stride 2. They overlap. Two windows can have the same largest pixel, and both send
-# their number back to it. PyTorch's `max_unpool2d` lets the second **overwrite** the first. They should add.
+# their number back to it. PyTorch's `max_unpool2d` lets the second **overwrite** the first. They should add: on the way up
+# this pixel was used twice.
 
 # %%
 row = torch.tensor([[[[1.0, 2.0, 9.0, 2.0, 1.0]] * 3]])  # (1, 1, 3, 5): the 9 stands in both windows
@@ -274,7 +276,9 @@ added = layers.max_unpool2d(top_values, places, row.shape)
 fig, axes = plt.subplots(1, 3, figsize=(12, 2.7), layout="constrained")
 for ax, table, title in zip(axes, [row, overwritten, added], ["two windows, one largest", "overwritten: 9", "added: 18"], strict=True):
     images.numbers(table[0, 0], ax=ax, title=title, decimals=0, limits=(0, 18))
-show(fig, alt="Three by five numbers with a nine in the middle of both windows; unpooled by overwriting there is one nine, by adding an eighteen.")
+for left in (0, 2):
+    images.frame(axes[0], row=0, column=72 * left, height=72 * 3, width=72 * 3)
+show(fig, alt="Three by five numbers with two framed windows that share the column of nines; unpooled by overwriting there is one nine, by adding an eighteen.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A worse trap: does it look at the picture at all?
@@ -321,6 +325,8 @@ quiz("05.q2")
 #
 # For every layer six units, evenly spread: nine pieces, and what each unit used of them. As in Zeiler & Fergus, each
 # projection fills its own scale: you see the pattern, not the strength.
+#
+# In the first layer all nine projections are the same. No pool and no ReLU lies below: it is the filter itself.
 
 # %%
 def sheet(k):

@@ -118,7 +118,7 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
                 goes_on,
             ]
             return "wrong", "\n".join(filter(None, parts))
-    return "right", f"Tried on {len(exercise.cases())} inputs. The cells below use your function."
+    return "right", f"Tried on {len(exercise.cases())} inputs. Where cells below need it, they use yours."
 
 
 def _outcome(function: Callable, arguments: tuple) -> tuple[object, Exception | None]:

@@ -72,6 +72,10 @@ def share_in_middle(weights: Tensor, side: float = 0.5) -> float:
     """
     if not 0 < side <= 1:
         raise ValueError(f"side is a part of the whole, above 0 up to 1, not {side}")
-    cut = [round(n * (1 - side) / 2) for n in weights.shape]
-    inside = weights[cut[0] : weights.shape[0] - cut[0], cut[1] : weights.shape[1] - cut[1]]
-    return (inside.sum() / weights.sum()).item()
+    # Pixels that the border of the square cuts through count by the part that lies inside.
+    parts = []
+    for n in weights.shape:
+        edge = torch.arange(n + 1, dtype=torch.float64).clamp(n * (1 - side) / 2, n * (1 + side) / 2)
+        parts.append(edge.diff())
+    inside = weights.double() * parts[0][:, None] * parts[1]
+    return (inside.sum() / weights.double().sum()).item()

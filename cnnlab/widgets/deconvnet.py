@@ -54,7 +54,8 @@ def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
         said += "\nA silent unit has nothing to project. Take another channel or picture."
     else:
         against = (signal < 0).float().sum().item() / max((signal != 0).sum().item(), 1)
-        said += f"\n{against:.0%} of its pixels are negative: darker there would mean more; grey is zero"
+        said += f"\n{against:.0%} of the colour values that are not zero are negative; grey is zero"
+        said += "; darker there means more" if rule == "gradient" else ""
     part, seen = (
         field.crop(one, unit.row, unit.col, outside=out) for one, out in ((signal, 0.0), (picture, 0.5))
     )
@@ -102,14 +103,16 @@ def walk_view(picture: str, layer: str, channel: int, step: int) -> dict:
     here = steps[step]
     names = [one.layer for one in steps]
     total = here.signal[0].sum(dim=0)  # (h, w)
-    alive = (here.signal != 0).float().mean().item()
+    alive = int((here.signal != 0).sum())
     path = " > ".join(f"[{name}]" if k == step else name for k, name in enumerate(names))
     last = step == len(steps) - 1
     shown = _large(_centred(here.signal[0])) if last else pixels.signed(total)
     return {
         "the photo": pixels.enlarge(pixels.grey(photos.load(picture, _SIDE)[0]), 4),
-        "the pixels" if last else f"at {here.layer}, its {here.signal.shape[1]} channels added up": shown,
-        "": f"{path}\n{alive:.1%} of {here.signal.numel()} numbers are not zero; "
+        "the pixels"
+        if last
+        else f"arriving at {here.layer}, {here.signal.shape[1]} channels added up": shown,
+        "": f"{path}\n{alive} of {here.signal.numel()} numbers are not zero; "
         f"from {here.signal.min():.2g} to {here.signal.max():.2g}",
     }
 
@@ -129,7 +132,7 @@ def sheet(*, n: int = 600, seed: int = 0):
         channel=(0, 191),
         rule=list(rules.NAMED),
         tops=lambda held: {"channel": embedded.channels(*held["layer"].split(", ")) - 1},
-        start={"layer": "photonet, relu3", "rule": "deconvnet", "channel": 3},
+        start={"layer": "photonet, relu3", "rule": "deconvnet", "channel": 43},
         alt="the strongest pieces of a unit, and their projections",
     )
 

@@ -58,7 +58,7 @@ def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str 
     cut = "" if box == whole else ", the rest is padding"
     said = (
         f"{layer}, place ({row}, {column}) of {seen.grid[0]} x {seen.grid[1]}: sees {seen.size[0]} x "
-        f"{seen.size[1]} pixels{cut}; its neighbour sees the same, {seen.stride[1]} pixels further"
+        f"{seen.size[1]} pixels{cut}; its neighbour sees as much, {seen.stride[1]} pixels further"
     )
     inside = size[box.top : box.bottom, box.left : box.right].sum().item() / max(size.sum().item(), 1e-12)
     said += (
@@ -93,7 +93,7 @@ def browser(*, n: int = 600, seed: int = 0):
             "channel": len(embedded.scan(held["layer"], n, seed).values) - 1,
             "rank": embedded.scan(held["layer"], n, seed).values.shape[1] - 9,
         },
-        start={"layer": layers[2], "channel": 3},
+        start={"layer": layers[2], "channel": 43},
         presets={"strongest": {"rank": 0}, "middle": {"rank": n // 2}},
         alt="the pieces of pictures to which a unit answers",
     )

@@ -24,6 +24,8 @@ def test_two_means_make_a_pyramid():
     steps = torch.tensor([1.0, 2, 3, 2, 1])
     torch.testing.assert_close(found, steps[:, None] * steps / 81)
     assert effective.share_in_middle(found, 0.6) == pytest.approx(49 / 81)
+    assert effective.share_in_middle(found, 0.5) == pytest.approx(((0.75 * 2 * 2 + 3) / 9) ** 2)
+    assert effective.share_in_middle(torch.ones(7, 26)) == pytest.approx(0.25)  # whatever the sides
 
 
 def test_the_field_of_photonet_is_strongest_in_the_middle_and_the_batch_does_not_matter():

@@ -93,6 +93,14 @@ def _whole_kernels(layers):
     return size, jump
 
 
+def _one_step_too_many(layers):
+    size, jump = 1, 1
+    for kernel, stride in layers:
+        size += kernel * jump
+        jump *= stride
+    return size, jump
+
+
 def _jump_first(layers):
     size, jump = 1, 1
     for kernel, stride in layers:
@@ -179,6 +187,10 @@ EXERCISES = (
                 _whole_kernels,
             ),
             Mistake(
+                "You add kernel * jump. One of its steps is there already: (kernel - 1) * jump.",
+                _one_step_too_many,
+            ),
+            Mistake(
                 "The jump changes too early. The kernel counts in steps of the layer before: first the "
                 "size, then "
                 "the jump.",
@@ -223,6 +235,11 @@ EXERCISES = (
             ),
             Mistake("The window is smaller where the picture ends. It must keep its size: fill with "
                     "zeros.", _cut_short),
+            Mistake(
+                "A plain slice with a negative start counts from the end of the picture. Cut the part that "
+                "is there, and put it into a window of zeros.",
+                lambda picture, top, left, size: picture[:, top : top + size, left : left + size],
+            ),
             Mistake("You repeat the edge of the picture. What is not there is zero.", _edges_repeated),
             Mistake(
                 "You put the rest into the corner of the window. If rows are missing above, it starts "

@@ -34,7 +34,9 @@ def guided(x, g):
     return g * ((x > 0) & (g > 0))
 
 
-def _one_layer(image, weight, channel, *, every=False, start=None, switched=True, transposed=True):
+def _one_layer(
+    image, weight, channel, *, every=False, whole=False, start=None, switched=True, transposed=True
+):
     """The deconvnet of one layer, and what becomes of it if a step is left out."""
     maps = F.conv2d(image, weight, padding=1).clamp(min=0)
     pooled, switches = F.max_pool2d(maps, 2, return_indices=True)
@@ -42,6 +44,8 @@ def _one_layer(image, weight, channel, *, every=False, start=None, switched=True
     place = pooled[0, channel].argmax()
     value = pooled[0, channel].view(-1)[place] if start is None else start
     alone[0, channel].view(-1)[place] = value
+    if whole:
+        alone[0, channel] = pooled[0, channel]
     signal = pooled if every else alone
     if switched:
         signal = F.max_unpool2d(signal, switches, 2, output_size=maps.shape[-2:])
@@ -70,7 +74,8 @@ def _switches():
 
 def _signals():
     seeded = torch.Generator().manual_seed(0)
-    x, g = torch.tensor([[1.0, -1.0, 2.0, -3.0]]), torch.tensor([[2.0, 3.0, -4.0, -5.0]])
+    # The last place is exactly at the ReLU's corner: nothing went through, and nothing comes back.
+    x, g = torch.tensor([[1.0, -1.0, 2.0, -3.0, 0.0]]), torch.tensor([[2.0, 3.0, -4.0, -5.0, 6.0]])
     wide = torch.randn(2, 5, 6, generator=seeded)
     three = [(x, g, rule) for rule in ("gradient", "deconvnet", "guided")]
     return [*three, (*wide, "guided"), (*wide, "deconvnet")]
@@ -176,6 +181,10 @@ EXERCISES = (
                 _times_value,
             ),
             Mistake(
+                "Where x is exactly 0 the ReLU is closed: x > 0, not x >= 0.",
+                lambda x, g, rule: back_through_relu(x + (x == 0), g, rule),
+            ),
+            Mistake(
                 "You gave back the indicator. It has to be multiplied with the signal g.",
                 lambda x, g, rule: (back_through_relu(x, g, rule) != 0).float(),
             ),
@@ -210,6 +219,10 @@ EXERCISES = (
             Mistake(
                 "All numbers go down. Keep the largest of the one channel, set the others to zero.",
                 lambda image, weight, channel: _one_layer(image, weight, channel, every=True),
+            ),
+            Mistake(
+                "The whole map of the channel goes down. Keep its largest number only.",
+                lambda image, weight, channel: _one_layer(image, weight, channel, whole=True),
             ),
             Mistake(
                 "You start with a 1. The walk starts with the unit's own activation.",
