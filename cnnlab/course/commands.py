@@ -154,6 +154,8 @@ def top(
     def show(done: int, total: int) -> None:
         print(f"\r{done} of {total} pictures", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
+    if Path(output).is_dir():
+        raise ValueError(f"--output is a file to write, but {output} is a folder")
     model = models.load(name)
     pictures = stream.Folder(folder, model.input_size[1], grey=model.input_size[0] == 1)
     Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible

@@ -62,6 +62,8 @@ def units(
         )
     if projections is not None and projections.shape != patches.shape:
         raise ValueError(f"patches {tuple(patches.shape)}, but projections {tuple(projections.shape)}")
+    if columns is not None and columns < 1:
+        raise ValueError(f"units stand in 1 column or more, not {columns}")
     both = 1 if projections is None else 2
     columns = min(len(patches), columns if columns is not None else 6 // both)
     rows = -(-len(patches) // columns)

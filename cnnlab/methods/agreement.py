@@ -25,9 +25,11 @@ def share(found: Top, labels: Tensor) -> Tensor:
     """
     if not found.full():
         raise ValueError("the ranking is not full: merge all parts of the scan first")
-    if labels.dim() != 1 or labels.is_floating_point() or len(labels) != found.seen:
+    if labels.dim() != 1 or labels.dtype != torch.int64 or len(labels) != found.seen or labels.min() < 0:
         given = f"{tuple(labels.shape)} {labels.dtype}"
-        raise ValueError(f"{found.seen} pictures were scanned: labels are ({found.seen},) int64, not {given}")
+        raise ValueError(
+            f"{found.seen} pictures were scanned: labels are ({found.seen},) int64 from 0, not {given}"
+        )
     return _largest(labels[found.image_index], int(labels.max()) + 1)
 
 
@@ -40,8 +42,8 @@ def by_chance(labels: Tensor, k: int = 9, *, draws: int = 2000, seed: int = 0) -
         draws: how often.
         seed: of the draws.
     """
-    if len(labels) < k:
-        raise ValueError(f"{k} pictures cannot be drawn from {len(labels)}")
+    if not 1 <= k <= len(labels) or draws < 1:
+        raise ValueError(f"{k} pictures cannot be drawn {draws} times from {len(labels)}")
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.rand(draws, len(labels), generator=generator).topk(k, dim=1).indices  # without repetition
     return _largest(labels[chosen], int(labels.max()) + 1).mean().item()

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cnnlab.methods import disguised
 from cnnlab.methods.tape import PICTURE, Tape
 from cnnlab.names import unknown
 from cnnlab.probing import Recorder, Unit, evaluating, layer, layers, relu_rule, rules
@@ -27,8 +28,6 @@ from cnnlab.probing.hooks import listening
 
 STARTS = ("activation", "one")
 _UNREACHED = "{} does not depend on the picture by operations that a signal can go back through"
-_CLAMPS = {"Clamp", "ClampMin", "Maximum"}
-_SMOOTH = {"Sigmoid", "Tanh", "Softmax", "LogSoftmax", "Erf", "Sin", "Exp"}
 
 
 class Step(NamedTuple):
@@ -90,9 +89,9 @@ def project(
         with _careful(model, grad=True):
             leaf = part.detach().clone().requires_grad_()
             with relu_rule(model, rule), Recorder(model, units[0].layer, stop=True, grad=True) as acts:
-                model(leaf)
+                model(leaf.clone())  # a first layer that works in place must not touch the leaf
             reached = acts.calls(units[0].layer)[0]
-            _refuse_hidden(reached, rule)
+            disguised.refuse(reached, rule)
             signal = _start(reached.detach(), units[first : first + batch], start)
             if not reached.requires_grad:
                 raise ValueError(_UNREACHED.format(units[0].layer))
@@ -128,13 +127,15 @@ def layer_by_layer(
     """
     units = _one_each(model, image, unit)
     name = units[0].layer
-    with _careful(model, grad=False):
-        leaf = image.detach().clone()
-        tape = Tape(leaf)
+    # With gradients, so that the tape notices a branch that it could not follow. The way back uses none.
+    with _careful(model, grad=True):
+        leaf = image.detach().clone().requires_grad_()
+        tape = Tape(leaf.clone(), leaf)
         with listening(model, layers(model), tape.heard), Recorder(model, name, stop=True) as acts, tape:
-            model(leaf)
+            model(tape.picture)
+    with _careful(model, grad=False):
         start = _start(acts.calls(name)[0], units, "activation")
-        walk = [Step(name, start), *(Step(*step) for step in tape.back(start))]
+        walk = [Step(name, start), *(Step(layer, signal.detach()) for layer, signal in tape.back(start))]
         if walk[-1].layer != PICTURE:
             raise ValueError(_UNREACHED.format(name))
     return walk if steps else walk[-1].signal
@@ -221,23 +222,6 @@ def _start(activations: Tensor, units: list[Unit], start: str) -> Tensor:
         unit.of(signal[here]).copy_(
             unit.of(activations[here]) if start == "activation" else torch.tensor(1.0)
         )
+        if not signal[here].isfinite().all():
+            raise ValueError(f"the activation of {unit} is not finite in picture {n}: nothing to project")
     return signal
-
-
-def _refuse_hidden(reached: Tensor, rule: str) -> None:
-    """A rule that passes by a ReLU in disguise, or meets other activations only, is the gradient unsaid."""
-    if rule == "gradient":
-        return
-    seen, stack = set(), [reached.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            stack += [source for source, _ in node.next_functions]
-    names = {node.name().split("Backward")[0] for node in seen}
-    hidden = names & _CLAMPS if "RuledRelu" in names else names & (_CLAMPS | _SMOOTH)
-    if hidden:
-        raise ValueError(
-            f"the rule {rule!r} is defined for ReLU, and on the way is {', '.join(sorted(hidden)).lower()}. "
-            "Use rule='gradient', or build the model with nn.ReLU or F.relu."
-        )

@@ -33,6 +33,8 @@ def field(model: nn.Module, images: Tensor, layer: str, *, seed: int = 0, batch:
         LookupError: the model has no such layer.
         ValueError: the field of the unit in the middle reaches beyond the picture, or no gradient arrives.
     """
+    if images.dim() != 4 or not len(images) or not images.isfinite().all():
+        raise ValueError(f"pictures are (N, C, H, W), one or more, all finite, not {tuple(images.shape)}")
     seen = receptive.field(model, layer, tuple(images.shape[2:]))
     row, col = (n // 2 for n in seen.grid)
     box = seen.rectangle(row, col, clip=False)
@@ -42,15 +44,19 @@ def field(model: nn.Module, images: Tensor, layer: str, *, seed: int = 0, batch:
             f"{seen.picture[0]}x{seen.picture[1]}: take larger pictures or an earlier layer"
         )
     generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(seen.picture, dtype=torch.float64)
-    for part in images.split(batch):
-        leaf = part.detach().clone().requires_grad_()
-        with torch.enable_grad(), evaluating(model), Recorder(model, layer, stop=True, grad=True) as acts:
-            model(leaf)
+    awake = torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[])
+    with awake[0], awake[1], awake[2], evaluating(model):
+        total = torch.zeros(seen.picture, dtype=torch.float64)
+        for part in images.split(batch):
+            leaf = part.detach().clone().requires_grad_()
+            with Recorder(model, layer, stop=True, grad=True) as acts:
+                model(leaf.clone())  # a first layer that works in place must not touch the leaf
             middle = acts[layer][:, :, row, col]  # (N, C)
             signs = torch.randint(2, middle.shape, generator=generator).to(middle) * 2 - 1
             (gradient,) = torch.autograd.grad((middle * signs).sum(), leaf)
-        total += gradient.abs().sum(dim=(0, 1)).double()
+            total += gradient.abs().sum(dim=(0, 1)).double().cpu()
+    if not total.isfinite().all():
+        raise ValueError(f"the gradient of {layer} is not finite: look at the weights")
     if not total.sum() > 0:
         raise ValueError(f"no gradient arrives from {layer}: its middle is silent on all of these pictures")
     weights = total[box.top : box.bottom, box.left : box.right]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.data import stream
-from cnnlab.methods import deconvnet
+from cnnlab.methods import deconvnet, top
 from cnnlab.methods.ranking import Top
 from cnnlab.probing import Unit
 from cnnlab.probing.receptive import Field
@@ -50,7 +50,7 @@ def patches(
         )
     if not found.full():
         raise ValueError("the ranking is not full: merge all parts of the scan first")
-    pictures = stream.source(images, size=field.picture[0])
+    pictures = top.numbered(model, images, field.picture[0])
     places = [(channel, place) for channel in channels for place in range(found.values.shape[1])]
     cut = []
     for first in range(0, len(places), batch):

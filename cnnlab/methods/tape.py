@@ -38,9 +38,10 @@ class Tape(TorchFunctionMode):
     read from the end, each appearance takes the signal over from the later one.
     """
 
-    def __init__(self, picture: Tensor):
+    def __init__(self, picture: Tensor, leaf: Tensor | None = None):
         super().__init__()
         self.picture = self.end = picture
+        self._leaf = leaf  # from which the picture was copied, where gradients are on
         self.calls: list[Call] = []
         self.layers: dict[int, str] = {}  # number of a call -> the layer whose output it made
         self._versions = {id(picture): picture._version}  # of all that depends on the picture
@@ -49,10 +50,11 @@ class Tape(TorchFunctionMode):
         kwargs = kwargs or {}
         given = [part for part in _tensors((args, kwargs)) if id(part) in self._versions]
         stale = any(self._stale(part) for part in given)
+        unseen = any(self._came_unseen(part) for part in _tensors((args, kwargs)))
         output = func(*args, **kwargs)
         made = [part for part in _tensors(output) if part.is_floating_point()]
-        if made and given:
-            found = self._ways(func, args, kwargs, given, made, stale)
+        if made and (given or unseen):
+            found = NoWayBack(_UNSEEN) if unseen else self._ways(func, args, kwargs, given, made, stale)
             for part in made:
                 self._versions[id(part)] = part._version
                 self.calls.append(Call(part, found, _name(func)))
@@ -115,10 +117,25 @@ class Tape(TorchFunctionMode):
         except NoWayBack as reason:
             return reason  # raised only if a signal comes this way
 
+    def _came_unseen(self, part: Tensor) -> bool:
+        """Does it depend on the picture by a function that the tape could not see, as a scripted one?"""
+        if self._leaf is None or part.grad_fn is None or id(part) in self._versions:
+            return False
+        met, stack = set(), [part.grad_fn]
+        while stack:
+            node = stack.pop()
+            if node is not None and node not in met:
+                met.add(node)
+                if getattr(node, "variable", None) is self._leaf:
+                    return True
+                stack += [source for source, _ in node.next_functions]
+        return False
+
     def _stale(self, part: Tensor) -> bool:
         return part._version != self._versions.get(id(part), part._version)
 
 
+_UNSEEN = "on the way is a function that torch does not announce (scripted, or with a backward of its own)"
 _OVERWRITTEN = "on the way a tensor is overwritten in part, or through a view of it: there is no rule for it"
 
 

@@ -68,7 +68,7 @@ def key(model: nn.Module, *options: object) -> str:
         ValueError: the model has hooks: what they do cannot be known.
     """
     digest = hashlib.sha256(repr((torch.__version__, options)).encode())
-    for name, module in model.named_modules():
+    for name, module in model.named_modules(remove_duplicate=False):  # a layer may stand at two places
         if module._forward_hooks or module._forward_pre_hooks:
             raise ValueError(
                 f"{repr(name) if name else 'the model'} has hooks (an edit, a relu_rule, pruning), so a kept "

@@ -112,6 +112,8 @@ def stages(model: nn.Module, image: Tensor, most: int = 5) -> list[str]:
     >>> stages(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()), torch.zeros(1, 1, 6, 6))
     ['1']
     """
+    if most < 1:
+        raise ValueError(f"most is 1 or more, not {most}")
     there = shapes(model, image)
     maps = [
         name

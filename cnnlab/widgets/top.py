@@ -50,7 +50,7 @@ def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str 
     model, seen = embedded.net(net), embedded.field(net, layer)
     leaf = picture.detach().float().clone().requires_grad_()
     with torch.enable_grad(), Recorder(model, layer, stop=True, grad=True) as acts:
-        model(leaf)
+        model(leaf.clone())
         (gradient,) = torch.autograd.grad(acts[layer][0, :, row, column].sum(), leaf)
     size = gradient[0].abs().amax(dim=0)  # (S, S), the strongest of the colours
     box, whole = seen.rectangle(row, column), seen.rectangle(row, column, clip=False)
@@ -82,6 +82,8 @@ def browser(*, n: int = 600, seed: int = 0):
         n: how many pictures are scanned, the first time that a layer is chosen.
         seed: of the pictures.
     """
+    if n < 10:
+        raise ValueError(f"nine pieces and what comes after them need 10 pictures or more, not {n}")
     layers = [f"{net}, {layer}" for net in embedded.NETS for layer in embedded.stage_names(net)]
     return explore(
         functools.partial(browser_view, n=n, seed=seed),

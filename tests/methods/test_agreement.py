@@ -51,5 +51,5 @@ def test_refusals():
             agreement.share(ranking(index, 4), labels)
     with pytest.raises(ValueError, match="not full"):
         agreement.share(ranking(index - 1, 4), torch.zeros(4, dtype=torch.int64))
-    with pytest.raises(ValueError, match="9 pictures cannot be drawn from 4"):
+    with pytest.raises(ValueError, match="9 pictures cannot be drawn 2000 times from 4"):
         agreement.by_chance(torch.zeros(4, dtype=torch.int64))

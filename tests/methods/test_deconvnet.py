@@ -638,7 +638,7 @@ def test_what_does_not_depend_on_the_picture_is_said():
     for frozen in (False, True):
         model = seeded(Cut, torch.float64).requires_grad_(not frozen)
         for way in (project, layer_by_layer):
-            with pytest.raises(ValueError, match="last does not depend on the picture"):
+            with pytest.raises(ValueError, match="last does not depend on the picture|on the way is detach"):
                 way(model, picture(), Unit("last", 1))
 
 
@@ -670,3 +670,83 @@ def test_impossible_wishes_are_refused(net):
     with pytest.raises(ValueError, match="1 picture or more"):
         project(net, x, Unit("8", 1), batch=0)
     assert deconvnet.STARTS == ("activation", "one")
+
+
+class Disguised(nn.Module):
+    """A ReLU that is not called one."""
+
+    def __init__(self, relu):
+        super().__init__()
+        self.conv, self.relu, self.last = nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 2, 3)
+
+    def forward(self, x):
+        return self.last(self.relu(self.conv(x)))
+
+
+class OwnRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.from_numpy(x.detach().numpy().clip(0))
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * (ctx.saved_tensors[0] > 0)
+
+
+def overwriting(x):
+    y = x.clone()
+    y[y < 0] = 0
+    return y
+
+
+@pytest.mark.parametrize(
+    "relu",
+    (
+        lambda x: x * (x > 0),
+        lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
+        lambda x: x.masked_fill(x < 0, 0),
+        lambda x: (x + x.abs()) / 2,
+        overwriting,
+        OwnRelu.apply,
+        F.hardsigmoid,
+        F.softsign,
+    ),
+)
+def test_a_relu_in_disguise_is_refused_instead_of_giving_the_gradient_unsaid(relu):
+    model = Disguised(relu)
+    for rule in ("deconvnet", "guided"):
+        with pytest.raises(ValueError, match="the rule .* is defined for ReLU"):
+            project(model, picture().float(), Unit("last", 1), rule)
+    project(model, picture().float(), Unit("last", 1), "gradient")
+
+
+def test_a_branch_that_the_walk_cannot_see_is_refused():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return self.last(y + OwnRelu.apply(y))
+
+    with pytest.raises(ValueError, match="does not announce"):
+        layer_by_layer(Two(), picture().float(), Unit("last", 1))
+
+
+def test_a_first_layer_that_works_in_place_is_no_hindrance():
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 2, 3), nn.ReLU(inplace=True)).double()
+    x = picture() - 0.5
+    before = x.clone()
+    for way in (project, layer_by_layer):
+        assert way(model, x, Unit("2", 1)).shape == x.shape and torch.equal(x, before)
+    torch.testing.assert_close(project(model, x, Unit("2", 1)), layer_by_layer(model, x, Unit("2", 1)))
+
+
+def test_an_activation_that_is_not_finite_is_refused():
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    nn.init.constant_(model[0].bias, float("nan"))
+    for way in (project, layer_by_layer):
+        with pytest.raises(ValueError, match="not finite in picture 0"):
+            way(model, picture().float(), Unit("1", 1))

@@ -36,10 +36,20 @@ def test_the_field_of_photonet_is_strongest_in_the_middle_and_the_batch_does_not
     assert effective.share_in_middle(found) > 0.4
     assert effective.share_in_middle(found) > effective.share_in_middle(torch.ones_like(found)) + 0.15
     torch.testing.assert_close(found, effective.field(model, images, "relu3"))
-    one_by_one = effective.field(model, images[:1], "relu3", batch=1)
-    assert one_by_one.shape == found.shape
+    torch.testing.assert_close(found, effective.field(model, images, "relu3", batch=7))
+    assert not torch.allclose(found, effective.field(model, images[:1], "relu3"), rtol=0.05)
+    assert not torch.allclose(found, effective.field(model, images, "relu3", seed=1), rtol=1e-3)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_dropout_is_off_and_the_callers_random_numbers_stay():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(0.9), nn.ReLU(inplace=True)).train()
+    images, before = torch.rand(4, 1, 9, 9), torch.get_rng_state()
+    with torch.inference_mode():
+        found = effective.field(model, images, "2")
+    assert torch.equal(found, effective.field(model, images, "2")) and model.training
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_refusals():
@@ -50,5 +60,8 @@ def test_refusals():
         net = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
         nn.init.constant_(net[0].bias, -99.0)
         effective.field(net, torch.rand(1, 1, 8, 8), "1")
+    for pictures in (torch.rand(0, 3, 64, 64), torch.full((1, 3, 64, 64), float("nan"))):
+        with pytest.raises(ValueError, match="all finite"):
+            effective.field(model, pictures, "relu1")
     with pytest.raises(ValueError, match="above 0 up to 1"):
         effective.share_in_middle(torch.ones(4, 4), 0)

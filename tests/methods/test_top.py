@@ -282,12 +282,12 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(net, images, folder, tmp_p
         given.read.clear()
     found = top.scan(net, given, "1", **options, progress=lambda *done: told.append(done))
     assert same(found, expected)
-    # One picture runs to the end first.
-    assert sum(Counting.ran) == n - 6 + 1 and told[0] == (9, n) and told[-1] == (n, n)
-    assert kind != "data set" or given.read == list(range(6, 23))
+    # One picture is asked for the name of the cache, one runs to the end first.
+    assert sum(Counting.ran) == n - 6 + 2 and told[0] == (9, n) and told[-1] == (n, n)
+    assert kind != "data set" or given.read == [0, *range(6, 23)]
     Counting.ran.clear()
     assert same(top.scan(net, given, "1", **options), expected)
-    assert Counting.ran == []  # finished: only read
+    assert Counting.ran == [1]  # finished: only read
 
 
 def test_a_scan_is_kept_every_few_seconds_too(net, images, tmp_path, monkeypatch):
@@ -570,3 +570,34 @@ def test_ranking_of_nothing_changes_nothing(net, images):
     found = top.scan(net, images, "1", k=3)
     none = ranking.nothing(6, 3, "1", 1, found.values)
     assert same(found.merge(none), found) and same(none.merge(found), found) and not none.full()
+
+
+def helper(x):
+    return x
+
+
+class Helped(nn.Module):
+    """Its forward calls a function that stands outside: no hash of the class can see what that does."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, bias=False)
+
+    def forward(self, x):
+        return helper(self.conv(x))
+
+
+def test_a_cache_does_not_answer_for_a_model_that_answers_otherwise(images, tmp_path, monkeypatch):
+    model = Helped()
+    found = top.scan(model, images, "conv", k=3, cache=tmp_path)
+    assert same(found, top.scan(model, images, "conv", k=3, cache=tmp_path))
+    whole = nn.Sequential(model)
+    before = top.scan(whole, images, "0", k=3, cache=tmp_path)
+    monkeypatch.setattr(sys.modules[__name__], "helper", lambda x: -x)
+    after = top.scan(whole, images, "0", k=3, cache=tmp_path)
+    assert not same(before, after) and same(after, top.scan(whole, images, "0", k=3))
+
+
+def test_pictures_of_bytes_are_refused(net, images):
+    with pytest.raises(ValueError, match="torch.uint8: divide by 255"):
+        top.scan(net, (images * 255).byte(), "1", k=3)
