@@ -35,15 +35,16 @@ def picture(part, words: str, described_by: str = "") -> str:
         # Tiny pictures grow by a whole factor to a size that can be seen from a chair. Pixels stay pixels.
         factor = 1 if part.shape[1] >= 100 else max(1, _LEAST // part.shape[1])
         sharp = "image-rendering: pixelated; " if factor > 1 else ""
-        data, width, height = packing.encode(part), part.shape[1] * factor, part.shape[0] * factor
+        kind, data = packing.pack(part)
+        width, height = part.shape[1] * factor, part.shape[0] * factor
     elif hasattr(part, "savefig"):
         width, height = (round(inches * 80) for inches in part.get_size_inches())
-        data = png(part)
+        kind, data = "image/png", png(part)
     else:
         raise TypeError(
             f"a view returns tensors, arrays, figures, texts or a dict of them, not {type(part).__name__}"
         )
-    address = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    address = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     # Both sides are said before the bytes are unpacked, so that nothing on the page jumps.
     style = (
         f"{sharp}width: {width}px; height: auto; aspect-ratio: {width} / {height}; max-width: 100%; margin: 0"

@@ -49,6 +49,30 @@ def by_chance(labels: Tensor, k: int = 9, *, draws: int = 2000, seed: int = 0) -
     return _largest(labels[chosen], int(labels.max()) + 1).mean().item()
 
 
+def overlap(active: Tensor, masks: Tensor) -> Tensor:
+    """How well the places where a unit fires cover a concept: intersection over union, over all pictures.
+
+    Args:
+        active: (N, C, H, W) bool, where each channel fires, brought to the size of the pictures.
+        masks: (N, H, W) bool, where the concept is, as `shapes.scenes` knows it.
+
+    Returns:
+        (C,) from 0 to 1: 1 where unit and concept are the same pixels; 0 also where both are empty. A unit
+        that fires everywhere gets the share of the area that the concept has. Paper: D. Bau et al., Network
+        dissection, CVPR 2017.
+
+    Raises:
+        ValueError: shapes that do not fit together, or numbers where True and False are wanted.
+    """
+    if active.dim() != 4 or masks.shape != (active.shape[0], *active.shape[2:]):
+        raise ValueError(f"(N, C, H, W) and (N, H, W), not {tuple(active.shape)} and {tuple(masks.shape)}")
+    if active.dtype != torch.bool or masks.dtype != torch.bool:
+        raise ValueError(f"both are bool, not {active.dtype} and {masks.dtype}: compare with a threshold")
+    both = (active & masks[:, None]).sum(dim=(0, 2, 3))
+    either = (active | masks[:, None]).sum(dim=(0, 2, 3))
+    return both / either.clamp(min=1)
+
+
 def _largest(labels: Tensor, kinds: int) -> Tensor:
     """(R, k) labels -> (R,) share of the most frequent one in each row."""
     counts = torch.zeros(len(labels), kinds).scatter_add_(1, labels, torch.ones(labels.shape))

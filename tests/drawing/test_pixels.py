@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cnnlab.data import photos
 from cnnlab.drawing import packing, pixels
 from cnnlab.drawing.palettes import palette
 
@@ -107,6 +108,36 @@ def test_encode_is_a_png_with_the_same_pixels_and_few_colours_become_a_palette(p
     found = Image.open(io.BytesIO(packing.encode(picture)))
     assert found.format == "PNG" and found.mode == mode
     assert np.array_equal(np.asarray(found.convert("RGB")), picture)
+
+
+def _opened(packed):
+    kind, data = packed
+    return kind, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def test_a_colour_photo_is_sent_as_a_good_jpeg():
+    photo = pixels.grey(photos.load("cat", size=256)[0])
+    kind, seen = _opened(packing.pack(photo))
+    assert kind == "image/jpeg" and seen.shape == photo.shape
+    difference = np.abs(seen.astype(int) - photo)
+    assert difference.mean() < 2 and np.quantile(difference, 0.999) < 16
+    assert len(packing.pack(photo)[1]) < len(packing.encode(photo)) / 2
+
+
+@pytest.mark.parametrize(
+    "picture",
+    (
+        pixels.signed(torch.randn(60, 50, generator=torch.Generator().manual_seed(0))),
+        pixels.grey(photos.load("cat", size=128).mean(dim=1)),
+        pixels.numbers(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)), is_signed=True),
+        pixels.enlarge(pixels.grey(torch.rand(3, 30, 30, generator=torch.Generator().manual_seed(0))), 4),
+        pixels.overlay(photos.load("cat", size=96)[0], torch.rand(96, 96)) // 8 * 8,
+    ),
+    ids=("a map", "a grey photo", "a table", "an enlarged sheet", "few colours"),
+)
+def test_what_is_read_off_is_sent_exactly(picture):
+    kind, seen = _opened(packing.pack(picture))
+    assert kind == "image/png" and np.array_equal(seen, picture)
 
 
 def test_palettes_are_those_of_matplotlib():

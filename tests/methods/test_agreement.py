@@ -53,3 +53,18 @@ def test_refusals():
         agreement.share(ranking(index - 1, 4), torch.zeros(4, dtype=torch.int64))
     with pytest.raises(ValueError, match="9 pictures cannot be drawn 2000 times from 4"):
         agreement.by_chance(torch.zeros(4, dtype=torch.int64))
+
+
+def test_overlap_of_a_unit_that_is_the_mask_is_one_and_of_a_constant_one_the_area():
+    masks = shapes.scenes(12, seed=3).masks["deciding"]
+    always, never = torch.ones_like(masks), torch.zeros_like(masks)
+    half = masks.clone()
+    half[:6] = False
+    found = agreement.overlap(torch.stack([masks, always, never, ~masks, half], dim=1), masks)
+    expected = [1, masks.float().mean().item(), 0, 0, masks[6:].sum().item() / masks.sum().item()]
+    torch.testing.assert_close(found, torch.tensor(expected))
+    assert agreement.overlap(never[:, None], never).item() == 0  # nothing, and no 0 / 0
+    with pytest.raises(ValueError, match="compare with a threshold"):
+        agreement.overlap(masks[:, None].float(), masks)
+    with pytest.raises(ValueError, match=r"\(N, H, W\)"):
+        agreement.overlap(masks, masks)
