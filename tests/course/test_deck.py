@@ -1,5 +1,9 @@
 """A lecture as slides: one cell each, the same results, nothing of what is left out."""
 
+import json
+import subprocess
+import sys
+
 import nbformat
 import pytest
 
@@ -31,20 +35,30 @@ LECTURE = notebook(
 )
 
 
+# In a process of its own: IPython cannot run cells in one where Playwright's loop is at work.
+RUN = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+shell, shown = InteractiveShell.instance(), []
+shell.push({"predict": lambda x: f"guess {x}", "TODO": lambda what: None})
+for source in json.load(sys.stdin):
+    with capture_output() as seen:
+        result = shell.run_cell(source)
+    result.raise_error()
+    texts = [output.data.get("text/markdown", output.data.get("text/plain")) for output in seen.outputs]
+    shown.append([seen.stdout.split("\\n")[0], texts])
+print(json.dumps(shown))
+"""
+
+
 def ran(made):
     """What each slide displays, in order."""
-    from IPython.core.interactiveshell import InteractiveShell
-    from IPython.utils.capture import capture_output
-
-    shell, shown = InteractiveShell.instance(), []
-    shell.push({"predict": lambda x: f"guess {x}", "TODO": lambda what: None})
-    for each in made.cells:
-        with capture_output() as seen:
-            result = shell.run_cell(each.source)
-        result.raise_error()
-        texts = [output.data.get("text/markdown", output.data.get("text/plain")) for output in seen.outputs]
-        shown.append((seen.stdout.split("\n")[0], texts))
-    return shown
+    sources = json.dumps([each.source for each in made.cells])
+    command = [sys.executable, "-c", RUN]
+    told = subprocess.run(command, input=sources, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    return [(first, texts) for first, texts in json.loads(told.stdout.splitlines()[-1])]
 
 
 def test_what_each_cell_is():
