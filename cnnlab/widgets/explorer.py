@@ -250,7 +250,6 @@ class Explorer(ipywidgets.VBox):
             for caption, part in parts.items()
             if not self._is_shown(caption, part)
         }
-        self.spoken.value = f'<span id="{self._id}">{html.escape(self._said())}</span>'
         if list(parts) != list(self.panels):
             fresh = {caption: ipywidgets.HTML(layout={"max_width": "100%"}) for caption in parts}
             self.panels = {caption: self.panels.get(caption, panel) for caption, panel in fresh.items()}
@@ -259,6 +258,8 @@ class Explorer(ipywidgets.VBox):
             self.panels[caption].value = content
             if isinstance(parts[caption], str) and not caption:
                 self.panels[caption].add_class("cnnlab-note")
+        # Last: the pictures are what somebody waits for.
+        self.spoken.value = f'<span id="{self._id}">{html.escape(self._said())}</span>'
         # Copies: a view may draw into the same array again.
         self._shown = {caption: panels.copy(part) for caption, part in parts.items()}
 
