@@ -59,11 +59,7 @@ def check_built(root: Path) -> list[str]:
     Raises:
         BuildError: a source breaks a rule.
     """
-    texts = _texts(root, _chosen(root, None)) | _readme(root)
-    stale = [
-        path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
-    return [str(path.relative_to(root)) for path in stale]
+    return list(_stale(root))
 
 
 def outdated(root: Path) -> list[str]:
@@ -75,13 +71,21 @@ def outdated(root: Path) -> list[str]:
         BuildError: a source breaks a rule.
     """
     own = set(readers.written_in(root))
-    texts = _texts(root, _chosen(root, None)) | _readme(root)
     return [
         name
-        for name in check_built(root)
-        if name not in own
-        and not (name.endswith(".ipynb") and readers.says_the_same(root / name, texts[root / name]))
+        for name, text in _stale(root).items()
+        if name not in own and not (name.endswith(".ipynb") and readers.says_the_same(root / name, text))
     ]
+
+
+def _stale(root: Path) -> dict[str, str]:
+    """Each file that is not what its source gives, relative to the repository, and what it should say."""
+    texts = _texts(root, _chosen(root, None)) | _readme(root)
+    return {
+        str(path.relative_to(root)): text
+        for path, text in texts.items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
 
 
 def notebooks(path: Path) -> tuple[dict, dict]:

@@ -53,7 +53,7 @@ class Prediction(ipywidgets.VBox):
     """The question, the choice, and after `lock` the truth."""
 
     def __init__(self, id: str, question: str, options: Sequence | None, truth):
-        self._id, self._truth, self._typed = id, truth, options is None
+        self._id, self._truth = id, truth
         asked = ask("Predict", question)
         if options is None:
             # A text field, since a number field cannot be empty: it would lock a 0 that nobody guessed.
@@ -81,7 +81,7 @@ class Prediction(ipywidgets.VBox):
         """Lock a guess. Without one, ask for it; after the first, nothing changes any more."""
         if ledger.guess(self._id) is None:
             if value is None:
-                first = "Type a number first, as 1200 or 0.25" if self._typed else "Choose first"
+                first = "Type a number first, as 1200 or 0.25" if self._typed() else "Choose first"
                 self.answer.value = f"{first}: a wrong guess teaches more than none."
                 return
             ledger.lock(self._id, value)
@@ -95,13 +95,16 @@ class Prediction(ipywidgets.VBox):
         truth = self._truth() if callable(self._truth) else self._truth
         return truth.item() if hasattr(truth, "item") else truth
 
+    def _typed(self) -> bool:
+        return isinstance(self.choice, ipywidgets.Text)
+
     def _chosen(self):
-        if not isinstance(self.choice, ipywidgets.Text):
+        if not self._typed():
             return self.choice.value
         return _number(self.choice.value)
 
     def _reveal(self, guess) -> None:
-        if isinstance(self.choice, ipywidgets.Text):
+        if self._typed():
             self.choice.value = f"{guess:g}"
         elif guess in [value for _, value in self.choice.options]:
             self.choice.value = guess

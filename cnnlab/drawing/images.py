@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from cnnlab.drawing import paper, pixels
+from cnnlab.drawing import paper, pixels, weights
 from cnnlab.drawing.paper import LABEL, TITLE
 
 _SIZE = (4, 4)  # inches
@@ -125,14 +125,7 @@ def filters(
             f"filters of shape {tuple(weight.shape)} cannot be shown as pictures: that takes 1 or 3 input "
             "channels. Show one kernel of it with signed(weight[f, c])."
         )
-    weight = weight.detach()
-    each = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12)  # (F,)
-    scale = each.max().expand_as(each) if shared else each
-    if weight.shape[1] == 1:
-        drawn = [pixels.signed(kernel[0], limit.item()) for kernel, limit in zip(weight, scale, strict=True)]
-    else:
-        drawn = [pixels.grey(0.5 + 0.5 * f / limit) for f, limit in zip(weight, scale, strict=True)]
-    sheet = pixels.tile(drawn, columns, gap=1)
+    sheet = pixels.tile(weights.filters(weight.detach(), shared), columns, gap=1)
     ax = paper.axes(ax, _SIZE)
     ax.imshow(sheet, interpolation="nearest")
     return _bare(ax, title)

@@ -15,21 +15,23 @@ def pack(picture: np.ndarray) -> tuple[str, bytes]:
     """
     from PIL import Image
 
-    if _many_colours(picture) and not _in_blocks(picture):
+    many = _many_colours(picture)
+    if many and not _in_blocks(picture):
         stream = io.BytesIO()
         Image.fromarray(picture).save(stream, format="JPEG", quality=_QUALITY, subsampling=0)
         return "image/jpeg", stream.getvalue()
-    return "image/png", encode(picture)
+    return "image/png", _png(picture, many)
 
 
 def encode(picture: np.ndarray) -> bytes:
     """A picture as the bytes of a PNG file, exact, packed loosely: speed counts more than size here."""
-    return _png(picture, None if _many_colours(picture) else _few_colours(picture))
+    return _png(picture, _many_colours(picture))
 
 
-def _png(picture: np.ndarray, few: tuple[np.ndarray, np.ndarray] | None) -> bytes:
+def _png(picture: np.ndarray, many: bool) -> bytes:
     from PIL import Image
 
+    few = None if many else _few_colours(picture)
     if few is None:
         image = Image.fromarray(picture)
     else:

@@ -142,6 +142,12 @@ def outline(
     return framed
 
 
+def boxed(picture: np.ndarray, box: tuple[int, int, int, int], factor: int = 1) -> np.ndarray:
+    """A picture enlarged by a factor, framed in orange around (top, left, bottom, right) in its pixels."""
+    top, left, bottom, right = (factor * edge for edge in box)
+    return outline(enlarge(picture, factor), top, left, bottom - top, right - left, thick=3)
+
+
 def numbers(
     matrix: Tensor,
     *,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from cnnlab.drawing import paper, pixels
+from cnnlab.drawing import paper, pixels, weights
 
 _CELL = 72  # pixels: about the side of a patch
 _GAP = 0.06  # as a part of that side: a sheet of tiny patches must not be mostly gap
@@ -29,12 +29,10 @@ def nine(patches: Tensor, *, centred: bool = False) -> np.ndarray:
     """
     if patches.dim() != 4 or not len(patches):
         raise ValueError(f"patches of one unit are (k, 1 or 3, h, w), not {tuple(patches.shape)}")
-    if centred:
-        strongest = patches.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
-        patches = 0.5 + 0.5 * patches / strongest
     side = max(patches.shape[2:])
     factor = max(1, round(_CELL / side))  # small ones grow by a whole factor, so the gap can be thin
-    drawn = [pixels.enlarge(pixels.grey(patch), factor) for patch in patches]
+    draw = weights.centred if centred else pixels.grey
+    drawn = [pixels.enlarge(draw(patch), factor) for patch in patches]
     return pixels.tile(drawn, columns=3, gap=max(2, round(_GAP * side * factor)))
 
 

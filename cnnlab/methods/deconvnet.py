@@ -12,8 +12,7 @@ Papers: Zeiler & Fergus 2014 (deconvnet), Simonyan et al. 2014 (gradient; it is 
 Springenberg et al. 2015 (guided).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cnnlab.methods import disguised
 from cnnlab.methods.tape import PICTURE, Tape
 from cnnlab.names import unknown
-from cnnlab.probing import Recorder, Unit, evaluating, layer, layers, relu_rule, rules
+from cnnlab.probing import Recorder, Unit, layer, layers, relu_rule, rules, undisturbed
 from cnnlab.probing.hooks import listening
 
 STARTS = ("activation", "one")
@@ -86,7 +85,7 @@ def project(
     parts = []
     for first in range(0, len(image), batch):
         part = image[first : first + batch]
-        with _careful(model, grad=True):
+        with undisturbed(model, grad=True):
             leaf = part.detach().clone().requires_grad_()
             with relu_rule(model, rule), Recorder(model, units[0].layer, stop=True, grad=True) as acts:
                 model(leaf.clone())  # a first layer that works in place must not touch the leaf
@@ -128,12 +127,12 @@ def layer_by_layer(
     units = _one_each(model, image, unit)
     name = units[0].layer
     # With gradients, so that the tape notices a branch that it could not follow. The way back uses none.
-    with _careful(model, grad=True):
+    with undisturbed(model, grad=True):
         leaf = image.detach().clone().requires_grad_()
         tape = Tape(leaf.clone(), leaf)
         with listening(model, layers(model), tape.heard), Recorder(model, name, stop=True) as acts, tape:
             model(tape.picture)
-    with _careful(model, grad=False):
+    with undisturbed(model, grad=False):
         start = _start(acts.calls(name)[0], units, "activation")
         walk = [Step(name, start), *(Step(layer, signal.detach()) for layer, signal in tape.back(start))]
         if walk[-1].layer != PICTURE:
@@ -164,7 +163,7 @@ def strongest(model: nn.Module, image: Tensor, layer: str, channel: int) -> Unit
     _one_each(model, image, unit)
     if len(image) != 1:
         raise ValueError(f"the strongest place is that of one picture, not of {len(image)}")
-    with _careful(model, grad=False), Recorder(model, layer, stop=True) as acts:
+    with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
         model(image.detach().clone())
     values = unit.of(acts.calls(layer)[0])  # (1, rows, cols), or (1,)
     if values.dim() == 1:
@@ -199,17 +198,6 @@ def _one_each(model: nn.Module, image: Tensor, unit: Unit | Sequence[Unit]) -> l
             "depends on the others of the batch, so there is no projection of one picture"
         )
     return units
-
-
-@contextmanager
-def _careful(model: nn.Module, *, grad: bool) -> Iterator[None]:
-    """Eval mode, the caller's random numbers kept, gradients on or off whatever the caller has."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.set_grad_enabled(grad))
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        stack.enter_context(evaluating(model))
-        yield
 
 
 def _start(activations: Tensor, units: list[Unit], start: str) -> Tensor:

@@ -9,7 +9,7 @@ Paper: W. Luo et al., Understanding the effective receptive field in deep CNNs, 
 import torch
 from torch import Tensor, nn
 
-from cnnlab.probing import Recorder, evaluating, receptive
+from cnnlab.probing import Recorder, receptive, undisturbed
 
 
 def field(model: nn.Module, images: Tensor, layer: str, *, seed: int = 0, batch: int = 16) -> Tensor:
@@ -44,8 +44,7 @@ def field(model: nn.Module, images: Tensor, layer: str, *, seed: int = 0, batch:
             f"{seen.picture[0]}x{seen.picture[1]}: take larger pictures or an earlier layer"
         )
     generator = torch.Generator().manual_seed(seed)
-    awake = torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[])
-    with awake[0], awake[1], awake[2], evaluating(model):
+    with undisturbed(model, grad=True):
         total = torch.zeros(seen.picture, dtype=torch.float64)
         for part in images.split(batch):
             leaf = part.detach().clone().requires_grad_()

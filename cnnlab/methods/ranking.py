@@ -81,6 +81,17 @@ class Top(NamedTuple):
             raise ValueError(f"shifted by {by}, a picture would have a number below 0")
         return self._replace(image_index=moved)
 
+    def ranks(self, first: int, count: int) -> "Top":
+        """A piece of the ranking: of every channel the places from `first` on, 0 is the strongest.
+
+        Raises:
+            ValueError: it has not so many places.
+        """
+        if not 0 <= first < first + count <= self.values.shape[1]:
+            raise ValueError(f"ranks {first} to {first + count - 1} of {self.values.shape[1]} do not exist")
+        part = {name: getattr(self, name)[:, first : first + count] for name in _TENSORS}
+        return self._replace(**part)
+
     def full(self) -> bool:
         """Has every channel its k places?"""
         return bool((self.image_index >= 0).all())

@@ -5,7 +5,7 @@ ranking is merged exactly, so the answer is that of one process. Only numbers ar
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -36,26 +36,12 @@ def processes() -> Iterator[int]:
         distributed.destroy_process_group()
 
 
-def scan(
-    model: nn.Module,
-    images: Tensor | Sequence | str | Path,
-    layer: str,
-    *,
-    k: int = 9,
-    per_image: int = 1,
-    batch: int = 32,
-    size: int | None = None,
-    channels_last: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-    cache: str | Path | None = None,
-    key: str | None = None,
-) -> Top:
+def scan(model: nn.Module, images: Tensor | Sequence | str | Path, layer: str, **options) -> Top:
     """`top.scan`, shared among all processes of the group; without a group just that.
 
     Args:
-        model, images, layer, k, per_image, batch, size, channels_last, cache, key: as in `top.scan`, the same
-            in every process. A kept scan goes on with the same number of processes only.
-        progress: counts the pictures of this process.
+        model, images, layer, **options: as in `top.scan` but for `shard`, the same in every process. A kept
+            scan goes on with the same number of processes only; `progress` counts the pictures of this one.
 
     Returns:
         The whole ranking, the same in every process.
@@ -69,20 +55,7 @@ def scan(
         rank, all_of_them = distributed.get_rank(), distributed.get_world_size()
     mine, error = None, None
     try:
-        mine = top.scan(
-            model,
-            images,
-            layer,
-            k=k,
-            per_image=per_image,
-            batch=batch,
-            size=size,
-            shard=(rank, all_of_them),
-            channels_last=channels_last,
-            progress=progress,
-            cache=cache,
-            key=key,
-        )
+        mine = top.scan(model, images, layer, shard=(rank, all_of_them), **options)
     except Exception as caught:  # the others wait: they must hear of it, or they would wait for ever
         error = caught
     if all_of_them == 1:
@@ -99,7 +72,7 @@ def scan(
     seen = _gather(torch.tensor([mine.seen]), all_of_them)
     whole = None
     for value, place, count in zip(values, places, seen, strict=True):
-        part = Top(value.to(mine.values.dtype), *place, layer, int(count), per_image)
+        part = Top(value.to(mine.values.dtype), *place, layer, int(count), mine.per_image)
         whole = part if whole is None else whole.merge(part)
     return whole
 

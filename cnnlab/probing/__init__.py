@@ -5,6 +5,7 @@
 
 from cnnlab.probing import receptive
 from cnnlab.probing.hooks import Recorder, edit, evaluating, relu_rule
+from cnnlab.probing.quiet import undisturbed
 from cnnlab.probing.units import Unit, layer, layers, shapes, stages
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "relu_rule",
     "shapes",
     "stages",
+    "undisturbed",
 ]

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlab.probing.hooks import Recorder, evaluating
+from cnnlab.probing.hooks import Recorder
+from cnnlab.probing.quiet import undisturbed
 from cnnlab.probing.units import layer as find
 
 _POINTWISE = set(
@@ -119,8 +120,7 @@ def field(model: nn.Module, layer: str, image_size: int | tuple[int, ...]) -> Fi
     find(model, layer)
     shape = _shape(model, image_size)
     anchor = next(model.parameters(), torch.zeros(()))
-    awake = torch.inference_mode(False), torch.enable_grad()  # a graph is needed
-    with awake[0], awake[1], torch.random.fork_rng(devices=[]), evaluating(model):
+    with undisturbed(model, grad=True):
         image = torch.zeros(1, *shape, dtype=anchor.dtype, device=anchor.device, requires_grad=True)
         with Recorder(model, layer, stop=True, grad=True) as acts:
             model(image.clone())

@@ -3,15 +3,12 @@
 import functools
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cnnlab.data import photos
 from cnnlab.drawing import bars, pixels
 from cnnlab.methods import activations
-from cnnlab.nets import models
-from cnnlab.probing import Recorder, receptive
-from cnnlab.widgets import Picture, explore
+from cnnlab.widgets import Picture, embedded, explore
 
 _SIDE = 64  # pixels: what the networks were trained on
 _SHEET = 420  # pixels on the page for a sheet of maps
@@ -30,8 +27,8 @@ def browser(net: str = "photonet"):
         title="Look into the layers",
         picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=layers,
-        channel=(0, max(_channels(net, layer) for layer in layers) - 1),
-        tops=lambda held: {"channel": _channels(net, held["layer"]) - 1},
+        channel=(0, max(embedded.channels(net, layer) for layer in layers) - 1),
+        tops=lambda held: {"channel": embedded.channels(net, held["layer"]) - 1},
         start={"layer": "relu1"},
         presets={name: {"layer": name} for name in layers if name.startswith("relu")},
         alt="what a layer makes of a picture",
@@ -50,7 +47,7 @@ def browser_view(picture: Tensor, layer: str, channel: int, *, net: str = "photo
     Returns:
         Three pictures and two lines of text. The chosen map is framed on the sheet.
     """
-    maps = _record(net, layer, picture)[0]  # (C, h, w)
+    maps = embedded.record(net, layer, picture)[0]  # (C, h, w)
     if not 0 <= channel < len(maps):
         raise ValueError(f"{layer} has the channels 0 to {len(maps) - 1}, not {channel}")
     signed = bool((maps < 0).any())
@@ -102,13 +99,11 @@ def positions_view(picture: Tensor, layer: str, row: int, column: int, *, net: s
     Returns:
         The picture with the receptive field framed, one bar per channel, and the strongest channels in words.
     """
-    maps = _record(net, layer, picture)[0]
+    maps = embedded.record(net, layer, picture)[0]
     side = picture.shape[-1]
     here = row * maps.shape[1] // side, column * maps.shape[2] // side
     vector = maps[:, here[0], here[1]]  # (C,)
-    top, left, bottom, right = _field(net, layer, side).rectangle(*here)
-    shown = pixels.enlarge(pixels.grey(picture[0]), 4)
-    shown = pixels.outline(shown, 4 * top, 4 * left, 4 * (bottom - top), 4 * (right - left), thick=3)
+    shown = pixels.boxed(pixels.grey(picture[0]), embedded.field(net, layer, side).rectangle(*here), 4)
     shown[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = (255, 255, 255)  # where the reader stands
     order = vector.argsort(descending=True)[:5].tolist()
     strongest = ", ".join(f"{channel} ({vector[channel]:.2f})" for channel in order if vector[channel] > 0)
@@ -194,39 +189,10 @@ def _framed(drawn: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _net(net: str) -> nn.Module:
-    return models.load(net)
-
-
-@functools.cache
 def _layers(net: str) -> list[str]:
     """All layers with maps: the first, which only normalises, and those after the last map are left out."""
-    names = [name for name, _ in _net(net).named_children()]
+    names = [name for name, _ in embedded.net(net).named_children()]
     return names[names.index("conv1") : names.index("gap")]
-
-
-@functools.cache
-def _channels(net: str, layer: str) -> int:
-    return _record(net, layer, torch.zeros(1, 3, _SIDE, _SIDE)).shape[1]
-
-
-def _record(net: str, layer: str, picture: Tensor) -> Tensor:
-    """What a layer makes of a picture. The last answers are kept: a slider often asks for the same."""
-    plain = picture.detach().float()
-    return _recorded(net, layer, plain.numpy().tobytes(), tuple(plain.shape)).clone()
-
-
-@functools.lru_cache(maxsize=8)
-def _recorded(net: str, layer: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
-    picture = torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)
-    with torch.no_grad(), Recorder(_net(net), layer, stop=True) as acts:
-        _net(net)(picture)
-    return acts[layer]
-
-
-@functools.cache
-def _field(net: str, layer: str, side: int) -> receptive.Field:
-    return receptive.field(_net(net), layer, side)
 
 
 @functools.cache
@@ -237,4 +203,4 @@ def _pieces(n: int, seed: int):
 @functools.cache
 def _neighbours(net: str, layer: str, bank: int, seed: int) -> activations.Neighbours:
     asked, among = _pieces(_ASKED, seed + 1).images, _pieces(bank, seed).images
-    return activations.neighbours(_net(net), asked, among, [layer])[layer]
+    return activations.neighbours(embedded.net(net), asked, among, [layer])[layer]

@@ -2,13 +2,13 @@
 
 import functools
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from cnnlab.data import photos
-from cnnlab.drawing import pixels, sheets
+from cnnlab.drawing import pixels, sheets, weights
 from cnnlab.methods import deconvnet, projected, top
-from cnnlab.probing import Recorder, rules
+from cnnlab.probing import rules
 from cnnlab.widgets import Picture, embedded, explore
 
 _SIDE = 64  # pixels
@@ -47,8 +47,7 @@ def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
     signal = deconvnet.project(model, picture, unit, rule)
     field = embedded.field("photonet", layer)
     box = field.rectangle(unit.row, unit.col)
-    frame = (4 * box.top, 4 * box.left, 4 * (box.bottom - box.top), 4 * (box.right - box.left))
-    value = _value(picture, layer, unit)
+    value = unit.of(embedded.record("photonet", layer, picture))[0].item()
     said = f"{unit}: its activation is {value:.3f}"
     if value == 0:
         said += "\nA silent unit has nothing to project. Take another channel or picture."
@@ -60,10 +59,10 @@ def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
         field.crop(one, unit.row, unit.col, outside=out) for one, out in ((signal, 0.0), (picture, 0.5))
     )
     return {
-        "the strongest place": pixels.outline(pixels.enlarge(pixels.grey(picture[0]), 4), *frame, thick=3),
-        f"projected by '{rule}'": _large(_centred(signal[0])),
-        "what it sees": _large(seen[0]),
-        "what it used": _large(_centred(part[0])),
+        "the strongest place": pixels.boxed(pixels.grey(picture[0]), box, 4),
+        f"projected by '{rule}'": _large(weights.centred(signal[0])),
+        "what it sees": _large(pixels.grey(seen[0])),
+        "what it used": _large(weights.centred(part[0])),
         "": said,
     }
 
@@ -106,7 +105,7 @@ def walk_view(picture: str, layer: str, channel: int, step: int) -> dict:
     alive = int((here.signal != 0).sum())
     path = " > ".join(f"[{name}]" if k == step else name for k, name in enumerate(names))
     last = step == len(steps) - 1
-    shown = _large(_centred(here.signal[0])) if last else pixels.signed(total)
+    shown = _large(weights.centred(here.signal[0])) if last else pixels.signed(total)
     return {
         "the photo": pixels.enlarge(pixels.grey(photos.load(picture, _SIDE)[0]), 4),
         "the pixels"
@@ -148,9 +147,7 @@ def sheet_view(layer: str, channel: int, rule: str, *, n: int = 600, seed: int =
     """
     name, inner = layer.split(", ")
     whole = embedded.scan(layer, n, seed)
-    found = whole._replace(
-        **{key: getattr(whole, key)[:, :9] for key in ("values", "image_index", "row", "col")}
-    )
+    found = whole.ranks(0, 9)
     images, field = embedded.data(name, n, seed).images, embedded.field(name, inner)
     pieces = top.patches(images, found, field, channels=[channel], outside=0.5)[0]
     used = projected.patches(embedded.net(name), images, found, field, channels=[channel], rule=rule)[0]
@@ -162,22 +159,9 @@ def sheet_view(layer: str, channel: int, rule: str, *, n: int = 600, seed: int =
     }
 
 
-def _large(image):
-    """A picture or a centred projection, as large on the page as the photo."""
-    drawn = pixels.grey(image)
+def _large(drawn: np.ndarray) -> np.ndarray:
+    """As large on the page as the photo."""
     return pixels.enlarge(drawn, max(1, _PAGE // drawn.shape[1]))
-
-
-def _centred(signal: Tensor) -> Tensor:
-    """Numbers with a sign as a picture: zero is the middle grey."""
-    return 0.5 + 0.5 * signal / signal.abs().max().clamp(min=1e-12)
-
-
-def _value(picture: Tensor, layer: str, unit) -> float:
-    model = embedded.net("photonet")
-    with torch.no_grad(), Recorder(model, layer, stop=True) as acts:
-        model(picture)
-    return unit.of(acts[layer])[0].item()
 
 
 @functools.lru_cache(maxsize=8)

@@ -6,13 +6,13 @@ Everything here is kept once it is made: a slider must not wait for what the las
 import functools
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnnlab.data import sets
 from cnnlab.data.labelled import Labelled
 from cnnlab.methods import top
 from cnnlab.nets import models
-from cnnlab.probing import receptive, shapes, stages
+from cnnlab.probing import Recorder, receptive, shapes, stages
 
 # What a reader calls it -> the network, its pictures.
 NETS = {
@@ -40,6 +40,20 @@ def channels(name: str, layer: str) -> int:
     return shapes(net(name), torch.zeros(1, *net(name).input_size))[layer][1]
 
 
+def record(name: str, layer: str, picture: Tensor) -> Tensor:
+    """What a layer makes of a picture. The last answers are kept: a slider often asks for the same."""
+    plain = picture.detach().float()
+    return _recorded(name, layer, plain.numpy().tobytes(), tuple(plain.shape)).clone()
+
+
+@functools.lru_cache(maxsize=8)
+def _recorded(name: str, layer: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
+    picture = torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)
+    with torch.no_grad(), Recorder(net(name), layer, stop=True) as acts:
+        net(name)(picture)
+    return acts[layer]
+
+
 @functools.cache
 def data(name: str, n: int, seed: int) -> Labelled:
     """n of the pictures that it was made for."""
@@ -47,9 +61,9 @@ def data(name: str, n: int, seed: int) -> Labelled:
 
 
 @functools.cache
-def field(name: str, layer: str) -> receptive.Field:
-    """The receptive field of a layer, for pictures of the network's own size."""
-    return receptive.field(net(name), layer, net(name).input_size[1])
+def field(name: str, layer: str, side: int | None = None) -> receptive.Field:
+    """The receptive field of a layer, for pictures of this side; left out, of the network's own size."""
+    return receptive.field(net(name), layer, net(name).input_size[1] if side is None else side)
 
 
 @functools.lru_cache(maxsize=16)

@@ -5,7 +5,7 @@ import functools
 import torch
 from torch import Tensor, nn
 
-from cnnlab.drawing import pixels
+from cnnlab.drawing import pixels, weights
 from cnnlab.methods import filters
 from cnnlab.nets import models, shelf
 from cnnlab.widgets.explorer import explore
@@ -59,10 +59,11 @@ def browser_view(layer: str, filter: int, scale: str) -> dict:
     size = f"{channels} x {side} x {side} = {weight[0].numel()} weights"
     said = f"filter {filter} of 0 ... {len(weight) - 1}: {size}"
     if channels in (1, 3):
-        shown = _pictures(weight, shared)
+        shown = weights.filters(weight, shared)
         columns = 8
         caption = f"all {len(weight)} filters of {layer}"
-        alone = {f"filter {filter}": pixels.enlarge(_pictures(weight[filter : filter + 1], False)[0], 20)}
+        (one,) = weights.filters(weight[filter : filter + 1], False)
+        alone = {f"filter {filter}": pixels.enlarge(one, 20)}
     else:
         limit = weight[filter].abs().max().item()
         each = [limit if shared else kernel.abs().max().item() for kernel in weight[filter]]
@@ -116,7 +117,7 @@ def growth_view(epoch: int, scale: str) -> dict:
         kept = _snapshots(file)
         k = min(epoch, len(kept["epochs"]) - 1)
         weight, right = kept["conv1.weight"][k], kept["accuracy"][k].item()
-        sheet = pixels.tile(_pictures(weight, scale == _SCALES[0]), columns=8, gap=1)
+        sheet = pixels.tile(weights.filters(weight, scale == _SCALES[0]), columns=8, gap=1)
         ended = " (its last)" if epoch > kept["epochs"][-1] else ""
         shown[f"{name}, epoch {int(kept['epochs'][k])}{ended}"] = pixels.enlarge(sheet, 5)
         known = f"{right:.0%} right" if right == right else "not tested"
@@ -126,15 +127,6 @@ def growth_view(epoch: int, scale: str) -> dict:
             f"{name:>18}: {known}; neighbours alike {smooth:5.2f}; {weak:2d} of {len(weight)} filters dead"
         )
     return {**shown, "": "\n".join(lines)}
-
-
-def _pictures(weight: Tensor, shared: bool) -> list:
-    """Filters of 1 or 3 channels as pixels: zero is the middle, grey or white."""
-    each = weight.abs().amax(dim=(1, 2, 3)).clamp(min=1e-12)
-    scale = (each.max().expand_as(each) if shared else each).tolist()
-    if weight.shape[1] == 1:
-        return [pixels.signed(kernel[0], limit) for kernel, limit in zip(weight, scale, strict=True)]
-    return [pixels.grey(0.5 + 0.5 * kernel / limit) for kernel, limit in zip(weight, scale, strict=True)]
 
 
 @functools.cache

@@ -54,7 +54,6 @@ def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str 
         (gradient,) = torch.autograd.grad(acts[layer][0, :, row, column].sum(), leaf)
     size = gradient[0].abs().amax(dim=0)  # (S, S), the strongest of the colours
     box, whole = seen.rectangle(row, column), seen.rectangle(row, column, clip=False)
-    frame = (4 * box.top, 4 * box.left, 4 * (box.bottom - box.top), 4 * (box.right - box.left))
     cut = "" if box == whole else ", the rest is padding"
     said = (
         f"{layer}, place ({row}, {column}) of {seen.grid[0]} x {seen.grid[1]}: sees {seen.size[0]} x "
@@ -67,10 +66,8 @@ def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str 
         else "\nall units here are silent"
     )
     return {
-        "the receptive field": pixels.outline(pixels.enlarge(pixels.grey(picture[0]), 4), *frame, thick=3),
-        "how much each pixel counts": pixels.outline(
-            pixels.enlarge(pixels.magnitude(size), 4), *frame, thick=3
-        ),
+        "the receptive field": pixels.boxed(pixels.grey(picture[0]), box, 4),
+        "how much each pixel counts": pixels.boxed(pixels.magnitude(size), box, 4),
         "": said,
     }
 
@@ -115,13 +112,11 @@ def browser_view(layer: str, channel: int, rank: int, *, n: int = 600, seed: int
     """
     net, name = layer.split(", ")
     data, whole = embedded.data(net, n, seed), embedded.scan(layer, n, seed)
-    parts = [part[channel : channel + 1, rank : rank + 9] for part in whole[:4]]
-    found = whole._replace(values=parts[0], image_index=parts[1], row=parts[2], col=parts[3])
-    field = embedded.field(net, name)
-    pieces = top.patches(data.images, found, field, outside=0.5)[0]
+    nine, field = whole.ranks(rank, 9), embedded.field(net, name)
+    pieces = top.patches(data.images, nine, field, channels=[channel], outside=0.5)[0]
     framed = [
         _framed(data.images[k], field, r, c)
-        for k, r, c in zip(*(part[0].tolist() for part in found[1:4]), strict=True)
+        for k, r, c in zip(*(part[channel].tolist() for part in nine[1:4]), strict=True)
     ]
     values = whole.values[channel].clamp(min=0)
     most = max(values[0].item(), 1e-12)
@@ -145,7 +140,4 @@ def browser_view(layer: str, channel: int, rank: int, *, n: int = 600, seed: int
 
 def _framed(image: Tensor, field: receptive.Field, row: int, column: int) -> np.ndarray:
     factor = max(1, 100 // image.shape[-1])  # the widget must fit on a slide
-    box = field.rectangle(row, column)
-    drawn = pixels.enlarge(pixels.grey(image), factor)
-    size = (factor * (box.bottom - box.top), factor * (box.right - box.left))
-    return pixels.outline(drawn, factor * box.top, factor * box.left, *size, thick=3)
+    return pixels.boxed(pixels.grey(image), field.rectangle(row, column), factor)

@@ -69,7 +69,7 @@ class Live(ipywidgets.VBox):
         self.history: History | None = None
         self.error: BaseException | None = None
         self._stop, self._thread = threading.Event(), None
-        self._drawn, self._right, self._running = 0.0, [(0, float("nan"))], epochs
+        self._drawn, self._right, self._planned = 0.0, [(0, float("nan"))], epochs
         buttons = ipywidgets.HBox([self.train, self.halt])
         stage = ipywidgets.HBox(
             [self.filters, self.curve], layout={"flex_flow": "row wrap", "align_items": "center"}
@@ -110,7 +110,7 @@ class Live(ipywidgets.VBox):
             raise self.error
 
     def _run(self, rate: float, seed: int, epochs: int) -> None:
-        self._right, self._drawn, self._running = [], 0.0, epochs
+        self._right, self._drawn, self._planned = [], 0.0, epochs
         try:
             self.history = fit(
                 self.model,
@@ -161,7 +161,7 @@ class Live(ipywidgets.VBox):
         )
         self.curve.value = f"{loss}<br>{share}"
         batches = -(-len(self._train.labels) // 64)
-        where = f"epoch {min((steps - 1) // batches + 1, self._running)} of {self._running}, step {steps}"
+        where = f"epoch {min((steps - 1) // batches + 1, self._planned)} of {self._planned}, step {steps}"
         if not ended:
             self._say(
                 f"{where}: loss {history.step_loss[-1]:.3f}, {right:.0%} of {_TESTED} test digits right"
