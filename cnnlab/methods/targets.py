@@ -106,8 +106,8 @@ def ask(model: nn.Module, images: Tensor, target: Target, of: str = "logit") -> 
         raise unknown("score", of, OF)
     if any(isinstance(part, _BatchNorm) and part.running_var is None for part in model.modules()):
         raise ValueError(
-            "this model has a batch norm without running statistics: its answer to one picture depends on the "
-            "others of the batch, so one picture cannot be explained"
+            "this model has a batch norm without running statistics: its answer to one picture depends on "
+            "the others of the batch, so one picture cannot be explained"
         )
     if isinstance(target, Unit):
         layer(model, target.layer)
