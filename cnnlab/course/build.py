@@ -11,7 +11,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from cnnlab.course import readers, syllabus
+from cnnlab.course import readers, references, syllabus
 from cnnlab.course.rules import Cell, Source, complaints
 
 _HIDDEN = {"solution", "teacher"}
@@ -138,7 +138,7 @@ def hints(source: Source) -> dict[str, list[str]]:
 def _hint_complaints(source: Source) -> list[str]:
     found = hints(source)
     text = "\n".join(cell.text for cell in source.cells if cell.kind == "code")
-    ids = [id for id in _CHECK.findall(text) if not id.endswith(".bug")]
+    ids = [id for id in _CHECK.findall(text) if not references.is_hunt(id)]
     return [
         f"{source.file}, exercise {id}: {len(found.get(id, []))} hints; write three '{_HINT}' lines: "
         "idea, shape, nearly the line"
@@ -198,10 +198,10 @@ def _notebook(cells: list[Cell]) -> dict:
 
 
 def _chosen(root: Path, numbers: list[str] | None) -> list[Path]:
-    sources = sorted((root / "solutions").glob("[0-9][0-9]_*.py"))
+    sources = sorted((root / "solutions").glob(f"{syllabus.FILES}.py"))
     if numbers is None:
         return sources
-    there = {source.name[:2]: source for source in sources}
+    there = {syllabus.number(source.name): source for source in sources}
     for number in numbers:
         if number not in there:
             raise LookupError(f"no lecture {number!r}. Lectures: {', '.join(there)}")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cnnlab.course import syllabus
 from cnnlab.course.server import SETTINGS, limits
 from cnnlab.names import unknown
 
@@ -225,7 +226,10 @@ def _answered(number: str) -> Path:
 
 
 def _lecture(number: str) -> Path:
-    there = {path.name[:2]: path for path in sorted((root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    there = {
+        syllabus.number(path.name): path
+        for path in sorted((root() / "notebooks").glob(f"{syllabus.FILES}.ipynb"))
+    }
     if number not in there:
         raise unknown("lecture", number, there)
     return there[number]

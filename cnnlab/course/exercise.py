@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cnnlab.course import ledger
+from cnnlab.course import ledger, references
 from cnnlab.course.box import tell
 from cnnlab.course.compare import difference
 from cnnlab.course.references import Exercise, find
@@ -88,7 +88,7 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
     if not callable(answer):
         return "wrong", f"Give the function itself, without brackets. Got {type(answer).__name__}."
     goes_on = "The cells below go on with our answer. Mend yours and run both cells again."
-    if not exercise.id.endswith(".bug"):
+    if not references.is_hunt(exercise.id):
         goes_on += f" Stuck? hint({exercise.id!r})"
     for arguments in exercise.cases():
         expected, failure = _outcome(exercise.function, copy.deepcopy(arguments))
@@ -96,7 +96,7 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
         try:
             got = answer(*given)
         except NotStarted as todo:
-            start = "" if exercise.id.endswith(".bug") else f" For a start: hint({exercise.id!r})"
+            start = "" if references.is_hunt(exercise.id) else f" For a start: hint({exercise.id!r})"
             return "open", f"{todo}\nUntil then ours is used.{start}"
         except (Exception, SystemExit) as error:  # it belongs into the box, not over the notebook
             if type(error) is not type(failure):
@@ -146,7 +146,7 @@ def _changed(given: tuple, before: tuple, failure: Exception | None) -> str | No
 
 def _known_mistake(exercise: Exercise, answer: Callable) -> str | None:
     """The name of the mistake that gives the same wrong results on every case."""
-    hunt = exercise.id.endswith(".bug")
+    hunt = references.is_hunt(exercise.id)
     for place, mistake in enumerate(exercise.mistakes):
         if all(
             _same(mistake.function, answer, arguments, exercise.tolerance) for arguments in exercise.cases()

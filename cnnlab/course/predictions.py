@@ -10,7 +10,7 @@ import ipywidgets
 from cnnlab.course import ledger
 from cnnlab.course.box import ask
 
-ID = re.compile(r"\d\d\.p\w+")
+ID = re.compile(r"\d\d[a-z]?\.p\w+")
 
 
 def predict(id: str, question: str, *, options: Sequence | None = None, truth) -> "Prediction":

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from cnnlab.course import questions, references
+from cnnlab.course import questions, references, syllabus
 
 TAGS = (
     "parameters",
@@ -64,7 +64,7 @@ def complaints(source: Source) -> list[str]:
 
 def header(source: Source) -> Iterator[str]:
     first = source.cells[0] if source.cells else Cell(1, "code", "", (), None)
-    number = source.file[:2]
+    number = syllabus.number(source.file)
     wanted = {
         f"a title '# {number} \u00b7 ...'": rf"^# {number} \u00b7 \S",
         "a bold question": r"\*\*[^*]+\?\*\*",
@@ -166,12 +166,12 @@ def downloads(source: Source) -> Iterator[str]:
 
 def ids(source: Source) -> Iterator[str]:
     """Every check has its reference, every hint its exercise, every quiz its text, in this lecture."""
-    number = source.file[:2]
+    number = syllabus.number(source.file)
     known = {
         "check": {exercise.id for exercise in references.of_lecture(number)},
         "quiz": {f"{number}.{key}" for key in questions.load(number)},
     }
-    known["hint"] = {id for id in known["check"] if not id.endswith(".bug")}  # a bug hunt has none
+    known["hint"] = {id for id in known["check"] if not references.is_hunt(id)}  # a bug hunt has none
     for cell, tree in source.code():
         for function, there in known.items():
             for call in _calls(tree, function):

@@ -1,4 +1,4 @@
-"""The sixteen lectures: number, name, question and minutes. README and lecture 00 show this table."""
+"""The sixteen lectures, one in two notebooks: number, name, question, minutes; for README and lecture 00."""
 
 import re
 from pathlib import Path
@@ -10,11 +10,14 @@ REPOSITORY = "OWNER/cnnlab"
 BRANCH = "main"
 
 
+FILES = "[0-9][0-9]*_*"  # how the files of lectures are called, without what follows the dot
+
+
 class Lecture(NamedTuple):
     """One lecture of the course.
 
     Attributes:
-        number: two digits; it never changes once the lecture exists.
+        number: two digits, and a letter where a lecture has two notebooks; it never changes once it exists.
         name: as in the file name, "01_convolution" without the number.
         question: what the lecture answers.
         minutes: for the lecture and its exercises together; planned as long as the lecture is to come.
@@ -36,32 +39,41 @@ class Lecture(NamedTuple):
 
 
 LECTURES = tuple(
-    Lecture(f"{number:02d}", *rest)
-    for number, rest in enumerate(
+    Lecture(*row)
+    for row in (
+        ("00", "start_here", "Does it run here, and what will we find out?", 25),
+        ("01", "convolution", "What does one convolution do to a picture?", 90),
+        ("02", "filters", "What do the learned weights look like, and did training go well?", 75),
+        ("03", "activations", "What does the picture become, layer by layer?", 75),
+        ("04", "top9_patches", "Which pictures make one unit fire most?", 75),
+        ("05", "deconvnet", "Which pixels of that picture made it fire?", 90),
+        ("06a", "saliency", "Which pixels decided the class?", 105),
+        ("06b", "believing_maps", "Can we believe a saliency map?", 90),
+        ("07", "deep_dream", "Which picture would the network itself draw?", 90),
+        ("08", "dropout", "Why does it fit the training set and fail elsewhere, and what helps?", 75),
+        ("09", "batchnorm", "Why do deep networks not train, and what made them train?", 90),
+        ("10", "adversarial_noise", "How little must a picture change to change the answer?", 90),
         (
-            ("start_here", "Does it run here, and what will we find out?", 25),
-            ("convolution", "What does one convolution do to a picture?", 90),
-            ("filters", "What do the learned weights look like, and did training go well?", 75),
-            ("activations", "What does the picture become, layer by layer?", 75),
-            ("top9_patches", "Which pictures make one unit fire most?", 75),
-            ("deconvnet", "Which pixels of that picture made it fire?", 90),
-            ("saliency", "Which pixels decided the class, and can we believe the answer?", 120),
-            ("deep_dream", "Which picture would the network itself draw?", 90),
-            ("dropout", "Why does it fit the training set and fail elsewhere, and what helps?", 75),
-            ("batchnorm", "Why do deep networks not train, and what made them train?", 90),
-            ("adversarial_noise", "How little must a picture change to change the answer?", 90),
-            (
-                "code_vectors",
-                "What is in the vector before the classifier, and does it know translation?",
-                90,
-            ),
-            ("dissection", "Can we explain a whole small ConvNet, and then build one by hand?", 120),
-            ("network_dissection", "Does a unit stand for a concept we have a word for?", 75),
-            ("transfer", "What can a trained network give to another problem?", 75),
-            ("text", "Do the same explanations work for sentences?", 75),
-        )
+            "11",
+            "code_vectors",
+            "What is in the vector before the classifier, and does it know translation?",
+            90,
+        ),
+        ("12", "dissection", "Can we explain a whole small ConvNet, and then build one by hand?", 120),
+        ("13", "network_dissection", "Does a unit stand for a concept we have a word for?", 75),
+        ("14", "transfer", "What can a trained network give to another problem?", 75),
+        ("15", "text", "Do the same explanations work for sentences?", 75),
     )
 )
+
+
+def number(file: str) -> str:
+    """The number of a lecture, from the name of one of its files.
+
+    >>> number("06a_saliency.ipynb")
+    '06a'
+    """
+    return file.split("_")[0]
 
 
 def binder(file: str) -> str:

@@ -14,7 +14,7 @@ from cnnlab.course import present
 from cnnlab.course.deck import slides as slides_of
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
+NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]*_*.ipynb"))
 VISIBLE = ".jp-Cell.jp-deck-mod-onscreen.jp-deck-mod-visible"
 # What a visible cell shows: what of it is cut off, by the window or by a box around it, and its words.
 LOOK = """cells => cells.map(cell => {
@@ -60,7 +60,7 @@ def test_going_through_all_slides(deck, root):
         if "teacher" in cell.metadata.get("tags", ())
     ]
     wanted = len(slides_of(notebook).cells)
-    assert page.locator(VISIBLE).first.inner_text().startswith(name[:2])  # the title comes first
+    assert page.locator(VISIBLE).first.inner_text().startswith(name.split("_")[0])  # the title comes first
     former, moved, locked, cut = None, 0, 0, []
     for k in range(wanted):
         seen = page.locator(VISIBLE).evaluate_all(LOOK)

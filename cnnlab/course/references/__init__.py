@@ -46,6 +46,11 @@ class Exercise:
     tolerance: float = 1e-5
 
 
+def is_hunt(id: str) -> bool:
+    """Is it a bug hunt, "01.bug" or "06b.bug2"? These have no hints."""
+    return str(id).partition(".")[2].startswith("bug")
+
+
 def find(id: str) -> Exercise:
     """The exercise with this id.
 
