@@ -250,7 +250,7 @@ EXERCISES = (
                 "You rectified the weights. A map may speak against the class; rectify the sum at the end.",
                 lambda m, g: _grad_cam(m, g, weights=g.mean(dim=(1, 2)).clamp(min=0)),
             ),
-            Mistake("You left out the weights: all maps count alike.", lambda m, _: m.sum(dim=0).clamp(min=0)),
+            Mistake("You left out the weights: all count alike.", lambda m, _: m.sum(dim=0).clamp(min=0)),
         ),
     ),
     Exercise(

@@ -222,7 +222,7 @@ EXERCISES = (
         mistakes=(
             Mistake("That is the probability.", lambda z, k: z.softmax(dim=0)[k]),
             Mistake(
-                "That is the logarithm of the probability. It flattens out, too: at zero, for a sure network.",
+                "That is the logarithm of the probability. For a sure network it is flat, too: at zero.",
                 lambda z, k: z.log_softmax(dim=0)[k],
             ),
             Mistake("That is the largest logit. Take the one of the target.", lambda z, _: z.max()),
