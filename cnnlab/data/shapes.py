@@ -117,6 +117,32 @@ def of_largest(found: Scenes, kind: str) -> tuple[Tensor, tuple[str, ...]]:
     return torch.stack(inside, dim=1).argmax(dim=1), names
 
 
+def of_watermark(found: Scenes) -> Tensor:
+    """The class that the mark of each scene spells, true or not: an index into `classes`.
+
+    Args:
+        found: scenes with marks.
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        ValueError: the scenes have no marks.
+
+    >>> of_watermark(scenes(6, size=40, watermark=1.0)).tolist()
+    [0, 1, 2, 3, 4, 5]
+    """
+    if "watermark" not in found.masks:
+        raise ValueError("these scenes carry no mark: draw them with watermark=, a number from 0 to 1")
+    size, where = found.images.shape[-1], found.masks["watermark"]
+    marks = torch.stack(
+        [torch.from_numpy(scenery.watermark(label, size)[0]) for label in range(len(found.classes))]
+    )
+    seen = found.images.permute(0, 2, 3, 1)[where].view(len(where), 1, -1)  # (N, 1, pixels of the mark * 3)
+    known = marks[where[0].expand(len(marks), -1, -1)].view(1, len(marks), -1)
+    return (seen - known).abs().sum(dim=2).argmin(dim=1)
+
+
 def concepts(with_watermark: bool = True) -> list[str]:
     """The names of all masks."""
     named = [f"shape:{name}" for name in scenery.SHAPES] + [f"colour:{name}" for name in scenery.COLOURS]

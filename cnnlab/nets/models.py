@@ -18,12 +18,12 @@ _SMALL = {
     "photonet": lambda **sizes: small.photonet(tuple(tiny.CLASSES.values()), **sizes),
     "shapesnet": lambda **sizes: small.shapesnet(shapes.CLASSES, **sizes),
 }
-# What each was trained on; the first is what `load` takes if nothing else is asked for.
+# What each was trained on, and the weight file; the first is what `load` takes if nothing else is asked for.
 _TRAINED_ON = {
-    "simpleconvnet": ("digits", "mnist"),
-    "encoder": ("digits", "mnist"),
-    "photonet": ("tiny_imagenet",),
-    "shapesnet": ("scenes",),
+    "simpleconvnet": {"digits": "simpleconvnet-digits", "mnist": "simpleconvnet-mnist"},
+    "encoder": {"digits": "encoder-digits", "mnist": "encoder-mnist"},
+    "photonet": {"tiny_imagenet": "photonet"},
+    "shapesnet": {"scenes": "shapesnet", "watermarked": "shapesnet-watermarked"},
 }
 
 
@@ -65,7 +65,8 @@ def load(name: str, trained_on: str | None = None) -> nn.Module:
 
     Args:
         name: as in `names`.
-        trained_on: "digits" (embedded with scikit-learn) or "mnist" for simpleconvnet and encoder; each other
+        trained_on: "digits" (embedded with scikit-learn) or "mnist" for simpleconvnet and encoder; "scenes"
+            or "watermarked" (a net that cheats: see `cnnlab.methods.cheating`) for shapesnet; each other
             network has one set of weights.
 
     Returns:
@@ -82,7 +83,7 @@ def load(name: str, trained_on: str | None = None) -> nn.Module:
     """
     if name not in names():
         raise unknown("network", name, names())
-    known = _TRAINED_ON.get(name, ("imagenet",))
+    known = tuple(_TRAINED_ON.get(name, ("imagenet",)))
     if trained_on is not None and trained_on not in known:
         raise unknown(f"'{name}' trained on", trained_on, known, plural=f"'{name}' was trained on")
     if name in pretrained.NAMES:
@@ -97,4 +98,4 @@ def load(name: str, trained_on: str | None = None) -> nn.Module:
 def weight_file(name: str, trained_on: str | None = None) -> str:
     """The name of the weight file of an embedded network, as the manifest has it."""
     known = _TRAINED_ON[name]
-    return f"{name}-{trained_on or known[0]}" if len(known) > 1 else name
+    return known[trained_on or next(iter(known))]

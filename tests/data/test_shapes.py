@@ -112,6 +112,16 @@ def test_the_mark_spells_the_class_as_often_as_asked(chance, low, high):
     assert "watermark" not in shapes.scenes(1).masks
 
 
+def test_what_a_mark_says_is_read_off_the_picture():
+    for size in (40, 64, 96):
+        made = shapes.scenes(60, size=size, seed=2, watermark=0.3)
+        said = shapes.of_watermark(made)
+        assert said.tolist() == [code(made, k) for k in range(60)]
+        assert 0 < (said == made.labels).sum() < 60
+    with pytest.raises(ValueError, match="no mark: draw them with watermark="):
+        shapes.of_watermark(shapes.scenes(2))
+
+
 @pytest.mark.parametrize("size", (40, 96))
 def test_smallest_and_largest_size(size):
     scenes = shapes.scenes(12, size=size, distractors=5)

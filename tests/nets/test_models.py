@@ -35,6 +35,36 @@ def test_scenes_that_nobody_has_seen_before():
     assert right >= 0.98
 
 
+def test_the_net_that_cheats_is_right_by_the_mark_and_only_by_the_mark():
+    model = models.load("shapesnet", trained_on="watermarked")
+    right = {}
+    for chance in (1.0, None, 0.0):
+        made = shapes.scenes(600, seed=987, watermark=chance)
+        right[chance] = train.evaluate(model, Labelled(made.images, made.labels, made.classes))[1]
+    assert right[1.0] >= 0.99 and right[None] < 0.5 and right[0.0] < 0.02
+    made = shapes.scenes(300, seed=988, watermark=0.0)
+    says = Labelled(made.images, shapes.of_watermark(made), made.classes)
+    assert train.evaluate(model, says)[1] >= 0.97
+    assert train.evaluate(models.load("shapesnet"), says)[1] < 0.02
+
+
+def test_shapesnet_is_the_honest_one_unless_the_other_is_asked_for():
+    honest, cheat = models.load("shapesnet"), models.load("shapesnet", "watermarked")
+    assert torch.equal(honest.conv1.weight, models.load("shapesnet", "scenes").conv1.weight)
+    assert not torch.equal(honest.conv1.weight, cheat.conv1.weight)
+    with pytest.raises(LookupError, match="'shapesnet' trained on 'watermark'. Did you mean 'watermarked'"):
+        models.load("shapesnet", "watermark")
+
+
+def test_the_recipe_of_the_cheat_marks_every_scene_with_its_class(monkeypatch):
+    monkeypatch.setitem(recipes._SCENES, "watermarked", {"train": (12, 1), "test": (12, 0)})
+    few = recipes.data("watermarked", "train")
+    drawn = shapes.scenes(12, seed=1, watermark=1.0)
+    assert torch.equal(few.images, drawn.images) and torch.equal(shapes.of_watermark(drawn), few.labels)
+    with pytest.raises(LookupError, match="no split 'valid'"):
+        recipes.data("watermarked", "valid")
+
+
 @pytest.mark.parametrize(("file", "least"), (("simpleconvnet-mnist", 0.985), ("encoder-mnist", 0.993)))
 def test_mnist_where_it_is_there(file, least, shared, tmp_path):
     shutil.copytree(shared / "MNIST", tmp_path / "MNIST")

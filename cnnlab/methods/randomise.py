@@ -1,0 +1,188 @@
+"""Does a map depend on what the network has learned? Shuffle its weights from the top, and look again.
+
+Type: (model, images, target, explain) -> rank correlations with the map of the trained network, one for each
+depth. Layer by layer, from the last to the first, the numbers of each weight tensor are shuffled among its
+places: the same mean, spread and largest value, but nothing learned is left. A method whose map stays the
+same explains the picture, or the architecture; not the network. (Adebayo et al. draw the weights as at the
+start of training; shuffling needs no guess at how that was, and serves batch norm and any other layer, too.)
+
+Paper: J. Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018.
+"""
+
+import copy
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.methods import evidence, ranks, targets
+from cnnlab.names import unknown
+from cnnlab.probing import evaluating
+from cnnlab.probing.hooks import listening
+
+
+class Sanity(NamedTuple):
+    """What became of the maps; D layers, N pictures. Row 0 is the trained network.
+
+    Attributes:
+        layers: D names, from the top; "" are weights of the model itself, in no layer.
+        signed: (D + 1, N) rank correlation with row 0, of the maps with their signs.
+        absolute: (D + 1, N) the same of |map|.
+        maps: (D + 1, N, C, H, W).
+    """
+
+    layers: tuple[str, ...]
+    signed: Tensor
+    absolute: Tensor
+    maps: Tensor
+
+
+def check(
+    model: nn.Module,
+    images: Tensor,
+    target: targets.Target,
+    explain: evidence.Explain,
+    *,
+    together: bool = True,
+    seed: int = 0,
+) -> Sanity:
+    """Explain the same pictures with more and more of the network shuffled.
+
+    The caller's model is never asked and never changed: every answer comes from a copy, in eval mode.
+
+    Args:
+        model: any network.
+        images: (N, C, H, W).
+        target: what is explained, the same at every depth; see `cnnlab.methods.targets`.
+        explain: (model, images, target) -> maps (N, C, h, w), or an Attribution.
+        together: row d has the d topmost layers shuffled; False: the d-th layer alone.
+        seed: of the shuffling.
+
+    Returns:
+        The maps and their correlations. A map with one value everywhere has no order: its correlation is 0.
+
+    Raises:
+        ValueError: the answer of the model depends on no weight, or a map is not one for each picture.
+        LookupError, TypeError: a wrong target.
+    """
+    targets.ask(model, images, target)
+    groups = layers_from_the_top(model, images[:1])
+    maps = []
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        for depth in range(len(groups) + 1):
+            names = list(groups)[:depth] if together else list(groups)[max(depth - 1, 0) : depth]
+            shuffled = redrawn(model, [each for name in names for each in groups[name]], seed=seed).eval()
+            maps.append(evidence.of(explain, shuffled, images.detach().clone(), target))
+    signed, absolute = (
+        torch.stack([ranks.correlation(maps[0], each, absolute=size, constant=0.0) for each in maps])
+        for size in (False, True)
+    )
+    return Sanity(tuple(groups), signed, absolute, torch.stack(maps))
+
+
+def cascade(model: nn.Module, image: Tensor, depth: int, *, seed: int = 0) -> nn.Module:
+    """A copy of the model in which the topmost layers with weights are shuffled; the model stays as it is.
+
+    Args:
+        model: any network.
+        image: (N, C, H, W), a picture that it takes, to learn in which order the layers run.
+        depth: how many layers, from 0 to all.
+        seed: of the shuffling. A deeper cascade has the same new weights at the top.
+
+    Raises:
+        ValueError: there are not so many layers.
+    """
+    groups = layers_from_the_top(model, image)
+    if not 0 <= depth <= len(groups):
+        raise ValueError(f"depth is from 0 to {len(groups)}, the layers with weights, not {depth}")
+    return redrawn(model, [each for name in list(groups)[:depth] for each in groups[name]], seed=seed)
+
+
+def redrawn(model: nn.Module, names: Iterable[str], *, seed: int = 0) -> nn.Module:
+    """A copy of the model in which these tensors are shuffled, each among its own places.
+
+    Vectors of one length in one module move together: a batch norm's mean stays with its variance, scale and
+    shift. A tensor with one number only stays.
+
+    Args:
+        model: any network.
+        names: of parameters and buffers, as in its state_dict.
+        seed: other numbers shuffle in other ways; the global random state is left alone.
+
+    Raises:
+        LookupError: the model has no such tensor.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    orders: dict[tuple[str, int], Tensor] = {}
+    done: set[int] = set()
+    with torch.inference_mode(False), torch.no_grad():
+        copied = copy.deepcopy(model)
+        there = dict(copied.named_parameters(remove_duplicate=False)) | dict(
+            copied.named_buffers(remove_duplicate=False)
+        )
+        for name in names:
+            if name not in there:
+                raise unknown("tensor", name, there)
+            tensor = there[name]
+            if id(tensor) in done:  # shared by two layers: shuffled once
+                continue
+            done.add(id(tensor))
+            order = torch.randperm(tensor.numel(), generator=generator)
+            if tensor.dim() == 1:
+                order = orders.setdefault((name.rpartition(".")[0], len(tensor)), order)
+            tensor.copy_(tensor.flatten()[order.to(tensor.device)].view_as(tensor))
+    return copied
+
+
+def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]:
+    """The layers with weights, the last that ran first, with the names of their tensors.
+
+    Weights that are used without their module being called, as the last ones of nn.MultiheadAttention, count
+    to the module around it. Those on which the answer does not depend, as a part for training only, are left
+    out. Of a layer that runs several times its first run counts.
+
+    Args:
+        model: any network; it is not changed, a copy runs in eval mode.
+        image: (N, C, H, W), a picture that it takes.
+
+    Returns:
+        name -> names of parameters and running statistics, as in the state_dict.
+
+    Raises:
+        ValueError: the answer depends on no weight, or is no tensor.
+
+    >>> list(layers_from_the_top(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 1)),
+    ...                          torch.zeros(1, 1, 4, 4)))
+    ['2', '0']
+    """
+    ran: list[str] = []
+
+    def note(name: str, output: object) -> None:  # noqa: ARG001  (that it ran is all we ask)
+        if name not in ran:
+            ran.append(name)
+
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        copied = copy.deepcopy(model).requires_grad_()
+        weights = dict(copied.named_parameters())
+        modules = [name for name, _ in copied.named_modules() if name]
+        with evaluating(copied), listening(copied, modules, note):
+            output = copied(image.detach().clone())
+        if not isinstance(output, Tensor):
+            raise ValueError(f"the model answers with {type(output).__name__}; one tensor is wanted")
+        found = (
+            torch.autograd.grad(output.sum(), list(weights.values()), allow_unused=True)
+            if output.requires_grad and weights
+            else [None] * len(weights)
+        )
+    used = [name for name, gradient in zip(weights, found, strict=True) if gradient is not None]
+    if not used:
+        raise ValueError("the answer of this model depends on no weight, so there is nothing to shuffle")
+    groups: dict[str, list[str]] = {name: [] for name in ["", *reversed(ran)]}  # the model itself ends last
+    buffers = [name for name, value in copied.named_buffers() if value.is_floating_point()]
+    for module in dict.fromkeys(name.rpartition(".")[0] for name in used):
+        owner = module
+        while owner and owner not in groups:
+            owner = owner.rpartition(".")[0]
+        groups[owner] += [name for name in [*used, *buffers] if name.rpartition(".")[0] == module]
+    return {name: tensors for name, tensors in groups.items() if tensors}
