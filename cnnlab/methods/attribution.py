@@ -4,9 +4,12 @@ A map alone can always be made to look convincing. So each comes with the score 
 what the sum should be, and what the answer cost.
 """
 
+import time
 from typing import NamedTuple
 
 from torch import Tensor
+
+from cnnlab.methods.targets import Asked
 
 
 class Passes(NamedTuple):
@@ -57,3 +60,20 @@ class Attribution(NamedTuple):
     def gap(self) -> Tensor | None:
         """(N,) how far the sum is from f(x) - f(x'); zero: complete. None without a baseline."""
         return None if self.reference is None else self.total - self.difference
+
+
+def kept(
+    asked: Asked, maps: Tensor, scores: Tensor, reference: Tensor | None, passes: Passes, began: float
+) -> Attribution:
+    """The result of a method that worked on (N, T, …); where one target was asked for, that axis goes.
+
+    Args:
+        asked: what was explained.
+        maps, scores, reference: (N, T, C, H, W), (N, T) and (N, T) or None.
+        passes: through the network.
+        began: time.perf_counter() at the start.
+    """
+    parts = (maps, asked.numbers, scores, reference)
+    if not asked.several:
+        parts = tuple(part if part is None else part[:, 0] for part in parts)
+    return Attribution(*parts, passes, time.perf_counter() - began)

@@ -1,50 +1,70 @@
 """Class activation maps: which places of the last maps gave a class its score, and exactly so.
 
-Type: (model, image, target) -> (N, 1, h, w), signed: red places speak for the class, blue ones against it.
+Type: (model, images, target) -> (N, 1, h, w), signed: red places speak for the class, blue ones against it.
 A network that averages its last maps over all places and reads the classes off the means by one dense layer
 can exchange the two steps: read off at every place first, then average. Nothing is left out.
 Paper: B. Zhou et al., Learning deep features for discriminative localization, CVPR 2016.
 """
 
+import time
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlab.names import unknown
-from cnnlab.probing import Recorder
-from cnnlab.probing.hooks import evaluating
+from cnnlab.methods.attribution import Attribution, Passes, kept
+from cnnlab.methods.gradients import chunks
+from cnnlab.methods.targets import Target, ask
+from cnnlab.probing import layer, layers, undisturbed
+from cnnlab.probing.hooks import listening
 
 
-def cam(model: nn.Module, images: Tensor, target: int | str | Tensor) -> Tensor:
+def cam(model: nn.Module, images: Tensor, target: Target) -> Tensor:
     """The map of a class.
 
     Args:
-        model: its last layers are "gap", "flatten" and "dense", as those of photonet and shapesnet.
+        model: it ends with a mean over all places and one dense layer, as photonet, shapesnet and resnet18.
         images: (N, C, H, W) in [0, 1].
-        target: the class for all pictures, by its number or name, or one number for each picture (N,).
+        target: a class by number or name, or (N,) or (N, T) numbers: see `targets`.
 
     Returns:
-        (N, 1, h, w) on the grid of the last maps. Its mean plus the class's bias is the logit.
+        (N, 1, h, w) on the grid of the last maps; of (N, T) targets (N, T, 1, h, w). Its mean plus the
+        class's bias is the logit.
 
     Raises:
-        ValueError: the network ends in another way, so that this map would not be exact.
+        ValueError: the network ends in another way, so that this map would not be exact; a Unit.
         LookupError: there is no such class.
     """
-    names = [name for name, _ in model.named_children()]
-    averages = isinstance(getattr(model, "gap", None), nn.AdaptiveAvgPool2d) and model.gap.output_size in (
-        1,
-        (1, 1),
-    )
-    reads = averages and isinstance(getattr(model, "dense", None), nn.Linear)
-    if len(names) < 4 or names[-3:] != ["gap", "flatten", "dense"] or not reads:
-        raise ValueError(
-            "a class activation map needs a network that ends with gap, flatten, dense, as photonet; this "
-            f"one ends with {', '.join(names[-3:])}"
-        )
-    with evaluating(model), torch.no_grad(), Recorder(model, names[-4], stop=True) as acts:
-        model(images)
-    weight = model.dense.weight.detach()[_numbers(model, target, len(images))]  # (N, C)
-    return (acts[names[-4]] * weight[:, :, None, None]).sum(dim=1, keepdim=True)
+    return attributed(model, images, target).map
+
+
+def attributed(
+    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 64
+) -> Attribution:
+    """The map of a class with its bookkeeping; its MEAN plus the class's bias is the logit.
+
+    Args, Raises: as `cam`.
+        of: "logit"; the places do not add up to a probability, so that is refused.
+        batch: pictures per pass.
+
+    Returns:
+        Attribution with a map (N, 1, h, w). It needs no pass back.
+    """
+    began = time.perf_counter()
+    asked = ask(model, images, target, of)
+    if asked.unit is not None or of != "logit":
+        raise ValueError("a class activation map explains the logit of a class; for others use grad_cam")
+    parts = []
+    with undisturbed(model, grad=False):
+        for rows in chunks(images, batch):
+            end = _end(model, images[rows].detach().clone())
+            here = asked.rows(rows)
+            scores = here.read(end.logits)  # checks the numbers, too
+            weight = end.weight[here.numbers.to(end.weight.device)]  # (B, T, C)
+            parts.append((torch.einsum("btc,bchw->bthw", weight, end.maps)[:, :, None], scores))
+    maps, scores = (torch.cat(each) for each in zip(*parts, strict=True))
+    return kept(asked, maps, scores, None, Passes(len(images), 0), began)
 
 
 def over_picture(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -66,17 +86,34 @@ def over_picture(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=size, mode="nearest") / (height * width)
 
 
-def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
-    """One class number for each picture."""
-    classes = tuple(getattr(model, "classes", ()))
-    if isinstance(target, str):
-        if target not in classes:
-            raise unknown("class", target, classes, plural="classes")
-        target = classes.index(target)
-    numbers = torch.as_tensor(target).reshape(-1)
-    outputs = model.dense.out_features
-    if isinstance(target, bool) or numbers.dtype.is_floating_point or len(numbers) not in (1, n):
-        raise ValueError(f"one class, or one for each of {n} pictures, not {target}")
-    if int(numbers.min()) < 0 or int(numbers.max()) >= outputs:
-        raise LookupError(f"no class {target}: they are numbered from 0 to {outputs - 1}")
-    return numbers.expand(n)
+class _End(NamedTuple):
+    """The last maps (B, C, h, w), the dense layer's weight (classes, C), and what came out (B, classes)."""
+
+    maps: Tensor
+    weight: Tensor
+    logits: Tensor
+
+
+def _end(model: nn.Module, images: Tensor) -> _End:
+    """How the network ends, if by a mean and a dense layer: checked on the numbers themselves."""
+    maps = dense = None
+
+    def hear(name: str, output: object) -> None:
+        nonlocal maps, dense
+        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
+            maps = output
+        elif isinstance(part := layer(model, name), nn.Linear):
+            dense = part
+
+    with listening(model, layers(model), hear):
+        logits = model(images)
+    if maps is not None and dense is not None and maps.shape[1] == dense.in_features:
+        read = dense(maps.mean(dim=(2, 3)))
+        near = 1e-9 if logits.dtype == torch.float64 else 1e-4
+        if read.shape == logits.shape and (read - logits).abs().max() <= near * logits.abs().max():
+            return _End(maps, dense.weight.detach(), logits)
+    names = [name for name, _ in model.named_children()]
+    raise ValueError(
+        "a class activation map needs a network that ends with a mean over all places and one dense layer, "
+        f"as photonet (gap, flatten, dense); this one ends with {', '.join(names[-3:])}. Use grad_cam"
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 # What a signal goes back through in the same way under every rule.
 _LINEAR = set(
     "RuledRelu AccumulateGrad Convolution ConvolutionOverrideable Addmm Mm Bmm Mv Addmv "
-    "Dot T Transpose Permute View UnsafeView Reshape ReshapeAlias Flatten Unflatten Expand Repeat Sum "
+    "Dot Gather T Transpose Permute View UnsafeView Reshape ReshapeAlias Flatten Unflatten Expand Repeat Sum "
     "Mean Add Sub Rsub Mul Div Neg Cat Stack Slice Select Index Narrow Split SplitWithSizes Unbind "
     "Squeeze Unsqueeze Clone Alias ToCopy Copy CopySlices AsStrided Detach ConstantPadNd ReflectionPad2D "
     "ReplicationPad2D MaxPool2DWithIndices MaxPool1DWithIndices MaxPool3DWithIndices AvgPool2D "

@@ -47,7 +47,8 @@ class Asked(NamedTuple):
         """
         if self.unit is None:
             return self.read(model(images))
-        with Recorder(model, self.unit.layer, stop=True, grad=torch.is_grad_enabled()) as acts:
+        # grad: also where a hook switches gradients on half way, as Grad-CAM does.
+        with Recorder(model, self.unit.layer, stop=True, grad=True) as acts:
             model(images)
         return self.read(acts.calls(self.unit.layer)[0])
 
@@ -71,7 +72,8 @@ class Asked(NamedTuple):
                     f"no class {int(self.numbers.max())}: they are numbered from 0 to {output.shape[1] - 1}"
                 )
             values = output.softmax(dim=1) if self.of == "probability" else output
-            picked = values.gather(1, self.numbers.to(output.device))  # (N, T)
+            numbers = self.numbers.clone()  # made in inference mode, they could not be kept for the way back
+            picked = values.gather(1, numbers.to(output.device))  # (N, T)
         if not picked.detach().isfinite().all():
             raise ValueError("the model's answer is not finite (nan or inf): look at the weights")
         return picked

@@ -62,7 +62,7 @@ def test_other_networks_and_wrong_classes_are_refused(net):
         cam(net, image, "taby cat")
     with pytest.raises(LookupError, match="from 0 to 19"):
         cam(net, image, 20)
-    with pytest.raises(ValueError, match="one for each of 2 pictures"):
+    with pytest.raises(ValueError, match="for N = 2 pictures"):
         cam(net, image, torch.tensor([1, 2, 3]))
 
 

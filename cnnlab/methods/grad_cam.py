@@ -1,0 +1,175 @@
+"""Grad-CAM: which places of the last maps gave a class its score, for any network.
+
+Type: (model, images, target, layer) -> Attribution on the layer's grid. How much a whole channel counts is
+the mean of the score's slope over its map, and the maps are added with these weights. Where the network ends
+with a global mean and a dense layer, this is the class activation map divided by its number of places.
+Papers: Selvaraju et al., Grad-CAM, ICCV 2017, and guided Grad-CAM in it.
+"""
+
+import time
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.methods.attribution import Attribution, Passes, kept
+from cnnlab.methods.coarse import Heard, on_pixels
+from cnnlab.methods.gradients import backward, chunks, forward, guided
+from cnnlab.methods.targets import Asked, Target, ask
+from cnnlab.probing import layer as find
+from cnnlab.probing import layers, undisturbed
+from cnnlab.probing.hooks import listening
+
+
+def grad_cam(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    layer: str | None = None,
+    of: str = "logit",
+    rectify: bool = False,
+    batch: int = 16,
+) -> Attribution:
+    """The maps of a layer, added with the mean slope of the score in each.
+
+    Nothing before the layer is differentiated, so it costs a pass forward and a short way back.
+
+    Args:
+        model: any network; it runs in eval mode.
+        images: (N, C, H, W) in [0, 1].
+        target: see `targets`; a Unit must lie behind the layer.
+        layer: with maps, one that runs once; by default the last such, as `coarse.last_maps` names it.
+        of: "logit" or "probability".
+        rectify: cut off what is negative, as the paper does. If nothing is left, the map is all zeros: then
+            no place speaks for the target, which the signed map shows.
+        batch: pictures per pass.
+
+    Returns:
+        Attribution with a map (N, 1, h, w) on the grid of the layer, raw and signed unless rectified.
+        `coarse.on_pixels` brings it to the picture.
+
+    Raises:
+        LookupError: no such class or layer.
+        ValueError: as `gradient`; a layer without maps or that runs several times; a score that does not
+            depend on the layer.
+    """
+    return _located(model, images, target, layer, of, rectify, batch)[0]
+
+
+def guided_grad_cam(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    layer: str | None = None,
+    of: str = "logit",
+    batch: int = 16,
+) -> Attribution:
+    """Guided backprop, weighted by the rectified Grad-CAM at each pixel: sharp, and about the class.
+
+    Args, Raises: as `grad_cam` and `guided`. Also refused: a layer of which it cannot be told where its cells
+    lie on the picture.
+
+    Returns:
+        Attribution with a map (N, C, H, W). It is all zeros where Grad-CAM has nothing positive.
+    """
+    began = time.perf_counter()
+    where, layer = _located(model, images, target, layer, of, True, batch)
+    fine = guided(model, images, target, of=of, batch=batch)
+    maps = fine.map * on_pixels(where.map, model, layer, tuple(images.shape[2:]))
+    passes = Passes(*(a + b for a, b in zip(where.passes, fine.passes, strict=True)))
+    return fine._replace(map=maps, passes=passes, seconds=time.perf_counter() - began)
+
+
+def _located(
+    model: nn.Module, images: Tensor, target: Target, layer: str | None, of: str, rectify: bool, batch: int
+) -> tuple[Attribution, str]:
+    """Grad-CAM, and the layer that it is of."""
+    began = time.perf_counter()
+    asked = ask(model, images, target, of)
+    if layer is not None:
+        find(model, layer)
+    sure, cut, forward = layer is not None, layer if layer is not None else _guess(model), 0
+    parts = []
+    for rows in chunks(images, batch):
+        part, values, last = _chunk(model, images[rows], asked.rows(rows), cut, sure)
+        forward += len(values)
+        if last != cut:  # the guess was wrong, and the pass has told the right one
+            part, values, _ = _chunk(model, images[rows], asked.rows(rows), last, True)
+            forward += len(values)
+        sure, cut = True, last
+        parts.append((part, values))
+    maps, values = (torch.cat(each) for each in zip(*parts, strict=True))
+    maps = maps.clamp(min=0) if rectify else maps
+    return kept(asked, maps, values, None, Passes(forward, asked.numbers.numel()), began), cut
+
+
+class _Cut:
+    """The layer's maps, taken out of the graph: from here on there are gradients, before there are none."""
+
+    def __init__(self, name: str | None, model: nn.Module):
+        self.name, self.maps, self.heard = name, None, Heard(model)
+
+    def hear(self, name: str, output: object) -> Tensor | None:
+        self.heard.hear(name, output)
+        if name != self.name or self.heard.runs[name] > 1:
+            return None
+        if not isinstance(output, Tensor) or output.dim() != 4:
+            return None
+        torch.set_grad_enabled(True)  # `undisturbed` switches it off again
+        self.maps = output.detach().clone().requires_grad_()
+        return self.maps.clone()  # an in-place ReLU that follows must not write into the leaf
+
+
+def _chunk(
+    model: nn.Module, images: Tensor, asked: Asked, name: str | None, sure: bool
+) -> tuple[Tensor | None, Tensor, str]:
+    """Maps (B, T, 1, h, w), scores (B, T) and the layer that it should have been: `name`, if it was right.
+
+    Args:
+        sure: `name` is no guess: what is wrong with it is an error, and no other layer is listened to.
+    """
+    cut = _Cut(name, model)
+    with undisturbed(model, grad=False):
+        with listening(model, [name] if sure else layers(model), cut.hear):
+            scores = forward(model, images.detach(), asked)
+        last = name if sure else _of_unit(cut.heard.last(), asked)
+        if last != name:
+            return None, scores, last
+        _refuse(cut, name, asked)
+        slopes = torch.stack(backward(scores, cut.maps), dim=1)  # (B, T, C, h, w)
+    weights = slopes.mean(dim=(3, 4))  # (B, T, C)
+    maps = torch.einsum("btc,bchw->bthw", weights, cut.maps.detach())
+    return maps[:, :, None], scores.detach(), last
+
+
+def _refuse(cut: _Cut, name: str, asked: Asked) -> None:
+    runs = cut.heard.runs.get(name, 0)
+    if not runs:
+        why = "it did not run" if asked.unit is None else f"it does not run before {asked.unit.layer!r}"
+    elif cut.maps is None:
+        why = "it does not put out maps (N, C, h, w)"
+    elif runs > 1:
+        why = f"it ran {runs} times in one pass, so it has no single map"
+    else:
+        return
+    raise ValueError(f"Grad-CAM cannot use layer {name!r}: {why}. Choose another layer with maps.")
+
+
+def _of_unit(last: str, asked: Asked) -> str:
+    if asked.unit is not None and (last == asked.unit.layer or last.startswith(asked.unit.layer + ".")):
+        raise ValueError(
+            f"{asked.unit.layer!r} has maps itself, so what is the last layer before it? Name one: layer=…"
+        )
+    return last
+
+
+def _guess(model: nn.Module) -> str | None:
+    """The part before the first that flattens, fits or is dense. A pass checks it, and knows better."""
+    before = None
+    for name, part in model.named_children():
+        ends = (nn.Flatten, nn.Linear, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+        if any(isinstance(each, ends) for each in part.modules()):
+            break
+        before = name
+    return before

@@ -1,0 +1,176 @@
+"""Which pixels would change the score? Its slope at every pixel, and two maps made of it.
+
+Type: (model, images, target) -> Attribution on the pixels. One pass forward and one back for each target;
+several targets share the pass forward.
+
+Papers: Simonyan et al. 2014 (gradient), Shrikumar et al. 2016 (gradient x input), Springenberg et al. 2015
+(guided backprop), Zeiler & Fergus 2014 (deconvnet).
+"""
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.methods import disguised
+from cnnlab.methods.attribution import Attribution, Passes, kept
+from cnnlab.methods.targets import Asked, Target, ask
+from cnnlab.names import unknown
+from cnnlab.probing import relu_rule, rules, undisturbed
+
+
+def gradient(
+    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 16
+) -> Attribution:
+    """The slope of the score at every pixel: what a little more of it would add.
+
+    It says how the score would change, not where it came from: a pixel that was decisive may have slope
+    zero, because its unit is saturated.
+
+    Args:
+        model: any network; it runs in eval mode.
+        images: (N, C, H, W) in [0, 1].
+        target: a class by number or name, (N,) or (N, T) numbers, or a Unit: see `targets`.
+        of: "logit" or "probability". At p near 1 the slopes of the probability are near zero.
+        batch: pictures per pass.
+
+    Returns:
+        Attribution, its map (N, C, H, W): positive where a brighter pixel raises the score. Of (N, T)
+        targets (N, T, C, H, W), by one pass forward.
+
+    Raises:
+        LookupError: no such class, layer or `of`.
+        ValueError: pictures or targets of a wrong shape, numbers that are not finite, or a score that does
+            not depend on the picture.
+
+    Paper: Simonyan, Vedaldi & Zisserman, Deep inside convolutional networks, 2014.
+    """
+    return _in_chunks(model, images, target, "gradient", of, batch)
+
+
+def gradient_x_input(
+    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 16
+) -> Attribution:
+    """The slope at every pixel times the pixel: what is lost on the way to black, if the slope stays.
+
+    Args, Raises: as `gradient`.
+
+    Returns:
+        Attribution with a map (N, C, H, W). Its sum is the logit for networks of ReLUs without any bias; for
+        others it is not f(x) - f(black), so there is no reference.
+
+    Paper: Shrikumar et al., Not just a black box, 2016.
+    """
+    found = gradient(model, images, target, of=of, batch=batch)
+    pixels = images.detach() if found.map.dim() == 4 else images.detach()[:, None]
+    return found._replace(map=found.map * pixels)
+
+
+def guided(
+    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 16
+) -> Attribution:
+    """Guided backprop: the gradient, but at EVERY ReLU only what is positive goes on down.
+
+    Sharp, and with little to say about the class: it shows what the network could see at all.
+
+    Args, Returns: as `gradient`. It is not a gradient of anything: adding it to the picture need not help.
+
+    Raises:
+        ValueError: also if there is no ReLU, or on the way is an activation for which the rule is not
+            defined: the map would be, in part or in whole, the plain gradient.
+
+    Paper: Springenberg et al., Striving for simplicity, 2015.
+    """
+    return rectified(model, images, target, "guided", of=of, batch=batch)
+
+
+def rectified(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    rule: str = "guided",
+    *,
+    of: str = "logit",
+    batch: int = 16,
+) -> Attribution:
+    """Back-propagation with another rule at every ReLU: "guided", "deconvnet" or "gradient".
+
+    `deconvnet.project` does the same for units, and starts with their activation; here the start is one.
+
+    Args, Returns, Raises: as `guided`.
+    """
+    if rule not in rules.NAMED:
+        raise unknown("rule", rule, rules.NAMED)
+    return _in_chunks(model, images, target, rule, of, batch)
+
+
+def slopes(
+    model: nn.Module, images: Tensor, asked: Asked, rule: str = "gradient"
+) -> tuple[Tensor, Tensor]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W)
+    """Scores and their gradients for pictures that fit into one pass."""
+    with undisturbed(model, grad=True):
+        leaf = images.detach().clone().requires_grad_()
+        with relu_rule(model, rule):
+            scores = forward(model, leaf, asked)
+        disguised.refuse(scores, rule)
+        down = torch.stack(backward(scores, leaf), dim=1)
+    return scores.detach(), down
+
+
+def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor:
+    """(N, T) scores without any slopes."""
+    with undisturbed(model, grad=False):
+        return torch.cat([forward(model, images[rows], asked.rows(rows)) for rows in chunks(images, batch)])
+
+
+def forward(model: nn.Module, images: Tensor, asked: Asked) -> Tensor:
+    """(B, T) scores of a copy of the pictures, whose channels lie side by side: convolutions are faster so.
+
+    A model that calls Tensor.view on its maps cannot take that layout, and gets the usual one.
+    """
+    try:
+        return asked.scores(model, images.clone(memory_format=torch.channels_last))
+    except RuntimeError as error:
+        if "view size is not compatible" not in str(error):
+            raise
+    return asked.scores(model, images.clone(memory_format=torch.contiguous_format))
+
+
+def backward(scores: Tensor, source: Tensor) -> list[Tensor]:
+    """The gradient of each of (B, T) scores: T tensors of the shape of their source. Ends at the source.
+
+    Raises:
+        ValueError: the scores do not depend on the source, or a gradient is not finite.
+    """
+    found = []
+    for t in range(scores.shape[1]):
+        down = None
+        if scores.requires_grad:
+            later = t + 1 < scores.shape[1]
+            (down,) = torch.autograd.grad(scores[:, t].sum(), source, retain_graph=later, allow_unused=True)
+        if down is None:
+            raise ValueError(
+                "the score does not depend on the picture by operations that a gradient can go back through"
+            )
+        if not down.isfinite().all():
+            raise ValueError("the gradient is not finite (nan or inf): look at the weights")
+        found.append(down.contiguous())
+    return found
+
+
+def chunks(images: Tensor, batch: int) -> Iterator[slice]:
+    """Rows of so many pictures at a time."""
+    if batch < 1:
+        raise ValueError(f"a pass takes 1 picture or more, not {batch}")
+    return (slice(first, first + batch) for first in range(0, len(images), batch))
+
+
+def _in_chunks(
+    model: nn.Module, images: Tensor, target: Target, rule: str, of: str, batch: int
+) -> Attribution:
+    began = time.perf_counter()
+    asked = ask(model, images, target, of)
+    parts = [slopes(model, images[rows], asked.rows(rows), rule) for rows in chunks(images, batch)]
+    values, maps = (torch.cat(each) for each in zip(*parts, strict=True))
+    return kept(asked, maps, values, None, Passes(len(images), asked.numbers.numel()), began)
