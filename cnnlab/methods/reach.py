@@ -130,7 +130,9 @@ def _max_pool2d(
         return None
     kernel, padding, dilation = _both(kernel_size), _both(padding), _both(dilation)
     stride = _both(stride) if stride else kernel  # torch takes [] for None, too
-    base = path.once(function, [input], lambda: function(input.base, kernel, stride, padding, dilation, ceil_mode))
+    base = path.once(
+        function, [input], lambda: function(input.base, kernel, stride, padding, dilation, ceil_mode)
+    )
 
     def run(piece: Tensor, *_: object) -> Tensor:
         return function(piece, kernel, stride, 0, dilation)
@@ -200,9 +202,7 @@ def _pointwise(path: Path, function: Callable, *args: object, **named: object) -
 
     def call(parts: object) -> Tensor:
         first = [next(parts) if isinstance(part, Patches) else part for part in args]
-        return function(
-            *first, **{k: next(parts) if isinstance(v, Patches) else v for k, v in named.items()}
-        )
+        return function(*first, **{k: next(parts) if isinstance(v, Patches) else v for k, v in named.items()})
 
     base = path.once(function, given, lambda: call(bases))
     values = call(iter(pieces))
@@ -312,5 +312,6 @@ IN_PLACE: dict[Callable, Callable] = {
     for home in _HOMES
     if not name.startswith("__") and hasattr(home, name) and hasattr(home, name + "_")
 } | {
-    getattr(Tensor, f"__i{name}__"): getattr(Tensor, f"__{name}__") for name in ("add", "sub", "mul", "truediv")
+    getattr(Tensor, f"__i{name}__"): getattr(Tensor, f"__{name}__")
+    for name in ("add", "sub", "mul", "truediv")
 }

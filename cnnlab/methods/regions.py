@@ -130,14 +130,20 @@ def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[Region]) 
         bound = _signature(rule).bind(path, func, *given, **named)
     except TypeError:  # an option of torch that the rule does not take
         return None
-    if "input" in bound.arguments and not (isinstance(bound.arguments["input"], Patches) and len(regions) == 1):
+    if "input" in bound.arguments and not (
+        isinstance(bound.arguments["input"], Patches) and len(regions) == 1
+    ):
         return None  # a filter that depends on the picture
     result = rule(*bound.args, **bound.kwargs)
     if result is None:
         return None
     old = regions[0]
     if in_place:
-        fits = args[0] is old and result.base.shape == old.held.patches.base.shape and result.base.dtype == old.dtype
+        fits = (
+            args[0] is old
+            and result.base.shape == old.held.patches.base.shape
+            and result.base.dtype == old.dtype
+        )
         if not fits:
             return None
         old.held.patches = result

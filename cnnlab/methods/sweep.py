@@ -175,7 +175,10 @@ def _reason(
     if how == "auto" and trial.products + _CELL * (trial.cells + path.cells) > 2 * _GAIN * (
         plain.products + _CELL * plain.cells
     ):
-        return "the windows reach most of the maps: whole pictures in batches are estimated to be faster", trial
+        return (
+            "the windows reach most of the maps: whole pictures in batches are estimated to be faster",
+            trial,
+        )
     return "", trial
 
 
