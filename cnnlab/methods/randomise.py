@@ -69,11 +69,10 @@ def check(
     targets.ask(model, images, target)
     groups = layers_from_the_top(model, images[:1])
     maps = []
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        for depth in range(len(groups) + 1):
-            names = list(groups)[:depth] if together else list(groups)[max(depth - 1, 0) : depth]
-            shuffled = redrawn(model, [each for name in names for each in groups[name]], seed=seed).eval()
-            maps.append(evidence.of(explain, shuffled, images.detach().clone(), target))
+    for depth in range(len(groups) + 1):
+        names = list(groups)[:depth] if together else list(groups)[max(depth - 1, 0) : depth]
+        shuffled = redrawn(model, [each for name in names for each in groups[name]], seed=seed)
+        maps.append(evidence.of(explain, shuffled, images.detach().clone(), target))
     signed, absolute = (
         torch.stack([ranks.correlation(maps[0], each, absolute=size, constant=0.0) for each in maps])
         for size in (False, True)
