@@ -62,8 +62,17 @@ def test_layers_come_in_the_order_in_which_they_ran_the_last_first():
     assert set(found["body.0"]) == batch_norm
     assert not any(name.startswith("spare") for names in found.values() for name in names)
     frozen = seeded(Backwards).requires_grad_(False)
+    before = state(frozen, x)
     with torch.no_grad():
         assert layers_from_the_top(frozen, x) == found
+    assert state(frozen, x) == before
+
+
+def test_a_layer_that_runs_twice_stands_where_it_ran_first():
+    """So that at every depth all that runs before the shuffled layers is as it was trained."""
+    first, between, last = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+    model = nn.Sequential(nn.Flatten(), first, between, first, last)
+    assert list(layers_from_the_top(model, torch.rand(1, 1, 2, 2))) == ["4", "2", "1"]
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -152,6 +161,16 @@ def test_the_gradient_of_shapesnet_depends_on_its_weights_and_an_edge_detector_d
     assert learned.signed[1].mean() < 0.8
     fixed = check(model, scenes.images, scenes.labels, edges)
     torch.testing.assert_close(fixed.signed, torch.ones_like(fixed.signed))
+
+
+def test_some_depths_are_those_rows_of_all():
+    model, x = seeded(SMALL["sequential"]), picture(n=2, dtype=torch.float32)
+    every, some = check(model, x, 1, gradient), check(model, x, 1, gradient, depths=[4, 2])
+    assert every.depths == (0, 1, 2, 3, 4) and some.depths == (0, 2, 4) and some.layers == every.layers
+    torch.testing.assert_close(some.maps, every.maps[[0, 2, 4]], rtol=0, atol=0)
+    torch.testing.assert_close(some.signed, every.signed[[0, 2, 4]])
+    with pytest.raises(ValueError, match=r"depths are from 0 to 4, the layers with weights, not \[5\]"):
+        check(model, x, 1, gradient, depths=[5])
 
 
 def test_attributions_coarse_maps_units_and_constant_maps():
