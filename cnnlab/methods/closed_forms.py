@@ -28,8 +28,8 @@ class Form(nn.Module):
     """
 
     says = "w·x + b"
-    # In words, for a table on a slide.
-    formulas = dict(zip(METHODS, ("w", "w x", "w x", "w", "w x"), strict=True))
+    # In words, in the order of METHODS.
+    formulas: tuple[str, ...] = ("w", "w x", "w x", "w", "w x")
     classes = ("f",)
 
     def __init__(self, weight: Tensor, bias: float = 0.0):
@@ -101,18 +101,9 @@ class Relu(Form):
     """relu(w·x + b): SmoothGrad sees the corner from afar."""
 
     says = "relu(w·x + b)"
-    formulas = dict(
-        zip(
-            METHODS,
-            (
-                "w [u > 0]",
-                "w x [u > 0]",
-                "w x (relu(u) - relu(b)) / (u - b)",
-                "w Φ(u / (σ |w|))",
-                "relu(u) - relu(u - w x)",
-            ),
-            strict=True,
-        )
+    formulas = tuple(
+        "w [u > 0]; w x [u > 0]; w x (relu(u) - relu(b)) / (u - b); w Φ(u / (σ |w|)); "
+        "relu(u) - relu(u - w x)".split("; ")
     )
 
     def top(self, u: Tensor) -> Tensor:
@@ -129,18 +120,9 @@ class Saturating(Form):
     """1 - relu(1 - x1 - x2): full at x1 + x2 = 1. Beyond, the gradient is zero, though both gave it its 1."""
 
     says = "1 - relu(1 - x1 - x2)"
-    formulas = dict(
-        zip(
-            METHODS,
-            (
-                "[v > 0], v = 1 - x1 - x2",
-                "x [v > 0]",
-                "x min(1, 1 / (x1 + x2))",
-                "Φ(v / (σ √2))",
-                "relu(v + x) - relu(v)",
-            ),
-            strict=True,
-        )
+    formulas = tuple(
+        "[v > 0], v = 1 - x1 - x2; x [v > 0]; x, beyond 1 x / (x1 + x2); Φ(v / (σ √2)); "
+        "relu(v + x) - relu(v)".split("; ")
     )
 
     def __init__(self, dtype: torch.dtype = torch.float32):
@@ -160,7 +142,7 @@ class Square(Form):
     """The sum of w x^2: gradient x input counts everything twice."""
 
     says = "w·x²"
-    formulas = dict(zip(METHODS, ("2 w x", "2 w x²", "w x²", "2 w x", "w x²"), strict=True))
+    formulas = ("2 w x", "2 w x²", "w x²", "2 w x", "w x²")
 
     def under(self, images: Tensor) -> Tensor:
         return super().under(images**2)
@@ -178,7 +160,7 @@ class Product(Form):
     """x1 x2, two inputs that only work together: who is to get the credit? Integrated gradients halve it."""
 
     says = "x1 x2"
-    formulas = dict(zip(METHODS, ("the other", "x1 x2", "x1 x2 / 2", "the other", "x1 x2"), strict=True))
+    formulas = ("the other", "x1 x2", "x1 x2 / 2", "the other", "x1 x2")
 
     def __init__(self, dtype: torch.dtype = torch.float32):
         super().__init__(torch.ones(1, 1, 2, dtype=dtype))
@@ -249,12 +231,11 @@ def table(*, sigma: float = 0.5, tolerance: float = 1e-5) -> list[Row]:
     for form, x in forms(torch.float64):
         with torch.no_grad():
             due = (form(x) - form(torch.zeros_like(x))).item()
-        for method in METHODS:
+        for method, formula in zip(METHODS, form.formulas, strict=True):
             answer = form.right(method, x, sigma=sigma)
             total = answer.sum().item()
             numbers = tuple(x.flatten().tolist()), tuple(answer.flatten().tolist())
-            formula, complete = form.formulas[method], abs(total - due) <= tolerance
-            rows.append(Row(form.says, method, formula, *numbers, total, due, complete))
+            rows.append(Row(form.says, method, formula, *numbers, total, due, abs(total - due) <= tolerance))
     return rows
 
 

@@ -76,12 +76,20 @@ def insertion(
     maps: Tensor,
     *,
     of: str = "probability",
-    fill: float | Tensor = 0.5,
+    fill: float | Tensor | None = None,
     steps: int = 32,
     batch: int = 64,
 ) -> Curve:
-    """The score while the strongest pixels are put into the fill first. All else as in `deletion`."""
-    return _walk(model, images, target, maps, of, fill, steps, batch, insert=True)
+    """The score while the strongest pixels are put into the fill first.
+
+    Without ties the curve is that of `deletion` with the sign of the maps and the way turned round.
+
+    Args:
+        fill: None is the picture, `blurred`: on a plain ground single pixels are shapes of their own, and on
+            scenes noise then beats every map. All else as in `deletion`.
+    """
+    given = blurred(images) if fill is None and isinstance(images, Tensor) and images.dim() == 4 else fill
+    return _walk(model, images, target, maps, of, given, steps, batch, insert=True)
 
 
 def blurred(images: Tensor, *, sigma: float = 5.0) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cnnlab.methods.attribution import Attribution
 from cnnlab.methods.targets import Target
+from cnnlab.probing import undisturbed
 
 # (model, images, target) -> maps: any method of saliency or occlusion, or your own.
 Explain = Callable[[nn.Module, Tensor, Target], Tensor | Attribution]
@@ -59,10 +60,13 @@ def per_pixel(maps: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
 def of(explain: Explain, model: nn.Module, images: Tensor, target: Target) -> Tensor:
     """Ask a method for its maps, whether it answers with a tensor or with an Attribution.
 
+    It finds the model in eval mode and gradients switched on; modes and random numbers come back after it.
+
     Raises:
         TypeError, ValueError: it answers with something other than one map for each picture.
     """
-    answer = explain(model, images, target)
+    with undisturbed(model, grad=True):
+        answer = explain(model, images, target)
     maps = answer.map if isinstance(answer, Attribution) else answer
     if isinstance(maps, Tensor) and maps.shape[:1] != images.shape[:1]:
         raise ValueError(f"{len(images)} pictures were given, but the method answered {tuple(maps.shape)}")

@@ -10,7 +10,7 @@ Paper: J. Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018.
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,16 +23,18 @@ from cnnlab.probing.hooks import listening
 
 
 class Sanity(NamedTuple):
-    """What became of the maps; D layers, N pictures. Row 0 is the trained network.
+    """What became of the maps; R rows, N pictures. Row 0 is the trained network.
 
     Attributes:
-        layers: D names, from the top; "" are weights of the model itself, in no layer.
-        signed: (D + 1, N) rank correlation with row 0, of the maps with their signs.
-        absolute: (D + 1, N) the same of |map|.
-        maps: (D + 1, N, C, H, W).
+        layers: all layers with weights, from the top; "" are weights of the model itself, in no layer.
+        depths: R numbers, how many layers were shuffled for each row: 0, 1, 2 and so on.
+        signed: (R, N) rank correlation with row 0, of the maps with their signs.
+        absolute: (R, N) the same of |map|.
+        maps: (R, N, C, H, W).
     """
 
     layers: tuple[str, ...]
+    depths: tuple[int, ...]
     signed: Tensor
     absolute: Tensor
     maps: Tensor
@@ -45,6 +47,7 @@ def check(
     explain: evidence.Explain,
     *,
     together: bool = True,
+    depths: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Sanity:
     """Explain the same pictures with more and more of the network shuffled.
@@ -56,29 +59,34 @@ def check(
         images: (N, C, H, W).
         target: what is explained, the same at every depth; see `cnnlab.methods.targets`.
         explain: (model, images, target) -> maps (N, C, h, w), or an Attribution.
-        together: row d has the d topmost layers shuffled; False: the d-th layer alone.
+        together: at depth d the d topmost layers are shuffled; False: the d-th layer alone.
+        depths: which to try, beside 0; None tries all, one explanation for each layer of the network.
         seed: of the shuffling.
 
     Returns:
         The maps and their correlations. A map with one value everywhere has no order: its correlation is 0.
 
     Raises:
-        ValueError: the answer of the model depends on no weight, or a map is not one for each picture.
+        ValueError: no such depth, the answer of the model depends on no weight, or a map is not one for each
+            picture.
         LookupError, TypeError: a wrong target.
     """
     targets.ask(model, images, target)
     groups = layers_from_the_top(model, images[:1])
+    known = range(len(groups) + 1)
+    wanted = tuple(sorted({0, *(known if depths is None else depths)}))
+    if not set(wanted) <= set(known):
+        raise ValueError(f"depths are from 0 to {len(groups)}, the layers with weights, not {depths}")
     maps = []
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        for depth in range(len(groups) + 1):
-            names = list(groups)[:depth] if together else list(groups)[max(depth - 1, 0) : depth]
-            shuffled = redrawn(model, [each for name in names for each in groups[name]], seed=seed).eval()
-            maps.append(evidence.of(explain, shuffled, images.detach().clone(), target))
+    for depth in wanted:
+        names = list(groups)[:depth] if together else list(groups)[max(depth - 1, 0) : depth]
+        shuffled = redrawn(model, [each for name in names for each in groups[name]], seed=seed)
+        maps.append(evidence.of(explain, shuffled, images.detach().clone(), target))
     signed, absolute = (
         torch.stack([ranks.correlation(maps[0], each, absolute=size, constant=0.0) for each in maps])
         for size in (False, True)
     )
-    return Sanity(tuple(groups), signed, absolute, torch.stack(maps))
+    return Sanity(tuple(groups), wanted, signed, absolute, torch.stack(maps))
 
 
 def cascade(model: nn.Module, image: Tensor, depth: int, *, seed: int = 0) -> nn.Module:

@@ -80,8 +80,8 @@ def ranks(values: Tensor) -> Tensor:
     >>> ranks(torch.tensor([[0.3, 0.1, 0.3, 0.9]])).tolist()
     [[2.5, 1.0, 2.5, 4.0]]
     """
-    ordered = values.sort(dim=1).values
     values = values.contiguous()
+    ordered = values.sort(dim=1).values
     below = torch.searchsorted(ordered, values)  # how many are smaller
     up_to = torch.searchsorted(ordered, values, right=True)  # how many are not larger
     return (below + up_to + 1).double() / 2

@@ -80,7 +80,7 @@ def by_chance(masks: Tensor, *, draws: int = 20, seed: int = 0) -> Tensor:
 
 
 def of_input(images: Tensor, masks: Tensor) -> Tensor:
-    """(N, C, H, W), (N, H, W) -> (N,) the share of |input|: the picture as a map, in which bright is positive."""
+    """(N, C, H, W), (N, H, W) -> (N,) the share of |input|: the picture as a map, bright is positive."""
     return share(images.abs(), masks, empty=0.0)
 
 

@@ -48,6 +48,22 @@ def test_a_method_may_answer_with_a_tensor_or_an_attribution():
         evidence.of(lambda *_: None, model, images, 0)
 
 
+def test_a_method_finds_eval_mode_and_gradients_and_may_draw_as_it_likes():
+    model, images = torch.nn.Dropout(0.5).train(), torch.rand(2, 3, 4, 4)
+
+    def explain(model, images, target):
+        leaf = images.clone().requires_grad_()
+        torch.rand(3)
+        return torch.autograd.grad((model(leaf) ** 2).sum(), leaf)[0]
+
+    for mode in (torch.no_grad, torch.inference_mode):
+        before = torch.get_rng_state()
+        with mode():
+            found = evidence.of(explain, model, images, 0)
+        torch.testing.assert_close(found, 2 * images)
+        assert model.training and torch.equal(torch.get_rng_state(), before)
+
+
 def test_noise_has_both_signs_and_a_seed():
     images, state = torch.rand(3, 3, 32, 32), torch.get_rng_state()
     one = evidence.by_chance(images)

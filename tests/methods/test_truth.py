@@ -1,4 +1,4 @@
-"""The share of positive attribution inside the mask: against a loop, against the area, and what is refused."""
+"""The share of positive attribution inside the mask: against a loop, the area, and what is refused."""
 
 import pytest
 import torch
