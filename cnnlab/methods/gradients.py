@@ -21,7 +21,7 @@ from cnnlab.names import unknown
 from cnnlab.probing import relu_rule, rules, undisturbed
 
 Result = TypeVar("Result")
-_FILTERS_PER_PIXEL = 100
+_FILTERS_PER_PIXEL = 110
 
 
 def gradient(

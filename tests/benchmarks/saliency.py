@@ -1,9 +1,10 @@
 """What the maps of lecture 06 cost: against the raw passes that they need, captum, and torch-cam if there.
 
-Run `python tests/benchmarks/saliency.py [threads]`. The limit is the raw passes of each method: a frozen copy
-of the network with its channels side by side, the same chunks, `autograd.grad` for the picture only; of
-Grad-CAM a copy cut in two at the layer. All run in turn within one process; printed are medians, and ratios
-to the limit. Then the peak memory of integrated gradients, each in a process of its own (Linux). No test.
+Run `python tests/benchmarks/saliency.py [threads]`. Two measures, both of the bare passes in the same chunks,
+with `autograd.grad` for the picture only. "passes" are those of the network as it is. The "limit" is a frozen
+copy of it with its channels side by side; of guided backprop with a ReLU that does nothing but its rule, of
+Grad-CAM cut in two at the layer. All run in turn within one process; printed are medians, and ratios to the
+limit. Then the peak memory of integrated gradients, each in a process of its own (Linux). It is no test.
 """
 
 import copy
@@ -34,34 +35,62 @@ def torchvision_net(name: str) -> nn.Module:
     torch.manual_seed(0)
     model = torchvision.models.get_model(name, weights=None).eval()
     for block in (part for part in model.modules() if type(part).__name__ == "BasicBlock"):
-        block.relu2 = nn.ReLU(inplace=True)
-        block.forward = _block.__get__(block)
+        block.relu2, block.__class__ = nn.ReLU(inplace=True), Block
     return model
 
 
-def _block(self, x):
-    out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-    return self.relu2(out + (x if self.downsample is None else self.downsample(x)))
+class Block(nn.Module):
+    def forward(self, x):
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu2(out)
 
 
 def network(name: str) -> nn.Module:
     return models.build(name) if name == "photonet" else torchvision_net(name)
 
 
+class Bare(torch.autograd.Function):
+    """ReLU with the guided rule and nothing else: what guided backprop needs at the least."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = x.clamp_(min=0)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        return torch.ops.aten.threshold_backward(g.clamp(min=0), *ctx.saved_tensors, 0)
+
+
+class BareRelu(nn.Module):
+    def forward(self, x):
+        return Bare.apply(x)
+
+
 class Raw:
     """The passes alone."""
 
     def __init__(self, model: nn.Module, name: str):
+        self.own = model
         self.model = copy.deepcopy(model).requires_grad_(False).to(memory_format=LAST)
+        self.bare = copy.deepcopy(self.model)
+        for part in list(self.bare.modules()):
+            for inner, each in part.named_children():
+                if isinstance(each, nn.ReLU):
+                    setattr(part, inner, BareRelu())
         children = list(self.model.named_children())
         end = [n for n, _ in children].index(name) + 1
         self.head = nn.Sequential(*(part for _, part in children[:end]))
         tail = [part for _, part in children[end:]]
         self.tail = nn.Sequential(tail[0], nn.Flatten(), *tail[1:])
 
-    def gradient(self, x):
+    def gradient(self, x, bare=False):
         leaf = x.clone(memory_format=LAST).requires_grad_()
-        return torch.autograd.grad(self.model(leaf)[:, TARGET].sum(), leaf)[0]
+        model = self.bare if bare else self.model
+        return torch.autograd.grad(model(leaf)[:, TARGET].sum(), leaf)[0]
 
     def grad_cam(self, x):
         with torch.no_grad():
@@ -69,13 +98,18 @@ class Raw:
         with torch.enable_grad():
             return torch.autograd.grad(self.tail(maps)[:, TARGET].sum(), maps)[0]
 
-    def many(self, x, ends):
+    def passes(self, x):
+        leaf = x.clone().requires_grad_()
+        return torch.autograd.grad(self.own(leaf)[:, TARGET].sum(), leaf)[0]
+
+    def many(self, x, ends, own=False):
         """50 points in chunks; IG asks for the scores of both ends, SmoothGrad for that of the picture."""
         total = torch.zeros_like(x)
         for first in range(0, STEPS, BATCH):
-            total += self.gradient(x.expand(min(BATCH, STEPS - first), -1, -1, -1)).sum(0)
+            run = self.passes if own else self.gradient
+            total += run(x.expand(min(BATCH, STEPS - first), -1, -1, -1)).sum(0)
         with torch.no_grad():
-            self.model(x.expand(ends, -1, -1, -1).contiguous(memory_format=LAST))
+            (self.own if own else self.model)(x.expand(ends, -1, -1, -1).contiguous(memory_format=LAST))
         return total
 
 
@@ -91,6 +125,7 @@ def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, obje
         return {
             "IG 50": {
                 "limit": lambda: raw.many(x, 2),
+                "passes": lambda: raw.many(x, 2, own=True),
                 "ours": lambda: saliency.integrated_gradients(model, x, TARGET, steps=STEPS, batch=BATCH),
                 "captum": lambda: ig.attribute(
                     x, target=TARGET, n_steps=STEPS, method="riemann_middle", internal_batch_size=BATCH
@@ -98,6 +133,7 @@ def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, obje
             },
             "SmoothGrad 50": {
                 "limit": lambda: raw.many(x, 1),
+                "passes": lambda: raw.many(x, 1, own=True),
                 "ours": lambda: saliency.smoothgrad(model, x, TARGET, samples=STEPS, batch=BATCH),
                 "captum": lambda: noise.attribute(x, nt_samples_batch_size=BATCH, abs=False, **options),
             },
@@ -106,11 +142,12 @@ def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, obje
     found = {
         "gradient": {
             "limit": lambda: raw.gradient(x),
+            "passes": lambda: raw.passes(x),
             "ours": lambda: saliency.gradient(model, x, TARGET),
             "captum": lambda: plain.attribute(fresh(), target=TARGET, abs=False),
         },
         "guided": {
-            "limit": lambda: raw.gradient(x),
+            "limit": lambda: raw.gradient(x, bare=True),
             "ours": lambda: saliency.guided(model, x, TARGET),
             "captum": lambda: back.attribute(fresh(), target=TARGET),
         },
@@ -167,7 +204,7 @@ def main() -> None:
                             seconds[each].append(time.perf_counter() - began)
                 middle = {each: 1000 * statistics.median(times) for each, times in seconds.items()}
                 line = f"{name:9} {size:3} px  {method:13}  limit {middle['limit']:8.1f} ms"
-                for each in ("ours", "captum", "torch-cam"):
+                for each in ("passes", "ours", "captum", "torch-cam"):
                     if each in middle:
                         line += f"   {each} {middle[each] / middle['limit']:5.2f}"
                 print(line, flush=True)
