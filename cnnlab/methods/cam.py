@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.gradients import chunks
 from cnnlab.methods.targets import Target, ask
-from cnnlab.probing import layer, layers, undisturbed
+from cnnlab.probing import layers, undisturbed
 from cnnlab.probing.hooks import listening
 
 
@@ -97,13 +97,14 @@ class _End(NamedTuple):
 def _end(model: nn.Module, images: Tensor) -> _End:
     """How the network ends, if by a mean and a dense layer: checked on the numbers themselves."""
     maps = dense = None
+    parts = dict(model.named_modules(remove_duplicate=False))
 
     def hear(name: str, output: object) -> None:
         nonlocal maps, dense
         if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
             maps = output
-        elif isinstance(part := layer(model, name), nn.Linear):
-            dense = part
+        elif isinstance(parts[name], nn.Linear):
+            dense = parts[name]
 
     with listening(model, layers(model), hear):
         logits = model(images)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 # What a signal goes back through in the same way under every rule.
 _LINEAR = set(
-    "RuledRelu AccumulateGrad Convolution ConvolutionOverrideable Addmm Mm Bmm Mv Addmv "
+    "RuledRelu RuledReluInPlace AccumulateGrad Convolution ConvolutionOverrideable Addmm Mm Bmm Mv Addmv "
     "Dot Gather T Transpose Permute View UnsafeView Reshape ReshapeAlias Flatten Unflatten Expand Repeat Sum "
     "Mean Add Sub Rsub Mul Div Neg Cat Stack Slice Select Index Narrow Split SplitWithSizes Unbind "
     "Squeeze Unsqueeze Clone Alias ToCopy Copy CopySlices AsStrided Detach ConstantPadNd ReflectionPad2D "
@@ -26,19 +26,21 @@ def refuse(reached: Tensor, rule: str) -> None:
     """A rule that passes by a ReLU in disguise, or meets other activations only, is the gradient unsaid."""
     if rule == "gradient":
         return
-    seen, stack = set(), [reached.grad_fn]
+    seen, names, stack = set(), set(), [reached.grad_fn]
+    hidden = set()
     while stack:
         node = stack.pop()
         if node is not None and node not in seen:
             seen.add(node)
+            name = node.name().removeprefix("torch::autograd::").split("Backward")[0]
+            names.add(name)
+            # x * (x > 0) is a ReLU, too: a factor of True and False.
+            factor = getattr(node, "_saved_other", None) if name == "Mul" else None
+            if factor is not None and factor.dtype == torch.bool:
+                hidden.add("Mul by a mask")
             stack += [source for source, _ in node.next_functions]
-    names = {node.name().removeprefix("torch::autograd::").split("Backward")[0] for node in seen}
-    allowed = _LINEAR | _SMOOTH if "RuledRelu" in names else _LINEAR
-    hidden = {name for name in names if name.rstrip("_") not in allowed}
-    # x * (x > 0) is a ReLU, too: a factor of True and False.
-    masked = [node for node in seen if getattr(node, "_saved_other", None) is not None]
-    if any(node.name().startswith("Mul") and node._saved_other.dtype == torch.bool for node in masked):
-        hidden.add("Mul by a mask")
+    allowed = _LINEAR | _SMOOTH if any(name.startswith("RuledRelu") for name in names) else _LINEAR
+    hidden |= {name for name in names if name.rstrip("_") not in allowed}
     if hidden:
         raise ValueError(
             f"the rule {rule!r} is defined for ReLU, and on the way is {', '.join(sorted(hidden)).lower()}. "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.coarse import Heard, on_pixels
-from cnnlab.methods.gradients import backward, chunks, forward, guided
+from cnnlab.methods.gradients import backward, chunks, guided, laid_out
 from cnnlab.methods.targets import Asked, Target, ask
 from cnnlab.probing import layer as find
 from cnnlab.probing import layers, undisturbed
@@ -89,19 +89,19 @@ def _located(
     asked = ask(model, images, target, of)
     if layer is not None:
         find(model, layer)
-    sure, cut, forward = layer is not None, layer if layer is not None else _guess(model), 0
+    sure, cut, ran = layer is not None, layer if layer is not None else _guess(model), 0
     parts = []
     for rows in chunks(images, batch):
         part, values, last = _chunk(model, images[rows], asked.rows(rows), cut, sure)
-        forward += len(values)
+        ran += len(values)
         if last != cut:  # the guess was wrong, and the pass has told the right one
             part, values, _ = _chunk(model, images[rows], asked.rows(rows), last, True)
-            forward += len(values)
+            ran += len(values)
         sure, cut = True, last
         parts.append((part, values))
     maps, values = (torch.cat(each) for each in zip(*parts, strict=True))
     maps = maps.clamp(min=0) if rectify else maps
-    return kept(asked, maps, values, None, Passes(forward, asked.numbers.numel()), began), cut
+    return kept(asked, maps, values, None, Passes(ran, asked.numbers.numel()), began), cut
 
 
 class _Cut:
@@ -129,18 +129,23 @@ def _chunk(
     Args:
         sure: `name` is no guess: what is wrong with it is an error, and no other layer is listened to.
     """
-    cut = _Cut(name, model)
-    with undisturbed(model, grad=False):
-        with listening(model, [name] if sure else layers(model), cut.hear):
-            scores = forward(model, images.detach(), asked)
-        last = name if sure else _of_unit(cut.heard.last(), asked)
-        if last != name:
-            return None, scores, last
-        _refuse(cut, name, asked)
-        slopes = torch.stack(backward(scores, cut.maps), dim=1)  # (B, T, C, h, w)
-    weights = slopes.mean(dim=(3, 4))  # (B, T, C)
-    maps = torch.einsum("btc,bchw->bthw", weights, cut.maps.detach())
-    return maps[:, :, None], scores.detach(), last
+
+    def once(layout: torch.memory_format) -> tuple[Tensor | None, Tensor, str]:
+        cut = _Cut(name, model)
+        # Gradients are off until the layer has run: nothing before it keeps a graph.
+        with undisturbed(model, grad=False):
+            with listening(model, [name] if sure else layers(model), cut.hear):
+                scores = asked.scores(model, images.detach().clone(memory_format=layout))
+            last = name if sure else _of_unit(cut.heard.last(), asked)
+            if last != name:
+                return None, scores.detach(), last
+            _refuse(cut, name, asked)
+            slopes = torch.stack(backward(scores, cut.maps), dim=1)  # (B, T, C, h, w)
+        weights = slopes.mean(dim=(3, 4))  # (B, T, C)
+        maps = torch.einsum("btc,bchw->bthw", weights, cut.maps.detach())
+        return maps[:, :, None], scores.detach(), last
+
+    return laid_out(model, images, once)
 
 
 def _refuse(cut: _Cut, name: str, asked: Asked) -> None:

@@ -161,16 +161,20 @@ def start(images: Tensor, baseline: Baseline) -> Tensor:
     return (given[:, None, None] if given.dim() == 1 else given).expand_as(images)
 
 
-@lru_cache(maxsize=32)
 def _points(rule: str, steps: int) -> tuple[Tensor, Tensor]:
     """Where on the way from 0 to 1, and with what weights; these add up to 1."""
     if rule not in RULES:
         raise unknown("rule", rule, RULES)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps is a whole number, 1 or more, not {steps}")
-    if rule == "midpoint":
-        points = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
-        return points, torch.full_like(points, 1 / steps)
+    if rule == "gauss-legendre":
+        return _gauss_legendre(steps)
+    points = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+    return points, torch.full_like(points, 1 / steps)
+
+
+@lru_cache(maxsize=32)
+def _gauss_legendre(steps: int) -> tuple[Tensor, Tensor]:
     points, weights = (torch.from_numpy(each) for each in np.polynomial.legendre.leggauss(steps))
     return (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
 

@@ -213,11 +213,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode inside the block: no dropout, batch norm by running statistics. Then each module's own."""
     modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
+        if any(training for _, training in modes):  # to set an attribute of a module is slow
+            model.eval()
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training is not training:
+                module.training = training
 
 
 @contextmanager
@@ -225,13 +227,15 @@ def listening(
     model: nn.Module, names: Iterable[str], hear: Callable[[str, object], Tensor | None]
 ) -> Iterator[None]:
     """Inside the block, hear(name, output) after each run of a layer; an answer takes the output's place."""
+    known = dict(model.named_modules(remove_duplicate=False))
     with ExitStack() as stack:
         for name in names:
 
             def hook(_module, _inputs, output, name=name):
                 return hear(name, output)
 
-            stack.callback(layer(model, name).register_forward_hook(hook).remove)
+            module = known[name] if name and name in known else layer(model, name)
+            stack.callback(module.register_forward_hook(hook).remove)
         yield
 
 

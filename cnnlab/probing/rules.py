@@ -6,6 +6,7 @@ exactly where the input x > 0. Nothing here touches a model: `hooks.relu_rule` p
 Papers: Simonyan et al. 2014 (gradient), Zeiler & Fergus 2014 (deconvnet), Springenberg et al. 2015 (guided).
 """
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -14,21 +15,22 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 Rule = Callable[[Tensor, Tensor], Tensor]
+_where_on = torch.ops.aten.threshold_backward  # g where y > 0, else zero: one pass over the numbers
 
 
 def gradient(g: Tensor, y: Tensor) -> Tensor:
     """g * [x > 0]: the true derivative. Passes where the unit was on."""
-    return g.masked_fill(y <= 0, 0)
+    return _where_on(g, y, 0)
 
 
 def deconvnet(g: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001  (that it never looks at y is the point)
     """g * [g > 0]: rectify what comes from above, whether the unit was on or not."""
-    return g.masked_fill(g <= 0, 0)
+    return g.clamp(min=0)
 
 
 def guided(g: Tensor, y: Tensor) -> Tensor:
     """g * [g > 0] * [x > 0]: both at once."""
-    return g.masked_fill((g <= 0) | (y <= 0), 0)
+    return _where_on(g.clamp(min=0), y, 0)
 
 
 NAMED: dict[str, Rule] = {"gradient": gradient, "deconvnet": deconvnet, "guided": guided}
@@ -71,10 +73,29 @@ class RuledRelu(torch.autograd.Function):
         return ctx.rule(g, *ctx.saved_tensors), None
 
 
+class RuledReluInPlace(RuledRelu):
+    """The same, written into x itself: no second tensor, and no copy."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(x: Tensor, rule: Rule) -> Tensor:  # noqa: ARG004
+        return x.clamp_(min=0)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.mark_dirty(inputs[0])
+        RuledRelu.setup_context(ctx, inputs, output)
+
+
+# torch looks the signature up at every call; looked up once, it costs nothing.
+for _kind in (RuledRelu, RuledReluInPlace):
+    _kind.forward.__signature__ = inspect.signature(_kind.forward)
+
+
 def rectify(x: Tensor, rule: Rule, in_place: bool) -> Tensor:
     """ReLU of x under a rule; with in_place also written into x, as nn.ReLU(inplace=True) does."""
-    y = RuledRelu.apply(x, rule)
-    return x.copy_(y) if in_place else y
+    return (RuledReluInPlace if in_place else RuledRelu).apply(x, rule)
 
 
 class Inside(TorchFunctionMode):
