@@ -166,7 +166,7 @@ def downloads(source: Source) -> Iterator[str]:
 
 def ids(source: Source) -> Iterator[str]:
     """Every check has its reference, every hint its exercise, every quiz its text, in this lecture."""
-    number = syllabus.number(source.file)
+    number, ours = syllabus.number(source.file), ("course", "cnnlab")
     known = {
         "check": {exercise.id for exercise in references.of_lecture(number)},
         "quiz": {f"{number}.{key}" for key in questions.load(number)},
@@ -174,12 +174,12 @@ def ids(source: Source) -> Iterator[str]:
     known["hint"] = {id for id in known["check"] if not references.is_hunt(id)}  # a bug hunt has none
     for cell, tree in source.code():
         for function, there in known.items():
-            for call in _calls(tree, function):
+            for call in _calls(tree, function, ours):
                 id = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
                 if id not in there:
                     listed = ", ".join(sorted(there))
                     yield f"cell {cell.number}: no {function} {id!r} is registered. There are: {listed}"
-        checks = list(_calls(tree, "check"))
+        checks = list(_calls(tree, "check", ours))
         if len(checks) > 1:  # the hints of a cell belong to the check after it
             yield f"cell {cell.number}: {len(checks)} checks; one exercise, one cell, one check"
         for call in checks:
@@ -187,11 +187,14 @@ def ids(source: Source) -> Iterator[str]:
                 yield f"cell {cell.number}: a cell that checks has the tag 'check'"
 
 
-def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
-    """Calls of a function, as `show(...)` or as `drawing.show(...)`."""
+def _calls(tree: ast.Module, name: str, rooms: tuple[str, ...] | None = None) -> Iterator[ast.Call]:
+    """Calls of a function, as `show(...)` or as `drawing.show(...)`; with rooms only of these, or plain."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and name == getattr(node.func, "id", getattr(node.func, "attr", None)):
-            yield node
+        if isinstance(node, ast.Call):
+            room = getattr(getattr(node.func, "value", None), "id", None)
+            called = getattr(node.func, "id", getattr(node.func, "attr", None))
+            if called == name and (room is None or rooms is None or room in rooms):
+                yield node
 
 
 def _python(text: str) -> str:

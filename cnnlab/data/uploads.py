@@ -6,6 +6,7 @@ read, the number of pixels before they are unpacked, and only plain picture form
 
 import io
 import warnings
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -50,6 +51,28 @@ def read(
         warnings.simplefilter("ignore")  # Pillow warns of large pictures; we refuse them ourselves
         _check(data, max_pixels)
         return _square(data, size)
+
+
+def load(path: str | Path, size: int = 224, *, max_bytes: int = 10_000_000) -> Tensor:
+    """The middle square of a picture in a file of yours: for a lecture's parameter PICTURE.
+
+    Args:
+        path: of the file.
+        size, max_bytes, what comes back: as in `read`.
+
+    Raises:
+        FileNotFoundError: there is no such file; says where it was looked for.
+        ValueError: as `read`, after the name of the file.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no picture at {path.absolute()}: give the path of a file")
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)  # never more: a path may lead to something without an end
+    try:
+        return read(data, size, max_bytes=max_bytes)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def _check(data: bytes, max_pixels: int) -> None:

@@ -154,7 +154,7 @@ def _points(name, values, x):
 
 
 def _label_places(points):
-    """Name, x and height of each label: at the last number of its curve, moved up where two would overlap."""
+    """Name, x and height of each label: at the end of its curve, moved up or down where two would overlap."""
     ends, known = [], []
     for name, (places, values) in points.items():
         finite = [(place, value) for place, value in zip(places, values, strict=True) if math.isfinite(value)]
@@ -164,6 +164,10 @@ def _label_places(points):
     heights, last = {}, -math.inf
     for name, _, value in sorted(ends, key=lambda end: end[2]):
         last = heights[name] = max(value, last + apart)
+    room = max(known)  # curves that all end at the top must not push the labels off the figure
+    for name in sorted(heights, key=heights.get, reverse=True):
+        heights[name] = min(heights[name], room)
+        room = heights[name] - apart
     return [(name, place, heights[name]) for name, place, _ in ends]
 
 

@@ -1,7 +1,7 @@
 """Sheets of saliency maps: pictures on top, under them one row for each method.
 
-Tensors in, a figure out. All maps of a row share one scale, whose end is written beside the row: so a weak map
-looks weak, and rows of different units can stand on one page.
+Tensors in, a figure out. All maps of a row share one scale, and its end is written beside the row: so a weak
+map looks weak, and rows of different units can stand on one page.
 """
 
 from collections.abc import Mapping, Sequence

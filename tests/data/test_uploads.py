@@ -202,3 +202,22 @@ def test_pillow_and_warnings_stay_as_they_were():
         uploads.read(saved(two_halves()))
     assert not heard
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters)) == before
+
+
+def test_a_file_is_read_as_its_bytes_are(tmp_path):
+    file = tmp_path / "two halves.png"
+    file.write_bytes(saved(two_halves()))
+    assert torch.equal(uploads.load(file, 8), uploads.read(file.read_bytes(), 8))
+    assert torch.equal(uploads.load(str(file), 8), uploads.load(file, 8))
+
+
+def test_a_file_that_is_not_there_too_large_or_no_picture_is_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no picture at .*none\.png"):
+        uploads.load(tmp_path / "none.png")
+    file = tmp_path / "large.png"
+    file.write_bytes(saved(two_halves()))
+    with pytest.raises(ValueError, match=r"large\.png: the file has"):
+        uploads.load(file, max_bytes=50)
+    file.write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match=r"large\.png: "):
+        uploads.load(file)

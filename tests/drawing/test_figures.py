@@ -144,6 +144,9 @@ def test_lines_that_end_together_keep_their_names_apart_and_gaps_are_gaps():
     ax = charts.lines({"a": [0, 1], "b": [1, 1], "c": [2, 1.01]})
     heights = sorted(text.xy[1] for text in ax.texts)
     assert min(np.diff(heights)) >= 0.15
+    top = charts.lines({name: [k, 10] for k, name in enumerate("abcd")})  # all end at the top
+    heights = sorted(text.xy[1] for text in top.texts)
+    assert min(np.diff(heights)) >= 0.75 and heights[-1] <= 10
     gap = charts.lines({"a": [1, 2, float("nan")]})
     assert gap.texts[0].xy == (1, 2)
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from cnnlab.data import photos
 from cnnlab.nets import kernels, models
-from cnnlab.widgets import activations, convolution, deconvnet, filters, start, top
+from cnnlab.widgets import activations, belief, convolution, deconvnet, filters, saliency, start, top
 
 WIDGETS = (
     convolution.scan,
@@ -28,6 +28,13 @@ WIDGETS = (
     deconvnet.project,
     deconvnet.walk,
     functools.partial(deconvnet.sheet, n=60),
+    saliency.methods,
+    saliency.path,
+    saliency.smooth,
+    saliency.covering,
+    belief.truth_browser,
+    belief.shuffled,
+    belief.removal,
 )
 
 

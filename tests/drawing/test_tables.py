@@ -1,0 +1,29 @@
+"""Tables of words and numbers: escaped, aligned, read aloud; a terminal gets columns."""
+
+import pytest
+
+from cnnlab.drawing import Table
+
+SMALL = Table(["method", "sum", "says"], [["a < b", 1.23456, "x"], ["c", None, "y"]], "Two & two")
+
+
+def test_html_has_a_caption_headings_and_no_bare_signs():
+    shown = SMALL._repr_html_()
+    assert "<caption>Two &amp; two</caption>" in shown and "a &lt; b" in shown and "a < b" not in shown
+    assert shown.count('scope="col"') == 3 and shown.count('scope="row"') == 2
+    assert shown.count("<tr>") == shown.count("</tr>") == 3
+    assert shown.count("<th ") == shown.count("</th>") == 5
+    assert shown.count("<td ") == shown.count("</td>") == 4
+
+
+def test_numbers_have_three_digits_and_stand_to_the_right_words_to_the_left():
+    assert repr(SMALL).splitlines() == ["method   sum  says", "a < b   1.23  x", "c          -  y"]
+    head = SMALL._repr_html_().split("</thead>")[0]
+    assert head.index("text-align: left") < head.index("text-align: right") < head.rindex("text-align: left")
+
+
+def test_rows_are_as_long_as_the_header():
+    with pytest.raises(ValueError, match=r"rows have 2 entries"):
+        Table(["a", "b"], [["c"]])
+    with pytest.raises(ValueError, match=r"rows have 2 entries"):
+        Table(["a", "b"], [])
