@@ -122,7 +122,8 @@ show(fig, alt="; ".join(f"{name} {value:.2f}" for name, value in shares.items())
 # Two bars are no methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. A method
 # that does not beat them says nothing about the network.
 #
-# Integrated gradients stands there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
+# |input| is even below noise: these things are darker than their ground. SmoothGrad falls behind: the network has never seen noise, and
+# answers to it. Integrated gradients stands there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
 # "something", and gets its share. **The baseline is part of the question.**
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -244,8 +245,8 @@ show(fig, alt="A table of the rank correlations of all methods: " + "; ".join(
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 5: take the pixels away
 #
-# If a map is right, its strongest pixels matter most. Take these away first: the class should go **early**. Or begin with an empty picture and
-# put them in first: the class should come early.
+# If a map is right, its strongest pixels matter most. Take these away first: the class should go **early**. Or begin with the picture
+# blurred, and put them in first: the class should come early.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 06b.3: a deletion curve
@@ -281,7 +282,7 @@ some["random"] = torch.rand(scenes.images[:, :1].shape, generator=torch.Generato
 fig, axes = plt.subplots(1, 2, figsize=(13, 4.2), layout="constrained")
 areas = {}
 for ax, walk, title in zip(axes, (curves.deletion, curves.insertion), ("strongest pixels taken away", "strongest pixels put in"), strict=True):
-    found = {name: walk(honest, scenes.images, scenes.labels, map_, fill=0.5, steps=16) for name, map_ in some.items()}
+    found = {name: walk(honest, scenes.images, scenes.labels, map_, steps=16) for name, map_ in some.items()}
     areas[walk.__name__] = {name: curve.area.mean().item() for name, curve in found.items()}
     charts.lines({name: curve.scores.mean(dim=0).tolist() for name, curve in found.items()}, x=next(iter(found.values())).fractions.tolist(),
                  ax=ax, title=title, xlabel="share of the pixels", ylabel="probability of the class")
@@ -299,6 +300,25 @@ widgets.removal()
 
 # %% slideshow={"slide_type": "skip"}
 quiz("06b.q2")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## All tests on one page
+#
+# One network, one set of scenes, all methods. Which would you take? For which question?
+
+# %%
+first, half = slice(0, 4 if FAST else 8), len(randomise.layers_from_the_top(honest, scenes.images[:1])) // 2
+rows = []
+for name, map_ in every.items():
+    kept = randomise.check(honest, scenes.images[first], scenes.labels[first], roundup.method(name), depths=(half,), seed=SEED)
+    gone = curves.deletion(honest, scenes.images, scenes.labels, map_, steps=16).area.mean().item()
+    rows.append([name, shares[name], kept.signed[-1].mean().item(), gone])
+Table(["method", "share on what decides", f"the same after {half} layers were shuffled", "area under deletion"], rows,
+      f"large is good | near 0 is good | small is good; noise has {shares['random']:.2f} and {areas['deletion']['random']:.2f}")
+
+# %% [markdown] tags=["teacher"]
+# 4 minutes. No method wins everywhere. Guided has a fair share on the thing, and hardly notices that the network was shuffled; taking its
+# pixels away is no better than noise. Ask what a doctor, a judge, or an engineer should be shown.
 
 # %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
 # ### Bug hunt: Grad-CAM

@@ -30,7 +30,7 @@ def truth_browser(*, seed: int = 200):
         scene=(0, _SCENES - 1),
         network=list(_NETS),
         method=list(roundup.METHODS),
-        start={"method": "integrated gradients"},
+        start={"method": "integrated gradients, from grey", "scene": 1},
         alt="a scene, and a map with the deciding thing framed",
     )
 
@@ -157,8 +157,8 @@ def removal_view(scene: int, method: str, walk: str, step: int, *, seed: int = 2
     image = found.images[scene : scene + 1]
     curve, order = _walked(scene, method, walk, seed)
     gone = order[: round(step / _STEPS * len(order))]
-    away, grey = walk == "strongest taken away", torch.full_like(image, 0.5)
-    start, end = (image, grey) if away else (grey, image)
+    away = walk == "strongest taken away"
+    start, end = (image, torch.full_like(image, 0.5)) if away else (curves.blurred(image), image)
     changed = start.flatten(2).clone()
     changed[:, :, gone] = end.flatten(2)[:, :, gone]
     return {
