@@ -22,7 +22,7 @@ from cnnlab.names import unknown
 from cnnlab.probing import relu_rule, rules, undisturbed
 
 Result = TypeVar("Result")
-_FILTERS_PER_PIXEL = 110
+_FILTERS_PER_PIXEL = 40
 _TRIED: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
 
 
