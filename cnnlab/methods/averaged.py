@@ -53,6 +53,7 @@ def averaged(
             total[0] += (part * share).sum(dim=0)
         else:
             total.index_add_(0, picture.to(part.device), part * share)
+        del part  # not kept while the next ones are made
         weight.index_add_(0, picture, weights[point].double())
         done = len(rows) + first
         stopped |= progress is not None and progress(done, everything) is True

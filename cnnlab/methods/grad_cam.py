@@ -145,7 +145,7 @@ def _chunk(
         maps = torch.einsum("btc,bchw->bthw", weights, cut.maps.detach())
         return maps[:, :, None], scores.detach(), last
 
-    return laid_out(model, images, once)
+    return laid_out(model, images, asked, once)
 
 
 def _refuse(cut: _Cut, name: str, asked: Asked) -> None:

@@ -10,6 +10,7 @@ Papers: Simonyan et al. 2014 (gradient), Shrikumar et al. 2016 (gradient x input
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,8 @@ from cnnlab.names import unknown
 from cnnlab.probing import relu_rule, rules, undisturbed
 
 Result = TypeVar("Result")
-_FILTERS_PER_PIXEL = 110
+_FILTERS_PER_PIXEL = 40
+_TRIED: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
 
 
 def gradient(
@@ -122,7 +124,7 @@ def slopes(
         return scores.detach(), torch.stack(backward(scores, leaf), dim=1)
 
     with undisturbed(model, grad=True):
-        return laid_out(model, images, once)
+        return laid_out(model, images, asked, once)
 
 
 def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor:
@@ -136,25 +138,45 @@ def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor
         return torch.cat(parts)
 
     with undisturbed(model, grad=False):
-        return laid_out(model, images, once)
+        return laid_out(model, images, asked, once)
 
 
-def laid_out(model: nn.Module, images: Tensor, once: Callable[[torch.memory_format], Result]) -> Result:
+def laid_out(
+    model: nn.Module, images: Tensor, asked: Asked, once: Callable[[torch.memory_format], Result]
+) -> Result:
     """once(layout of the pictures), with their channels side by side where convolutions are faster so.
 
     The filters are then laid out anew in each pass. That pays if there are not many more of them than pixels:
-    measured on photonet, alexnet and resnet18, for 1 to 16 pictures. A model that calls Tensor.view on its
-    maps cannot take that layout, and gets the usual one.
+    measured on photonet, alexnet and resnet18, for 1 to 16 pictures.
     """
     filters = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Conv2d))
-    if filters > _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]:
-        return once(torch.contiguous_format)
-    try:
+    worth = filters <= _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
+    if worth and _takes_any_layout(model, images[:1].detach(), asked.rows(slice(0, 1))):
         return once(torch.channels_last)
-    except RuntimeError as error:
-        if "view size is not compatible" not in str(error):
-            raise
     return once(torch.contiguous_format)
+
+
+def _takes_any_layout(model: nn.Module, image: Tensor, asked: Asked) -> bool:
+    """Is the answer the same? Tried once for each model, by two passes of one picture, and remembered.
+
+    Tensor.view of maps fails in the other layout. Worse, h.flatten(1).relu_() changes h in one layout and a
+    copy of it in the other, without a word.
+    """
+    tried = _TRIED.setdefault(model, {})
+    build = (None if asked.unit is None else asked.unit.layer, tuple(map(id, model.modules())))
+    if build not in tried:
+        try:
+            with undisturbed(model, grad=False):
+                one, other = (
+                    asked.scores(model, image.clone(memory_format=layout))
+                    for layout in (torch.contiguous_format, torch.channels_last)
+                )
+            tried[build] = bool(torch.allclose(one, other, rtol=1e-4, atol=1e-4))
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                return False  # no matter of layout: the pass that follows says it
+            tried[build] = False
+    return tried[build]
 
 
 def backward(scores: Tensor, source: Tensor) -> list[Tensor]:

@@ -73,29 +73,17 @@ class RuledRelu(torch.autograd.Function):
         return ctx.rule(g, *ctx.saved_tensors), None
 
 
-class RuledReluInPlace(RuledRelu):
-    """The same, written into x itself: no second tensor, and no copy."""
-
-    generate_vmap_rule = False
-
-    @staticmethod
-    def forward(x: Tensor, rule: Rule) -> Tensor:  # noqa: ARG004
-        return x.clamp_(min=0)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        ctx.mark_dirty(inputs[0])
-        RuledRelu.setup_context(ctx, inputs, output)
-
-
 # torch looks the signature up at every call; looked up once, it costs nothing.
-for _kind in (RuledRelu, RuledReluInPlace):
-    _kind.forward.__signature__ = inspect.signature(_kind.forward)
+RuledRelu.forward.__signature__ = inspect.signature(RuledRelu.forward)
 
 
 def rectify(x: Tensor, rule: Rule, in_place: bool) -> Tensor:
-    """ReLU of x under a rule; with in_place also written into x, as nn.ReLU(inplace=True) does."""
-    return (RuledReluInPlace if in_place else RuledRelu).apply(x, rule)
+    """ReLU of x under a rule; with in_place also written into x, as nn.ReLU(inplace=True) does.
+
+    By a copy: a function of autograd that works in place gives wrong gradients where x is a view.
+    """
+    y = RuledRelu.apply(x, rule)
+    return x.copy_(y) if in_place else y
 
 
 class Inside(TorchFunctionMode):

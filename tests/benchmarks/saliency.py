@@ -8,6 +8,7 @@ limit. Then the peak memory of integrated gradients, each in a process of its ow
 """
 
 import copy
+import os
 import re
 import statistics
 import subprocess
@@ -76,31 +77,24 @@ class Raw:
     def __init__(self, model: nn.Module, name: str):
         self.own = model
         self.model = copy.deepcopy(model).requires_grad_(False).to(memory_format=LAST)
-        self.bare = copy.deepcopy(self.model)
-        for part in list(self.bare.modules()):
-            for inner, each in part.named_children():
-                if isinstance(each, nn.ReLU):
-                    setattr(part, inner, BareRelu())
-        children = list(self.model.named_children())
-        end = [n for n, _ in children].index(name) + 1
-        self.head = nn.Sequential(*(part for _, part in children[:end]))
-        tail = [part for _, part in children[end:]]
-        self.tail = nn.Sequential(tail[0], nn.Flatten(), *tail[1:])
+        self.bare, self.own_bare = _bare(self.model), _bare(model)
+        self.halves, self.own_halves = _halves(self.model, name), _halves(model, name)
 
     def gradient(self, x, bare=False):
         leaf = x.clone(memory_format=LAST).requires_grad_()
         model = self.bare if bare else self.model
         return torch.autograd.grad(model(leaf)[:, TARGET].sum(), leaf)[0]
 
-    def grad_cam(self, x):
+    def grad_cam(self, x, own=False):
+        head, tail = self.own_halves if own else self.halves
         with torch.no_grad():
-            maps = self.head(x.clone(memory_format=LAST)).requires_grad_()
-        with torch.enable_grad():
-            return torch.autograd.grad(self.tail(maps)[:, TARGET].sum(), maps)[0]
+            maps = head(x.clone() if own else x.clone(memory_format=LAST)).requires_grad_()
+        return torch.autograd.grad(tail(maps)[:, TARGET].sum(), maps)[0]
 
-    def passes(self, x):
+    def passes(self, x, bare=False):
         leaf = x.clone().requires_grad_()
-        return torch.autograd.grad(self.own(leaf)[:, TARGET].sum(), leaf)[0]
+        model = self.own_bare if bare else self.own
+        return torch.autograd.grad(model(leaf)[:, TARGET].sum(), leaf)[0]
 
     def many(self, x, ends, own=False):
         """50 points in chunks; IG asks for the scores of both ends, SmoothGrad for that of the picture."""
@@ -111,6 +105,22 @@ class Raw:
         with torch.no_grad():
             (self.own if own else self.model)(x.expand(ends, -1, -1, -1).contiguous(memory_format=LAST))
         return total
+
+
+def _bare(model):
+    model = copy.deepcopy(model)
+    for part in list(model.modules()):
+        for inner, each in part.named_children():
+            if isinstance(each, nn.ReLU):
+                setattr(part, inner, BareRelu())
+    return model
+
+
+def _halves(model, name):
+    children = list(model.named_children())
+    end = [each for each, _ in children].index(name) + 1
+    head, tail = ([part for _, part in some] for some in (children[:end], children[end:]))
+    return nn.Sequential(*head), nn.Sequential(tail[0], nn.Flatten(), *tail[1:])
 
 
 def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, object]]:
@@ -148,11 +158,13 @@ def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, obje
         },
         "guided": {
             "limit": lambda: raw.gradient(x, bare=True),
+            "passes": lambda: raw.passes(x, bare=True),
             "ours": lambda: saliency.guided(model, x, TARGET),
             "captum": lambda: back.attribute(fresh(), target=TARGET),
         },
         "Grad-CAM": {
             "limit": lambda: raw.grad_cam(x),
+            "passes": lambda: raw.grad_cam(x, own=True),
             "ours": lambda: saliency.grad_cam(model, x, TARGET),
             "captum": lambda: cam.attribute(fresh(), target=TARGET),
         },
@@ -179,7 +191,10 @@ def peak(steps: int) -> int:
         "open('/proc/self/clear_refs', 'w').write('5')\nbefore = top()\n"
         f"b.saliency.integrated_gradients(model, x, 2, steps={steps})\nprint(round(top() - before))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    # Freed memory goes back at once: otherwise it is the allocator's habits that are measured.
+    room = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=room)
+    found = done.stdout
     return int(re.search(r"\d+", found)[0])
 
 

@@ -84,6 +84,7 @@ def test_captum_on_the_networks_of_the_course(net, size):
 def test_the_five_best_by_one_pass_forward(method):
     model, x = awkward("residual"), picture(n=3)
     five = best(model, x, 5)
+    method(model, x, 0)  # the first call tries the layout of the pictures
     runs = []
     handle = model.register_forward_hook(lambda *_: runs.append(1))
     found = method(model, x, five)
@@ -157,6 +158,35 @@ def test_fact_5_every_relu_however_it_is_called(how, rule):
     assert not near(found.map, gradient(model, x, 3).map, 0.1)
     if rule == "guided":
         assert torch.equal(found.map, guided(model, x, 3).map)
+
+
+def through_a_view(h):
+    h = h + 0
+    h.flatten(1).relu_()
+    return h
+
+
+def in_two_parts(h):
+    h = h + 0
+    h[:, :2].relu_()
+    h[:, 2:].relu_()
+    return h
+
+
+@pytest.mark.parametrize("how", (through_a_view, in_two_parts))
+@pytest.mark.parametrize("rule", ("guided", "deconvnet"))
+def test_a_relu_in_place_on_a_view(how, rule):
+    class Net(nn.Module):
+        def __init__(self, how):
+            super().__init__()
+            self.conv, self.fc, self.how = nn.Conv2d(3, 4, 3), nn.Linear(4 * 14 * 14, 5), how
+
+        def forward(self, x):
+            return self.fc(self.how(self.conv(x)).flatten(1))
+
+    one, other = (seeded(lambda how=how: Net(how), torch.float64) for how in (how, F.relu))
+    found, expected = (rectified(model, picture(n=2), 1, rule).map for model in (one, other))
+    assert near(found, expected, 1e-12)
 
 
 def test_guided_of_a_residual_net_and_of_a_probability():

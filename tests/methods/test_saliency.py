@@ -18,7 +18,7 @@ from cnnlab.probing import Unit
 sys.path.insert(0, str(Path(__file__).parent))
 
 from explained_nets import AWKWARD, awkward, ends_in_a_mean  # noqa: E402
-from probed_nets import picture, state  # noqa: E402
+from probed_nets import picture, seeded, state  # noqa: E402
 
 QUICK = {
     **METHODS,
@@ -164,6 +164,7 @@ def test_both_layouts_of_the_pictures_give_the_same(monkeypatch):
     from cnnlab.methods import gradients
 
     model, x = awkward("residual"), picture(n=2)
+    saliency.gradient(model, x, 1)  # the first call tries both on one picture
     layouts = []
     handle = model.conv1.register_forward_pre_hook(
         lambda m, i: layouts.append(i[0].is_contiguous(memory_format=torch.channels_last))
@@ -173,6 +174,34 @@ def test_both_layouts_of_the_pictures_give_the_same(monkeypatch):
     found.append(saliency.gradient(model, x, 1).map)
     handle.remove()
     assert layouts == [True, False] and torch.allclose(*found, atol=1e-15)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "CAM"])
+def test_a_model_whose_answer_depends_on_the_layout_gets_the_usual_one(method):
+    class Trap(nn.Module):
+        """Rectifies its maps through a view of them, which in the other layout is a copy."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, x):
+            h = self.conv(x) + 0
+            h.flatten(1).relu_()
+            return self.fc(h.mean((2, 3)))
+
+    class Plain(Trap):
+        def forward(self, x):
+            return self.fc((self.conv(x) + 0).relu().mean((2, 3)))
+
+    (trap, plain), x = (seeded(kind, torch.float64) for kind in (Trap, Plain)), picture(n=2)
+    other = x.contiguous(memory_format=torch.channels_last)
+    assert not torch.allclose(trap(x), trap(other), atol=1e-4) and torch.allclose(trap(x), plain(other))
+    expected = QUICK[method](plain, x, 1)
+    for given in (x, other):
+        found = QUICK[method](trap, given, 1)
+        assert torch.allclose(found.score, expected.score)
+        assert torch.allclose(found.map, expected.map, atol=1e-14)
 
 
 def test_more_than_chance_lies_on_the_shape_that_decides():
