@@ -23,6 +23,7 @@ from cnnlab.probing import Recorder, Unit, undisturbed
 HOW = ("auto", "incremental", "batches")
 _NUMBERS = 12_000_000  # in the largest tensor of a pass, if nothing else is asked for
 _MOST = 256  # pictures in a pass
+_WORTH = (2e10, 1e11)  # multiplications in all, from which on more groups of windows are worth their trouble
 
 
 class Sweep(NamedTuple):
@@ -87,11 +88,15 @@ def sweep(
 
         run, largest, share, reason = covered, plain.largest, 1.0, "batches were asked for"
         if how != "batches":
+            kinds = 1 + sum(plain.products * total > much for much in _WORTH)
             path, twice = Path(), middle.expand(2)  # two, so that no tensor of the pass looks like a constant
 
             def regions(numbers: Tensor) -> Region:
                 path.begin()
-                return Region(path, _patches(windows, image, fill, numbers))
+                classes = windows.classes(kinds)[numbers]
+                return Region(
+                    path, [_patches(windows, image, fill, numbers[classes == c]) for c in classes.unique()]
+                )
 
             reason, trial = _reason(model, unit, regions, twice, path, plain, probe, how)
             if not reason:
@@ -101,9 +106,12 @@ def sweep(
         if plain.asked:
             batch = 1
         size = batch if batch is not None else min(_MOST, max(1, int(_NUMBERS // max(largest, 1))))
+        order = torch.arange(total)
+        if run is not covered:
+            order = windows.classes(kinds).sort(stable=True).indices  # so a pass has few of them
         outputs = whole.new_full((total, whole.shape[1]), torch.nan)
         done = 0
-        for numbers in torch.arange(total).tensor_split(math.ceil(total / size)):
+        for numbers in order.tensor_split(math.ceil(total / size)):
             # Never one alone: what depends on its window could then be taken for a constant.
             given = numbers if len(numbers) > 1 or run is covered else numbers.expand(2)
             outputs[numbers] = _answer(model, unit, run(given))[: len(numbers)]
