@@ -45,7 +45,7 @@ class Path:
         self._call = (known, self._met[known])
 
     def once(self, make: Callable[[], object]) -> object:
-        """make(), which depends on the whole picture only; called where this call comes for the first time."""
+        """make(), which depends on the whole picture only: called where the call is met for the first time."""
         if self._call not in self._kept:
             self._kept[self._call] = make()
         return self._kept[self._call]
@@ -154,7 +154,7 @@ def _max_pool2d(
 
 def _avg_pool2d(
     path: Path,
-    function: Callable,
+    function: Callable,  # noqa: ARG001
     input: Patches,
     kernel_size: Size,
     stride: Size | None = None,
@@ -249,8 +249,13 @@ def _around(given: list[Patches]) -> tuple[list[Tensor], Tensor, Tensor]:
 
 
 def _dropout(
-    path: Path, function: Callable, input: Patches, p: float = 0.5, training: bool = True, inplace=False
-):  # noqa: ARG001
+    path: Path,  # noqa: ARG001
+    function: Callable,  # noqa: ARG001
+    input: Patches,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,  # noqa: ARG001
+) -> Patches | None:
     return input if not training or p == 0 else None
 
 
@@ -302,8 +307,8 @@ _NAMED = {
 }
 _POINTWISE = (
     "relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign sigmoid logsigmoid tanh hardtanh "
-    "hardswish hardsigmoid threshold clamp clamp_min clamp_max abs neg negative exp log sqrt rsqrt square pow "
-    "add sub subtract rsub mul multiply div divide true_divide maximum minimum sin cos erf "
+    "hardswish hardsigmoid threshold clamp clamp_min clamp_max abs neg negative exp log sqrt rsqrt square "
+    "pow add sub subtract rsub mul multiply div divide true_divide maximum minimum sin cos erf "
     "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __neg__ __pow__ __abs__"
 )
 _HOMES = (F, torch, Tensor, torch._C._nn)
