@@ -182,8 +182,8 @@ def heatmap(
         All as in `drops`.
 
     Returns:
-        Attribution with map (1, 1, H, W), of several classes (1, T, 1, H, W). It has no reference, for a drop is
-        no part of the score: their sum means nothing. `passes` is the work, in whole pictures.
+        Attribution with map (1, 1, H, W), of several classes (1, T, 1, H, W). It has no reference, for a drop
+        is no part of the score: their sum means nothing. `passes` is the work, in whole pictures.
 
     Raises:
         LookupError, TypeError, ValueError: as `drops`.

@@ -1,9 +1,9 @@
 """How far a change reaches through a layer, and what it makes there: a rule for each kind of layer.
 
-Type: (path, function, its arguments with Patches in place of tensors) -> Patches, or None: no further. A cell
-of the output changes only if its own window meets a changed cell. So a convolution or a pool is computed on
-the changed region with a margin, pointwise functions on the region alone, and where two meet, a sum or a
-concatenation, on the smallest rectangle around both.
+Type: (path, function, its arguments with Patches in place of tensors) -> Patches, or None: no rule for it. A
+cell of the output changes only if its own window meets a changed cell. So a convolution or a pool is computed
+on the changed region with a margin, pointwise functions on the region alone, and where two meet, a sum or a
+concatenation, on the smallest rectangle around both. Once that is most of the map, on all of it.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,7 @@ class Path:
     def __init__(self):
         self._kept: dict[tuple, object] = {}
         self._met: dict[tuple, int] = {}
+        self._call: tuple = ()
         self.cells = 0  # numbers that were put together or computed in this pass: an estimate of the work
 
     def __len__(self) -> int:
@@ -37,13 +38,17 @@ class Path:
         self._met.clear()
         self.cells = 0
 
-    def once(self, function: Callable, given: list[Patches], make: Callable[[], object]) -> object:
-        """make(), which depends on the whole picture only; called where this call comes for the first time."""
-        call = (function, *(id(part.base) for part in given))  # bases are kept, so no other gets their id
-        number = self._met[call] = self._met.get(call, 0) + 1
-        if (call, number) not in self._kept:
-            self._kept[call, number] = make()
-        return self._kept[call, number]
+    def call(self, function: Callable, bases: list[Tensor]) -> None:
+        """The next call of the pass: every group of windows goes through it."""
+        known = (function, *map(id, bases))  # bases are kept, so no other tensor gets the id of one
+        self._met[known] = self._met.get(known, 0) + 1
+        self._call = (known, self._met[known])
+
+    def once(self, make: Callable[[], object]) -> object:
+        """make(), which depends on the whole picture only: called where the call is met for the first time."""
+        if self._call not in self._kept:
+            self._kept[self._call] = make()
+        return self._kept[self._call]
 
 
 Rule = Callable[..., Patches | None]
@@ -63,13 +68,14 @@ def _slide(
     x: Patches,
     base: Tensor,
     run: Callable[..., Tensor],
+    run_whole: Callable[[Tensor], Tensor],
     kernel: Size,
     stride: Size,
     padding: Size,
     dilation: Size = 1,
     outside: float = 0.0,
-) -> Patches | None:
-    """A window that slides: `run` on the region with its margin, without padding."""
+) -> Patches:
+    """A window that slides: `run` on the region with its margin, without padding; or `run_whole` on all."""
     tops, counts, spans = [], [], []
     for axis, (start, k, s, p, d) in enumerate(
         zip((x.top, x.left), *map(pair, (kernel, stride, padding, dilation)), strict=True)
@@ -78,8 +84,10 @@ def _slide(
         tops.append((first, first * s - p))
         counts.append(count)
         spans.append((count - 1) * s + d * (k - 1) + 1)
-    if counts[0] * counts[1] > SHARE * base.shape[2] * base.shape[3]:
-        return None
+    if counts[0] * counts[1] > SHARE * base.shape[2:].numel():
+        path.cells += x.base[0].numel() * len(x.top)
+        corner = torch.zeros_like(x.top)
+        return Patches(base, run_whole(x.crop(corner, corner, *x.base.shape[2:])), corner, corner)
     (top, from_row), (left, from_col) = tops
     piece = x.crop(from_row, from_col, *spans, outside)
     path.cells += piece.numel()
@@ -107,12 +115,15 @@ def _conv2d(
         filters = weight.contiguous(memory_format=torch.channels_last)
         return function(input.base, filters, bias, stride, padding, dilation, groups), filters
 
-    base, filters = path.once(function, [input], make)
+    base, filters = path.once(make)
 
     def run(piece: Tensor, *_: object) -> Tensor:
         return function(piece, filters, bias, stride, 0, dilation, groups)
 
-    return _slide(path, input, base, run, tuple(weight.shape[2:]), stride, sides, dilation)
+    def run_whole(maps: Tensor) -> Tensor:
+        return function(maps, filters, bias, stride, padding, dilation, groups)
+
+    return _slide(path, input, base, run, run_whole, tuple(weight.shape[2:]), stride, sides, dilation)
 
 
 def _max_pool2d(
@@ -130,19 +141,20 @@ def _max_pool2d(
         return None
     kernel, padding, dilation = _both(kernel_size), _both(padding), _both(dilation)
     stride = _both(stride) if stride else kernel  # torch takes [] for None, too
-    base = path.once(
-        function, [input], lambda: function(input.base, kernel, stride, padding, dilation, ceil_mode)
-    )
+
+    def run_whole(maps: Tensor) -> Tensor:
+        return function(maps, kernel, stride, padding, dilation, ceil_mode)
 
     def run(piece: Tensor, *_: object) -> Tensor:
         return function(piece, kernel, stride, 0, dilation)
 
-    return _slide(path, input, base, run, kernel, stride, padding, dilation, outside=-torch.inf)
+    base = path.once(lambda: run_whole(input.base))
+    return _slide(path, input, base, run, run_whole, kernel, stride, padding, dilation, outside=-torch.inf)
 
 
 def _avg_pool2d(
     path: Path,
-    function: Callable,
+    function: Callable,  # noqa: ARG001
     input: Patches,
     kernel_size: Size,
     stride: Size | None = None,
@@ -154,35 +166,38 @@ def _avg_pool2d(
     kernel, padding = _both(kernel_size), _both(padding)
     stride = _both(stride) if stride else kernel
 
+    def pool(x: Tensor, divisor: int | None) -> Tensor:
+        return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor)
+
+    def run_whole(maps: Tensor) -> Tensor:
+        return pool(maps, divisor_override)
+
     def make() -> tuple[Tensor, Tensor]:
-        def pool(x: Tensor, divisor: int | None) -> Tensor:
-            return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor)
-
-        ones = torch.ones_like(input.base[:, :1])
         # By what each sum is divided: near the border it may be less, by the options.
-        return pool(input.base, divisor_override), pool(ones, divisor_override) / pool(ones, 1)
+        ones = torch.ones_like(input.base[:, :1])
+        return run_whole(input.base), run_whole(ones) / pool(ones, 1)
 
-    base, factor = path.once(function, [input], make)
+    base, factor = path.once(make)
 
     def run(piece: Tensor, top: Tensor, left: Tensor, rows: int, cols: int) -> Tensor:
         row = top[:, None, None] + torch.arange(rows, device=top.device)[:, None]  # (P, rows, 1)
         col = left[:, None, None] + torch.arange(cols, device=top.device)  # (P, 1, cols)
         return F.avg_pool2d(piece, kernel, stride, divisor_override=1) * factor[0, 0][row, col][:, None]
 
-    return _slide(path, input, base, run, kernel, stride, padding)
+    return _slide(path, input, base, run, run_whole, kernel, stride, padding)
 
 
 def _batch_norm(path: Path, function: Callable, input: Patches, *rest: object, **named: object):
     training = rest[4] if len(rest) > 4 else named.get("training", False)
     if training:
         return None  # it mixes the pictures of a batch
-    base = path.once(function, [input], lambda: function(input.base, *rest, **named))
+    base = path.once(lambda: function(input.base, *rest, **named))
     path.cells += input.values.numel()
     return input._replace(base=base, values=function(input.values, *rest, **named))
 
 
 def _prelu(path: Path, function: Callable, input: Patches, weight: Tensor) -> Patches:
-    base = path.once(function, [input], lambda: function(input.base, weight))
+    base = path.once(lambda: function(input.base, weight))
     return input._replace(base=base, values=function(input.values, weight))
 
 
@@ -194,17 +209,14 @@ def _pointwise(path: Path, function: Callable, *args: object, **named: object) -
         return None
     if len({part.base.shape[2:] for part in given}) != 1 or any(part.dim() > 4 for part in others):
         return None
-    found = _around(path, given)
-    if found is None:
-        return None
-    pieces, top, left = found
+    pieces, top, left = _around(given)
     bases = iter(part.base for part in given)
 
     def call(parts: object) -> Tensor:
         first = [next(parts) if isinstance(part, Patches) else part for part in args]
         return function(*first, **{k: next(parts) if isinstance(v, Patches) else v for k, v in named.items()})
 
-    base = path.once(function, given, lambda: call(bases))
+    base = path.once(lambda: call(bases))
     values = call(iter(pieces))
     path.cells += values.numel()
     return Patches(base, values, top, left)
@@ -215,17 +227,14 @@ def _cat(path: Path, function: Callable, tensors: list, dim: int = 0) -> Patches
         return None
     if len({part.base.shape[2:] for part in tensors}) != 1:
         return None
-    found = _around(path, tensors)
-    if found is None:
-        return None
-    pieces, top, left = found
-    base = path.once(function, tensors, lambda: function([part.base for part in tensors], 1))
+    pieces, top, left = _around(tensors)
+    base = path.once(lambda: function([part.base for part in tensors], 1))
     values = function(pieces, 1)
     path.cells += values.numel()
     return Patches(base, values, top, left)
 
 
-def _around(path: Path, given: list[Patches]) -> tuple[list[Tensor], Tensor, Tensor] | None:
+def _around(given: list[Patches]) -> tuple[list[Tensor], Tensor, Tensor]:
     """Pieces of all, cut to the smallest rectangles around the patches of all; and where those begin."""
     starts, sizes = [], []
     for axis, n in enumerate(given[0].base.shape[2:]):
@@ -235,13 +244,18 @@ def _around(path: Path, given: list[Patches]) -> tuple[list[Tensor], Tensor, Ten
         sizes.append(int((high - low).max()))
         starts.append(low.clamp(max=n - sizes[-1]))
     if sizes[0] * sizes[1] > SHARE * given[0].base.shape[2:].numel():
-        return None
+        sizes, starts = given[0].base.shape[2:], [torch.zeros_like(start) for start in starts]
     return [part.crop(*starts, *sizes) for part in given], *starts
 
 
 def _dropout(
-    path: Path, function: Callable, input: Patches, p: float = 0.5, training: bool = True, inplace=False
-):  # noqa: ARG001
+    path: Path,  # noqa: ARG001
+    function: Callable,  # noqa: ARG001
+    input: Patches,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,  # noqa: ARG001
+) -> Patches | None:
     return input if not training or p == 0 else None
 
 
@@ -259,7 +273,7 @@ def _pad(
 ) -> Patches | None:
     if mode != "constant" or len(pad) not in (2, 4) or min(pad) < 0:
         return None
-    base = path.once(function, [input], lambda: function(input.base, pad, mode, value))
+    base = path.once(lambda: function(input.base, pad, mode, value))
     top = pad[2] if len(pad) == 4 else 0
     return Patches(base, input.values, input.top + top, input.left + pad[0])
 
@@ -270,7 +284,7 @@ def _getitem(path: Path, function: Callable, input: Patches, index: object) -> P
         return None
     if index[0] != slice(None):
         return None
-    base = path.once(function, [input], lambda: function(input.base, index).contiguous())
+    base = path.once(lambda: function(input.base, index).contiguous())
     return input._replace(base=base, values=function(input.values, index))
 
 
@@ -293,8 +307,8 @@ _NAMED = {
 }
 _POINTWISE = (
     "relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign sigmoid logsigmoid tanh hardtanh "
-    "hardswish hardsigmoid threshold clamp clamp_min clamp_max abs neg negative exp log sqrt rsqrt square pow "
-    "add sub subtract rsub mul multiply div divide true_divide maximum minimum sin cos erf "
+    "hardswish hardsigmoid threshold clamp clamp_min clamp_max abs neg negative exp log sqrt rsqrt square "
+    "pow add sub subtract rsub mul multiply div divide true_divide maximum minimum sin cos erf "
     "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __neg__ __pow__ __abs__"
 )
 _HOMES = (F, torch, Tensor, torch._C._nn)

@@ -19,16 +19,20 @@ from cnnlab.methods.reach import IN_PLACE, RULES, Path
 
 
 class _Held:
-    """What a Region stands for: patches, or after them whole maps. What works in place changes it."""
+    """What a Region stands for: groups of patches, or later whole maps. What works in place changes it."""
 
-    def __init__(self, path: Path, patches: Patches):
-        self.path, self.patches = path, patches
+    def __init__(self, path: Path, groups: list[Patches]):
+        self.path, self.groups = path, groups
         self.maps: Tensor | None = None
+
+    @property
+    def base(self) -> Tensor:
+        return self.groups[0].base
 
     def whole(self) -> Tensor:
         """(P, C, H, W); all who ask get the same tensor, so that one sees what another does in place."""
         if self.maps is None:
-            self.maps = self.patches.whole()
+            self.maps = torch.cat([patches.whole() for patches in self.groups])
         return self.maps
 
 
@@ -37,17 +41,17 @@ class Region(Tensor):
 
     Args:
         path: of the passes over one picture.
-        patches: the maps.
+        groups: the maps, of one base; in each group all patches have one size.
     """
 
     held: _Held
 
     @staticmethod
-    def __new__(cls, path: Path, patches: Patches):
-        shape = (len(patches.values), *patches.base.shape[1:])
-        base = patches.base
+    def __new__(cls, path: Path, groups: list[Patches]):
+        base = groups[0].base
+        shape = (sum(len(patches.values) for patches in groups), *base.shape[1:])
         region = Tensor._make_wrapper_subclass(cls, shape, dtype=base.dtype, device=base.device)
-        region.held = _Held(path, patches)
+        region.held = _Held(path, groups)
         return region
 
     @classmethod
@@ -59,7 +63,7 @@ class Region(Tensor):
             if still and func in _QUESTIONS:
                 return func(*args, **kwargs)
             if func is Tensor.detach and still:
-                same = Region(regions[0].held.path, regions[0].held.patches)
+                same = Region(regions[0].held.path, regions[0].held.groups)
                 same.held = regions[0].held
                 return same
             if still and (found := _followed(func, args, kwargs, regions)) is not None:
@@ -96,7 +100,7 @@ class Watch(TorchFunctionMode):
         if isinstance(output, Tensor):
             with torch._C.DisableTorchFunction():
                 followed = isinstance(output, Region) and output.held.maps is None
-                size = (output.held.patches.values if followed else output).numel()
+                size = sum(part.values.numel() for part in output.held.groups) if followed else output.numel()
                 self.largest = max(self.largest, size)
                 self.cells += 0 if followed else size  # the path counts those that are followed
                 if func in _WEIGHED:
@@ -125,30 +129,29 @@ def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[Region]) 
     rule, path = RULES.get(func), regions[0].held.path
     if rule is None:
         return None
-    given, named = _mapped((args, kwargs), lambda region: region.held.patches)
-    try:
-        bound = _signature(rule).bind(path, func, *given, **named)
-    except TypeError:  # an option of torch that the rule does not take
-        return None
-    if "input" in bound.arguments and not (
-        isinstance(bound.arguments["input"], Patches) and len(regions) == 1
-    ):
-        return None  # a filter that depends on the picture
-    result = rule(*bound.args, **bound.kwargs)
-    if result is None:
-        return None
     old = regions[0]
-    if in_place:
-        fits = (
-            args[0] is old
-            and result.base.shape == old.held.patches.base.shape
-            and result.base.dtype == old.dtype
-        )
-        if not fits:
+    path.call(func, [region.held.base for region in regions])
+    results = []
+    for group in range(len(old.held.groups)):
+        given, named = _mapped((args, kwargs), lambda region: region.held.groups[group])  # noqa: B023
+        try:
+            bound = _signature(rule).bind(path, func, *given, **named)
+        except TypeError:  # an option of torch that the rule does not take
             return None
-        old.held.patches = result
+        first = bound.arguments.get("input")
+        if first is not None and not (isinstance(first, Patches) and len(regions) == 1):
+            return None  # a filter that depends on the picture
+        results.append(rule(*bound.args, **bound.kwargs))
+        if results[-1] is None:
+            return None
+    if in_place:
+        base = results[0].base
+        if args[0] is not old or base.shape != old.held.base.shape or base.dtype != old.dtype:
+            return None
+        old.held.groups = results
         return old
-    return old if result is old.held.patches and func not in _COPIES else Region(path, result)
+    same = all(one is other for one, other in zip(results, old.held.groups, strict=True))
+    return old if same and func not in _COPIES else Region(path, results)
 
 
 def _not_in_place(func: Callable, args: tuple, kwargs: dict) -> tuple[Callable, tuple, dict, bool]:

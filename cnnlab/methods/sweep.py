@@ -19,10 +19,16 @@ from cnnlab.methods.regions import Region, Watch
 from cnnlab.methods.windows import Windows
 from cnnlab.names import unknown
 from cnnlab.probing import Recorder, Unit, undisturbed
+from cnnlab.probing.hooks import _refuse_compiled
 
 HOW = ("auto", "incremental", "batches")
 _NUMBERS = 12_000_000  # in the largest tensor of a pass, if nothing else is asked for
 _MOST = 256  # pictures in a pass
+_WORTH = (5e9, 2e11)  # multiplications in all, from which on more groups of windows are worth their trouble
+_CELL, _CALL = (
+    35,
+    2e7,
+)  # what a number in a tensor, and a call for a group, cost; measured, in multiplications
 
 
 class Sweep(NamedTuple):
@@ -87,13 +93,19 @@ def sweep(
 
         run, largest, share, reason = covered, plain.largest, 1.0, "batches were asked for"
         if how != "batches":
-            path, twice = Path(), middle.expand(2)  # two, so that no tensor of the pass looks like a constant
+            kinds = 1 + sum(plain.products * total > much for much in _WORTH)
+            path = Path()
+            # Two, so that no tensor of the pass looks like a constant, and different: a mixed batch is seen.
+            two = torch.cat([torch.tensor([0]), middle])
 
             def regions(numbers: Tensor) -> Region:
                 path.begin()
-                return Region(path, _patches(windows, image, fill, numbers))
+                classes = windows.classes(kinds)[numbers]
+                return Region(
+                    path, [_patches(windows, image, fill, numbers[classes == c]) for c in classes.unique()]
+                )
 
-            reason, trial = _reason(model, unit, regions, twice, path, plain, probe, how)
+            reason, trial = _reason(model, unit, regions, two, path, plain, probe, how, total, kinds)
             if not reason:
                 run, largest, share = regions, trial.largest / 2, trial.products / 2 / max(plain.products, 1)
             elif how == "incremental":
@@ -101,16 +113,19 @@ def sweep(
         if plain.asked:
             batch = 1
         size = batch if batch is not None else min(_MOST, max(1, int(_NUMBERS // max(largest, 1))))
+        order = torch.arange(total)
+        if run is not covered:
+            order = windows.classes(kinds).sort(stable=True).indices  # so a pass has few of them
         outputs = whole.new_full((total, whole.shape[1]), torch.nan)
         done = 0
-        for numbers in torch.arange(total).tensor_split(math.ceil(total / size)):
+        for numbers in order.tensor_split(math.ceil(total / size)):
             # Never one alone: what depends on its window could then be taken for a constant.
             given = numbers if len(numbers) > 1 or run is covered else numbers.expand(2)
             outputs[numbers] = _answer(model, unit, run(given))[: len(numbers)]
             done += len(numbers)
             if progress is not None and progress(done, total) is True:
                 break
-        if run is covered and not bool(outputs[middle].isnan().any()) and not _same(outputs[middle], probe):
+        if not outputs[middle].isnan().any() and not _same(outputs[middle], probe):
             raise ValueError(
                 "the model answers differently when pictures share a batch, or every time: take batch=1, and "
                 "if that does not help, something in it is random"
@@ -153,36 +168,39 @@ def _reason(
     model: nn.Module,
     unit: Unit | None,
     regions: Callable[[Tensor], Region],
-    twice: Tensor,
+    two: Tensor,
     path: Path,
     plain: Watch,
     probe: Tensor,
     how: str,
+    total: int,
+    kinds: int,
 ) -> tuple[str, Watch]:
-    """Why the model cannot, or should not, be run incrementally; or nothing. And what a pass with two cost."""
+    """Why the model cannot or should not be run incrementally, or nothing; and what a pass with two cost."""
     trial = Watch()
     if plain.asked:
         return f"the model looks at a number ({plain.asked}) to decide how to go on", trial
     try:
+        _refuse_compiled(model)
+    except ValueError as error:
+        return str(error), trial
+    try:
         with trial:
-            found = _answer(model, unit, regions(twice))
+            found = _answer(model, unit, regions(two))
     except Exception as error:  # of the model's own code, which expected another kind of tensor
         return f"the model does not run on regions: {type(error).__name__}: {error}", trial
     if not len(path):
         return "there is no rule for the first function of the model", trial
-    if not _same(found[:1], probe):
-        return "its answer is another one than that of a plain pass: something in it is random", trial
-    if how == "auto" and trial.products + _CELL * (trial.cells + path.cells) > 2 * _GAIN * (
-        plain.products + _CELL * plain.cells
-    ):
+    if not _same(found[1:], probe):
+        return "its answer is another one than that of a plain pass: it mixes pictures, or is random", trial
+    one = (trial.products + _CELL * (trial.cells + path.cells)) / 2  # of the two windows of the trial
+    incremental = total * one + _CALL * len(path) * (1 + kinds**2)
+    if how == "auto" and incremental > total * (plain.products + _CELL * plain.cells):
         return (
-            "the windows reach most of the maps: whole pictures in batches are estimated to be faster",
+            "whole pictures are estimated to be faster: a small net, or windows that reach most of it",
             trial,
         )
     return "", trial
-
-
-_CELL, _GAIN = 20.0, 0.8
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -43,6 +43,16 @@ class Windows(NamedTuple):
         top = numbers.div(self.grid[1], rounding_mode="floor") * self.stride[0]
         return top, numbers % self.grid[1] * self.stride[1]
 
+    def classes(self, kinds: int) -> Tensor:
+        """(windows,) a class for each window, by how far from the border it lies: kinds**2 classes.
+
+        The region that a window near the border reaches is cut there. Those of one class are about as large.
+        """
+        rows, cols = (
+            (kinds * torch.minimum(i := torch.arange(n), n - 1 - i) // ((n + 1) // 2)) for n in self.grid
+        )
+        return (rows[:, None] * kinds + cols).flatten()
+
     def covered(self, image: Tensor, fill: Tensor, numbers: Tensor) -> Tensor:
         """One picture with one window covered at a time: (1, C, H, W) -> (P, C, H, W)."""
         hides = []
