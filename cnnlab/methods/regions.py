@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.methods.patches import Patches
-from cnnlab.methods.reach import IN_PLACE, RULES, Path
+from cnnlab.methods.reach import IN_PLACE, RULES
+from cnnlab.methods.sliding import Path
 
 
 class _Held:

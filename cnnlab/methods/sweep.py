@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.patches import Patches
-from cnnlab.methods.reach import Path
 from cnnlab.methods.regions import Region, Watch
+from cnnlab.methods.sliding import Path
 from cnnlab.methods.windows import Windows
 from cnnlab.names import unknown
 from cnnlab.probing import Recorder, Unit, undisturbed

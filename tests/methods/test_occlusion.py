@@ -163,9 +163,15 @@ def test_every_build_of_a_net_and_every_chunk(name, how, batch):
 
 
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("size, window, stride", [
-    ((16, 16), (16, 16), (8, 8)), ((17, 13), (6, 4), (5, 3)), ((9, 20), (2, 2), (2, 1)), ((16, 16), (15, 1), (9, 1))
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "size, window, stride",
+    [
+        ((16, 16), (16, 16), (8, 8)),
+        ((17, 13), (6, 4), (5, 3)),
+        ((9, 20), (2, 2), (2, 1)),
+        ((16, 16), (15, 1), (9, 1)),
+    ],
+)
 def test_odd_sizes_and_windows_that_do_not_divide(how, size, window, stride):
     model = make(nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 3, 2), nn.Flatten())
     x = torch.rand(1, 1, *size, dtype=torch.float64)

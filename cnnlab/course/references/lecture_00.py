@@ -93,7 +93,8 @@ EXERCISES = (
                 lambda scores: scores.exp() / scores.exp().max(),
             ),
             Mistake(
-                "You took e to the power of the shares. First e to the power of each score, then the shares.",
+                "You took e to the power of the shares. First e to the power of each score, then the "
+                "shares.",
                 lambda scores: (scores / scores.sum()).exp(),
             ),
             Mistake(

@@ -167,31 +167,20 @@ EXERCISES = (
         function=conv2d,
         cases=_pictures_and_kernels,
         mistakes=(
-            Mistake(
-                "You flipped the kernel: that is the convolution of mathematics. Deep learning slides "
-                "the kernel as it is (a correlation).",
-                lambda picture, kernel: conv2d(picture, kernel.flip(0, 1)),
-            ),
-            Mistake(
-                "You padded the picture. Here the window stays inside, so the map is a little smaller: "
-                "(H-h+1, W-w+1).",
-                _padded_to_same,
-            ),
-            Mistake(
-                "One row and one column are missing: a window of h fits H-h+1 times, not H-h.", _one_short
-            ),
-            Mistake(
-                "You kept only the last product. Add them up: `+=`, or `.sum()` of the whole window.",
-                _overwritten,
-            ),
-            Mistake(
-                "You took the mean of the products. A neuron adds them.",
-                lambda picture, kernel: conv2d(picture, kernel) / kernel.numel(),
-            ),
-            Mistake(
-                "Rows and columns of the kernel are swapped (w[t, s] for w[s, t]).",
-                lambda picture, kernel: conv2d(picture, kernel.T),
-            ),
+            Mistake("You flipped the kernel: that is the convolution of mathematics. Deep learning slides "
+                    "the kernel as it is (a correlation).",
+                    lambda picture, kernel: conv2d(picture, kernel.flip(0, 1))),
+            Mistake("You padded the picture. Here the window stays inside, so the map is a little smaller: "
+                    "(H-h+1, W-w+1).",
+                    _padded_to_same),
+            Mistake("One row and one column are missing: a window of h fits H-h+1 times, not H-h.",
+                    _one_short),
+            Mistake("You kept only the last product. Add them up: `+=`, or `.sum()` of the whole window.",
+                    _overwritten),
+            Mistake("You took the mean of the products. A neuron adds them.",
+                    lambda picture, kernel: conv2d(picture, kernel) / kernel.numel()),
+            Mistake("Rows and columns of the kernel are swapped (w[t, s] for w[s, t]).",
+                    lambda picture, kernel: conv2d(picture, kernel.T)),
         ),
     ),
     Exercise(
@@ -200,31 +189,19 @@ EXERCISES = (
         function=output_size,
         cases=_sizes,
         mistakes=(
-            Mistake(
-                "You forgot the + 1: the window also counts where it starts.",
-                lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s,
-            ),
-            Mistake(
-                "You counted the padding once. There is a border on both sides: 2 * padding.",
-                lambda n, k, s, p, d: (n + p - d * (k - 1) - 1) // s + 1,
-            ),
-            Mistake(
-                "You left the dilation out. A kernel reaches over dilation * (kernel - 1) + 1 pixels.",
-                lambda n, k, s, p, d: (n + 2 * p - k) // s + 1,
-            ),  # noqa: ARG005
-            Mistake(
-                "A dilated kernel does not reach over dilation * kernel pixels: the holes lie between "
-                "its numbers, so it is dilation * (kernel - 1) + 1.",
-                lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1,
-            ),
-            Mistake(
-                "You rounded up. A window that hangs over the edge does not count: use //.",
-                lambda n, k, s, p, d: -((d * (k - 1) + 1 - n - 2 * p) // s) + 1,
-            ),
-            Mistake(
-                "The result is not a whole number. Divide with //, which rounds down.",
-                lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) / s + 1,
-            ),
+            Mistake("You forgot the + 1: the window also counts where it starts.",
+                    lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) // s),
+            Mistake("You counted the padding once. There is a border on both sides: 2 * padding.",
+                    lambda n, k, s, p, d: (n + p - d * (k - 1) - 1) // s + 1),
+            Mistake("You left the dilation out. A kernel reaches over dilation * (kernel - 1) + 1 pixels.",
+                    lambda n, k, s, p, d: (n + 2 * p - k) // s + 1),  # noqa: ARG005
+            Mistake("A dilated kernel does not reach over dilation * kernel pixels: the holes lie between "
+                    "its numbers, so it is dilation * (kernel - 1) + 1.",
+                    lambda n, k, s, p, d: (n + 2 * p - d * k) // s + 1),
+            Mistake("You rounded up. A window that hangs over the edge does not count: use //.",
+                    lambda n, k, s, p, d: -((d * (k - 1) + 1 - n - 2 * p) // s) + 1),
+            Mistake("The result is not a whole number. Divide with //, which rounds down.",
+                    lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) / s + 1),
         ),
     ),
     Exercise(
@@ -233,27 +210,18 @@ EXERCISES = (
         function=bias_relu,
         cases=_maps_and_bias,
         mistakes=(
-            Mistake(
-                "You added the bias after the ReLU. The neuron adds first, then cuts.",
-                lambda maps, bias: maps.clamp(min=0) + bias[:, None, None],
-            ),
-            Mistake(
-                "You added the bias along the columns. It belongs to the channels: bias[:, None, None].",
-                lambda maps, bias: (maps + bias).clamp(min=0),
-            ),
-            Mistake(
-                "You added the bias along the rows. It belongs to the channels: bias[:, None, None].",
-                lambda maps, bias: (maps + bias[:, None]).clamp(min=0),
-            ),
-            Mistake(
-                "You took absolute values. A ReLU sets negative values to 0.",
-                lambda maps, bias: (maps + bias[:, None, None]).abs(),
-            ),
-            Mistake(
-                "The ReLU is missing: negative values are left.",
-                lambda maps, bias: maps + bias[:, None, None],
-            ),
-            Mistake("The bias is missing: only the ReLU was applied.", lambda maps, bias: maps.clamp(min=0)),  # noqa: ARG005
+            Mistake("You added the bias after the ReLU. The neuron adds first, then cuts.",
+                    lambda maps, bias: maps.clamp(min=0) + bias[:, None, None]),
+            Mistake("You added the bias along the columns. It belongs to the channels: bias[:, None, None].",
+                    lambda maps, bias: (maps + bias).clamp(min=0)),
+            Mistake("You added the bias along the rows. It belongs to the channels: bias[:, None, None].",
+                    lambda maps, bias: (maps + bias[:, None]).clamp(min=0)),
+            Mistake("You took absolute values. A ReLU sets negative values to 0.",
+                    lambda maps, bias: (maps + bias[:, None, None]).abs()),
+            Mistake("The ReLU is missing: negative values are left.",
+                    lambda maps, bias: maps + bias[:, None, None]),
+            Mistake("The bias is missing: only the ReLU was applied.",
+                    lambda maps, bias: maps.clamp(min=0)),  # noqa: ARG005
         ),
     ),
     Exercise(
@@ -262,21 +230,15 @@ EXERCISES = (
         function=max_pool,
         cases=_pictures_and_sizes,
         mistakes=(
-            Mistake(
-                "Your switches count inside the window. They must name a pixel of the whole picture: "
-                "row * W + column.",
-                _switches_in_the_window,
-            ),
+            Mistake("Your switches count inside the window. They must name a pixel of the whole picture: "
+                    "row * W + column.",
+                    _switches_in_the_window),
             Mistake("Of equal values you kept the last. By custom the first one wins.", _last_of_equals),
-            Mistake(
-                "The maximum starts from 0: a window of negative values gives 0. Start from its values.",
-                _pool_from_zero,
-            ),
-            Mistake(
-                "You multiply the row by the width of the pooled map. A switch counts in the picture: "
-                "use its width.",
-                _rows_counted_by_pooled_width,
-            ),
+            Mistake("The maximum starts from 0: a window of negative values gives 0. Start from its values.",
+                    _pool_from_zero),
+            Mistake("You multiply the row by the width of the pooled map. A switch counts in the picture: "
+                    "use its width.",
+                    _rows_counted_by_pooled_width),
             Mistake("You pooled the mean. Max pooling keeps the largest value.", _mean_pool),
         ),
     ),
@@ -286,20 +248,14 @@ EXERCISES = (
         function=strided_conv2d,
         cases=_strided,
         mistakes=(
-            Mistake(
-                "The map has the right size, but every window is read one pixel further, not one stride "
-                "further. Where is position (i, j) in the picture?",
-                _stride_left_out_of_the_window,
-            ),
+            Mistake("The map has the right size, but every window is read one pixel further, not one stride "
+                    "further. Where is position (i, j) in the picture?",
+                    _stride_left_out_of_the_window),
             Mistake("The stride is right for the rows, but not for the columns.", _stride_in_the_rows_only),
-            Mistake(
-                "The stride is ignored: you return every position.",
-                lambda picture, kernel, stride: conv2d(picture, kernel),
-            ),  # noqa: ARG005
-            Mistake(
-                "You flipped the kernel. Here it slides as it is.",
-                lambda picture, kernel, stride: strided_conv2d(picture, kernel.flip(0, 1), stride),
-            ),
+            Mistake("The stride is ignored: you return every position.",
+                    lambda picture, kernel, stride: conv2d(picture, kernel)),  # noqa: ARG005
+            Mistake("You flipped the kernel. Here it slides as it is.",
+                    lambda picture, kernel, stride: strided_conv2d(picture, kernel.flip(0, 1), stride)),
         ),
     ),
 )

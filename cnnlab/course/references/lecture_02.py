@@ -225,7 +225,8 @@ EXERCISES = (
                 "That is the cosine: the means are still in. Subtract each filter's own mean first.", _cosine
             ),
             Mistake(
-                "That is the covariance: strong filters get large numbers. Divide each filter by its length.",
+                "That is the covariance: strong filters get large numbers. Divide each filter by its "
+                "length.",
                 _covariance,
             ),
             Mistake(

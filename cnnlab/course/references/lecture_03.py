@@ -218,10 +218,8 @@ EXERCISES = (
             ),
             Mistake(
                 "You counted negative numbers as zeros. Silent means exactly zero: (batch == 0).",
-                lambda batches: (
-                    sum((batch <= 0).sum().item() for batch in batches)
-                    / sum(batch.numel() for batch in batches)
-                ),
+                lambda batches: sum((batch <= 0).sum().item() for batch in batches)
+                / sum(batch.numel() for batch in batches),
             ),
             Mistake("That is the share that is NOT zero.", lambda batches: 1 - sparsity(batches)),
             Mistake("You counted channels that are empty everywhere. Count single numbers.", _empty_channels),

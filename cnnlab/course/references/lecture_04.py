@@ -197,9 +197,8 @@ EXERCISES = (
                 _jump_first,
             ),
             Mistake("You leave the jump out: after a stride of 2, one step is two pixels.", _no_jump),
-            Mistake(
-                "Strides multiply: after two strides of 2, neighbours are 4 pixels apart.", _strides_added
-            ),
+            Mistake("Strides multiply: after two strides of 2, neighbours are 4 pixels apart.",
+                    _strides_added),
             Mistake(
                 "You go through the layers from the last to the first. The first one comes first.",
                 lambda layers: receptive_field(layers[::-1]),
@@ -218,9 +217,8 @@ EXERCISES = (
                 _pictures_left_behind,
             ),
             Mistake("Those are the smallest. topk takes the largest by itself.", _smallest),
-            Mistake(
-                "You kept the first k as they stood. The second ranking may hold larger ones.", _unsorted
-            ),
+            Mistake("You kept the first k as they stood. The second ranking may hold larger ones.",
+                    _unsorted),
             Mistake("Those are places in the long list. Look up which picture stands there.", _places),
         ),
     ),
@@ -235,10 +233,8 @@ EXERCISES = (
                 "middle.",
                 _moved_inside,
             ),
-            Mistake(
-                "The window is smaller where the picture ends. It must keep its size: fill with zeros.",
-                _cut_short,
-            ),
+            Mistake("The window is smaller where the picture ends. It must keep its size: fill with "
+                    "zeros.", _cut_short),
             Mistake(
                 "A plain slice with a negative start counts from the end of the picture. Cut the part that "
                 "is there, and put it into a window of zeros.",
