@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.methods.patches import Patches
-from cnnlab.methods.reach import IN_PLACE, RULES, Path
+from cnnlab.methods.reach import IN_PLACE, RULES
+from cnnlab.methods.sliding import Path
 
 
 class _Held:
@@ -81,6 +82,7 @@ class Watch(TorchFunctionMode):
     """Inside the block, what a pass costs, and whether it looks at numbers to decide how to go on.
 
     Attributes:
+        calls: of functions that make tensors.
         products: multiplications of numbers with weights.
         largest: numbers in the largest tensor.
         cells: numbers in all tensors.
@@ -89,7 +91,7 @@ class Watch(TorchFunctionMode):
 
     def __init__(self):
         super().__init__()
-        self.products = self.largest = self.cells = 0
+        self.calls = self.products = self.largest = self.cells = 0
         self.asked = ""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
@@ -98,6 +100,7 @@ class Watch(TorchFunctionMode):
         if func in _ASKS:
             self.asked = self.asked or func.__name__
         if isinstance(output, Tensor):
+            self.calls += 1
             with torch._C.DisableTorchFunction():
                 followed = isinstance(output, Region) and output.held.maps is None
                 size = sum(part.values.numel() for part in output.held.groups) if followed else output.numel()

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.patches import Patches
-from cnnlab.methods.reach import Path
 from cnnlab.methods.regions import Region, Watch
+from cnnlab.methods.sliding import Path
 from cnnlab.methods.windows import Windows
 from cnnlab.names import unknown
 from cnnlab.probing import Recorder, Unit, undisturbed
@@ -29,6 +29,7 @@ _CELL, _CALL = (
     35,
     2e7,
 )  # what a number in a tensor, and a call for a group, cost; measured, in multiplications
+_SLOWER = "whole pictures are estimated to be faster: a small net, or windows that reach most of it"
 
 
 class Sweep(NamedTuple):
@@ -180,6 +181,9 @@ def _reason(
     trial = Watch()
     if plain.asked:
         return f"the model looks at a number ({plain.asked}) to decide how to go on", trial
+    whole = total * (plain.products + _CELL * plain.cells)
+    if how == "auto" and whole < _CALL * 2 * plain.calls:  # two passes at least: not even worth a trial
+        return _SLOWER, trial
     try:
         _refuse_compiled(model)
     except ValueError as error:
@@ -195,11 +199,8 @@ def _reason(
         return "its answer is another one than that of a plain pass: it mixes pictures, or is random", trial
     one = (trial.products + _CELL * (trial.cells + path.cells)) / 2  # of the two windows of the trial
     incremental = total * one + _CALL * len(path) * (1 + kinds**2)
-    if how == "auto" and incremental > total * (plain.products + _CELL * plain.cells):
-        return (
-            "whole pictures are estimated to be faster: a small net, or windows that reach most of it",
-            trial,
-        )
+    if how == "auto" and incremental > whole:
+        return _SLOWER, trial
     return "", trial
 
 
