@@ -255,7 +255,7 @@ def _scores(key: tuple, number: int, baseline: str) -> list[float]:
 
 @functools.lru_cache(maxsize=16)
 def _scanned(key: tuple, unit: Unit | None, window: int, stride: int, fill: str) -> occlusion.Scan:
-    """The answers of all classes with every window covered, so that another one costs nothing; or a unit's."""
+    """The answers of all classes with every window covered, so that another one costs nothing; or of a unit."""
     picture = _picture(key)
     return occlusion.scan(
         embedded.net(_NET), picture, unit, window=window, stride=stride, fill=filled(picture, fill)
