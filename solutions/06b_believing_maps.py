@@ -10,7 +10,7 @@
 # - test a method on formulas, on shuffled weights, and by taking pixels away;
 # - say of any map what it would look like if the method were useless.
 #
-# **Minutes:** 50 for the lecture, 45 for the exercises.
+# **Minutes:** 50 for the lecture, 40 for the exercises.
 # **Needs:** lecture 06a. No network.
 
 # %%
@@ -76,15 +76,17 @@ for name, report in reports.items():
     print(f"{name}: {report.in_mark.mean():.0%} of the positive attribution lies on the mark, {report.in_object.mean():.0%} on the thing")
 
 # %% [markdown]
-# Network B reads the corner. Trained and tested on marked scenes, nobody would have known, but for one look at a map.
+# Network B reads the corner: a **Clever Hans**, named after a horse that seemed to do sums, and watched its master's face. Trained and
+# tested on marked scenes, nobody would have known, but for one look at a map.
 #
 # So maps *can* be useful. That one of them was right here does not make all of them right. How do we test a map?
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 1: pictures whose truth we know
 #
-# In a photo nobody knows which pixels decided. In our scenes we do: the class is the shape of the largest thing, by construction. So
-# count: **how much of the positive attribution lies on it?**
+# In a photo nobody knows which pixels decided. In our scenes we do: the class is the shape of the largest thing. That is the **ground
+# truth**. And network A uses it: it is right with a wrong mark, too. So count: **how much of the positive attribution** (what a map
+# gives to the pixels for the class) **lies on it?**
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 06b.1: the share inside the mask
@@ -93,7 +95,7 @@ for name, report in reports.items():
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def share_inside(map_, mask):
-    """The part of the positive attribution that lies in the mask: (C, H, W), (H, W) of True and False -> number."""
+    """The part of the positive attribution that lies in the mask: (C, H, W), (H, W) of True and False -> one number, as a tensor."""
     # BEGIN SOLUTION: one number for each pixel, what is positive of it, the sum inside by the sum of all
     # hint: Three steps: add up the colours, set to zero what is negative, divide two sums.
     # hint: map_.sum(dim=0) has the shape (H, W). positive[mask] picks the pixels in the mask.
@@ -110,9 +112,11 @@ hint("06b.1")
 
 # %% slideshow={"slide_type": "slide"}
 honest = nets["network A"]
-scenes = shapes.scenes(12 if FAST else 40, seed=SEED + 200)
+scenes = shapes.scenes(12 if FAST else 32, seed=SEED + 200)
 every = roundup.maps(honest, scenes.images, scenes.labels)  # all methods of lecture 06a
 shares = truth.table(every, scenes.images, scenes.masks["deciding"], empty=0.0)
+mine = share_inside(every["gradient"][0], scenes.masks["deciding"][0])  # yours, if it is right
+assert abs(mine - truth.share(every["gradient"][:1], scenes.masks["deciding"][:1])[0]) < 1e-4
 fig, ax = plt.subplots(figsize=(10, 5), layout="constrained")
 charts.bars(dict(sorted(shares.items(), key=lambda entry: -entry[1])), ax=ax, title="share of the positive attribution on what decides")
 ax.set_xlim(0, 1)
@@ -120,9 +124,9 @@ show(fig, alt="; ".join(f"{name} {value:.2f}" for name, value in shares.items())
 
 # %% [markdown]
 # Two bars are no methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. A method
-# that does not beat them says nothing about the network.
+# that does not beat them says nothing about a network that uses the thing.
 #
-# |input| is even below noise: these things are darker than their ground. SmoothGrad falls behind: the network has never seen noise, and
+# |input| is even below noise: most things are darker than their ground. SmoothGrad falls behind: the network has never seen noise, and
 # answers to it. Integrated gradients stands there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
 # "something", and gets its share. **The baseline is part of the question.**
 
@@ -141,7 +145,7 @@ widgets.truth_browser()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 2: formulas that we can solve
 #
-# A function of two pixels. We know what each has to do with it. What do the methods say?
+# Functions of two pixels, $a$ and $b$. We know what each has to do with it. What do the methods say? (SmoothGrad with sigma 0.5.)
 
 # %%
 found = {(row.function, row.method): row for row in closed_forms.table()}
@@ -154,8 +158,9 @@ for function, x in at.items():
 Table(["function", "f(x) - f(0)", *closed_forms.METHODS], rows, "What each method gives to each pixel; ✓ it adds up to f(x) - f(0)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# All agree where the function is linear. Where it bends, they answer different questions. None is *wrong*: the gradient says what a
-# nudge would do, integrated gradients shares out the whole. But only some add up to $f(x) - f(x')$.
+# Where the function is linear, all that give shares agree: (6, -1). The gradient and SmoothGrad give the slope (2, -1): another
+# question. Where it bends, even the shares differ. None is *wrong*: the gradient says what a nudge would do, integrated gradients
+# shares out the whole. But only integrated gradients always adds up to $f(x) - f(0)$.
 
 # %% slideshow={"slide_type": "skip"}
 quiz("06b.q1")
@@ -163,8 +168,8 @@ quiz("06b.q1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 3: break the network
 #
-# Shuffle the weights of the last layer, then of the last two, and so on. Nothing learned is left. If the map **stays as it was**, it never
-# showed what the network had learned.
+# Shuffle the weights of the last layer, then of the last two, and so on, batch norms as well. In the end nothing learned is left. If
+# the map of the class **stays as it was**, it never showed what the network had learned. This is called a **sanity check**.
 
 # %% tags=["predict"]
 predict(
@@ -176,18 +181,20 @@ predict(
 
 # %% slideshow={"slide_type": "subslide"}
 model = models.load(NET)
-pictures = sets.load(DATA, model.input_size, n=4 if FAST else 12, seed=SEED).images
+pictures = sets.load(DATA, model.input_size, n=3 if FAST else 4, seed=SEED).images
 guess = targets.best(model, pictures, 1)[:, 0]
-chosen = ("gradient", "gradient x input", "guided", "Grad-CAM", "guided Grad-CAM")
+chosen = ("gradient", "gradient x input", "integrated gradients", "guided", "Grad-CAM", "guided Grad-CAM")
 fallen = {name: randomise.check(model, pictures, guess, roundup.method(name), seed=SEED) for name in chosen}
 layers = next(iter(fallen.values())).layers
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
 charts.lines({name: found.signed.mean(dim=1).tolist() for name, found in fallen.items()}, ax=ax,
              title=f"is the map of {NET} still the same?", xlabel="layers shuffled, from the last one on", ylabel="rank correlation")
+ax.set_xticks(range(len(layers) + 1), ["none", *layers], rotation=40, ha="right")
 show(fig, alt="; ".join(f"{name}: {found.signed[-1].mean():.2f} when all {len(layers)} layers are shuffled" for name, found in fallen.items()))
 
 # %% [markdown]
-# 1 is the same map, 0 is another. A map that stays high follows the **picture**: it would look convincing for any network at all.
+# 1 is the same map, 0 is another, below 0 it is turned round: red where blue was. A map that stays high follows the **picture**: it
+# would look convincing for any network at all.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Shuffle from the top
@@ -214,7 +221,7 @@ widgets.shuffled()
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def rank_correlation(one, other):
-    """Do two maps put the pixels in the same order: (H, W), (H, W) -> number from -1 to 1."""
+    """Do two maps put the pixels in the same order: (H, W), (H, W) -> one number from -1 to 1, as a tensor."""
     # BEGIN SOLUTION: ranks of both maps, minus their mean; their product by the product of their lengths
     # hint: Two steps: numbers to ranks, then the correlation of the ranks. The first is the tricky one.
     # hint: values.flatten().argsort() says which pixel comes first. argsort of THAT says which rank each pixel has.
@@ -232,7 +239,9 @@ hint("06b.2")
 
 # %% slideshow={"slide_type": "slide"}
 table = ranks.table(every, constant=0.0)
-fig, ax = plt.subplots(figsize=(8.5, 5.6), layout="constrained")
+one, other = every["SmoothGrad"][0, 0], every["SmoothGrad"][1, 0]  # of two scenes, and without equal numbers
+assert abs(rank_correlation(one, other) - ranks.correlation(one[None, None], other[None, None])[0]) < 0.01  # yours and ours
+fig, ax = plt.subplots(figsize=(11, 6.2), layout="constrained")
 images.numbers(table, ax=ax, title="rank correlation of the maps, mean over the scenes", is_signed=True, limits=(-1, 1))
 ax.set_xticks([72 * (k + 0.5) for k in range(len(every))], list(every), rotation=40, ha="right", fontsize=11)
 ax.set_yticks([72 * (k + 0.5) for k in range(len(every))], list(every), fontsize=11)
@@ -240,7 +249,9 @@ show(fig, alt="A table of the rank correlations of all methods: " + "; ".join(
     f"{name} with the first method {value:.2f}" for name, value in zip(every, table[0].tolist(), strict=True)))
 
 # %% [markdown]
-# They do not agree. So "the saliency map of this picture" does not exist. There is only the answer of one method to its own question.
+# Only relatives agree: guided with guided Grad-CAM, the gradient with gradient x input, and a little Grad-CAM with occlusion. All others
+# hardly do. So "the saliency map of this picture" does not exist. There is only the answer of one method to its own question. (Most
+# pixels are ground, and count in these ranks as much as the thing.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 5: take the pixels away
@@ -286,11 +297,16 @@ for ax, walk, title in zip(axes, (curves.deletion, curves.insertion), ("stronges
     areas[walk.__name__] = {name: curve.area.mean().item() for name, curve in found.items()}
     charts.lines({name: curve.scores.mean(dim=0).tolist() for name, curve in found.items()}, x=next(iter(found.values())).fractions.tolist(),
                  ax=ax, title=title, xlabel="share of the pixels", ylabel="probability of the class")
+    ax.set_ylim(0, 1.05)
+mine = deletion(lambda x: honest(x).softmax(dim=1)[0, scenes.labels[0]], scenes.images[:1], every["occlusion"][0, 0], 8, 0.5)  # yours
+ours = curves.deletion(honest, scenes.images[:1], scenes.labels[:1], every["occlusion"][:1], steps=8).scores[0]
+assert torch.allclose(mine.detach(), ours, atol=0.05)
 show(fig, alt="; ".join(f"{walk}, area under the curve: " + ", ".join(f"{name} {value:.2f}" for name, value in area.items()) for walk, area in areas.items()))
 
 # %% [markdown]
-# Always compare with **random**. And mind: a picture full of holes is a picture that the network has never seen. This test has its own
-# trap.
+# Always compare with **random**: the gradient is hardly better here, for half of the way it is worse. And mind: a picture full of holes
+# is one that the network has never seen. This test has its own trap. Even an empty picture has a class: to network A plain grey is
+# a triangle. So triangles never go.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Take them away yourself
@@ -304,17 +320,23 @@ quiz("06b.q2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## All tests on one page
 #
-# One network, one set of scenes, all methods. Which would you take? For which question?
+# One network, one set of scenes, all methods. Which would you take?
 
 # %%
-first, half = slice(0, 4 if FAST else 8), len(randomise.layers_from_the_top(honest, scenes.images[:1])) // 2
-rows = []
+first, half = slice(0, 4 if FAST else 6), len(randomise.layers_from_the_top(honest, scenes.images[:1])) // 2
+rows = [[name, shares[name], None, areas["deletion"].get(name)] for name in ("random", "|input|")]
 for name, map_ in every.items():
     kept = randomise.check(honest, scenes.images[first], scenes.labels[first], roundup.method(name), depths=(half,), seed=SEED)
     gone = curves.deletion(honest, scenes.images, scenes.labels, map_, steps=16).area.mean().item()
     rows.append([name, shares[name], kept.signed[-1].mean().item(), gone])
-Table(["method", "share on what decides", f"the same after {half} layers were shuffled", "area under deletion"], rows,
-      f"large is good | near 0 is good | small is good; noise has {shares['random']:.2f} and {areas['deletion']['random']:.2f}")
+Table(["method", "share on what decides (large is good)", f"the same after {half} layers were shuffled (near 0 is good)",
+       "area under deletion (small is good)"], rows, "Network A, and the same scenes for all")
+
+# %% [markdown]
+# - *Where does the network look?* Grad-CAM or occlusion: coarse, but they pass all three.
+# - *Which pixels brought the score?* Integrated gradients, with a baseline that means "nothing here".
+# - *What would a small change do?* The gradient. It never claimed more: in deletion it is no better than noise.
+# - *Guided* looks best and fails the shuffle: it shows edges that any network would see.
 
 # %% [markdown] tags=["teacher"]
 # 4 minutes. No method wins everywhere. Guided has a fair share on the thing, and hardly notices that the network was shuffled; taking its

@@ -83,6 +83,9 @@ def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> i
             raise ValueError(
                 f"-p {name} {text}: not a value. Write a number, true, false or a text"
             ) from error
+        # A lecture runs in its own folder: a path counts from where the command was typed.
+        if isinstance(values[name], str) and values[name] and Path(values[name]).is_file():
+            values[name] = str(Path(values[name]).absolute())
     target = Path(output) if output is not None else root() / "runs" / lecture.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -77,6 +77,8 @@ def _networks(got, expected: nn.Module) -> str | None:
 def _tensors(got, expected: Tensor, tolerance: float) -> str | None:
     if not isinstance(got, Tensor):
         # The cells below use the student's function: what is handed on must be what they expect.
+        if not expected.dim() and isinstance(got, int | float):
+            return f"expected a tensor with one number, got {_kind(got)}: leave out .item() or float()"
         return f"expected a tensor of shape {tuple(expected.shape)}, got {_kind(got)}"
     if got.layout != torch.strided or got.is_complex() or got.device != expected.device:
         return f"expected an ordinary tensor of real numbers, got {got.layout}, {got.dtype} on {got.device}"

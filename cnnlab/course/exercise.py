@@ -137,6 +137,8 @@ def _changed(given: tuple, before: tuple, failure: Exception | None) -> str | No
     """What an answer did to its input, if the result is right."""
     so_far = "the result is right" if failure is None else f"the input fails on purpose ({failure})"
     for one, other in zip(given, before, strict=True):
+        if isinstance(other, Tensor) and one.requires_grad != other.requires_grad:
+            return f"{so_far}, but your function made its input ask for gradients. Work on a copy: x.clone()"
         if found := difference(one, other, 0):
             if isinstance(other, nn.Module):
                 return f"{so_far}, but {found}"

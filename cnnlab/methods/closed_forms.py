@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cnnlab.names import unknown
 
-METHODS = ("gradient", "gradient x input", "integrated gradients", "smoothgrad", "occlusion")
+METHODS = ("gradient", "gradient x input", "integrated gradients", "SmoothGrad", "occlusion")
 
 
 class Form(nn.Module):
@@ -91,7 +91,7 @@ class Form(nn.Module):
             way = u - start
             chord = (self.top(u) - self.top(start)) / torch.where(way == 0, 1.0, way)
             return each(torch.where(way == 0, self.slope(u), chord)) * x
-        if method == "smoothgrad":
+        if method == "SmoothGrad":
             return each(self.mean_slope(u, sigma * self.weight.norm()))
         hidden = u.view(-1, 1, 1) - (x * self.weight).sum(dim=1)  # (N, H, W), u without each pixel
         return (self.top(u).view(-1, 1, 1) - self.top(hidden))[:, None]
@@ -148,7 +148,7 @@ class Square(Form):
         return super().under(images**2)
 
     def _right(self, method: str, x: Tensor, sigma: float) -> Tensor:  # noqa: ARG002  (the noise cancels out)
-        if method in ("gradient", "smoothgrad"):
+        if method in ("gradient", "SmoothGrad"):
             return 2 * self.weight * x
         parts = self.weight * x**2
         if method == "gradient x input":
@@ -169,7 +169,7 @@ class Product(Form):
         return (images * self.weight).prod(dim=3).sum(dim=(1, 2)) + self.bias
 
     def _right(self, method: str, x: Tensor, sigma: float) -> Tensor:  # noqa: ARG002  (the noise cancels out)
-        if method in ("gradient", "smoothgrad"):
+        if method in ("gradient", "SmoothGrad"):
             return x.flip(3)
         both = x * x.flip(3)
         return both / 2 if method == "integrated gradients" else both
@@ -199,19 +199,22 @@ class Row(NamedTuple):
 
 
 def forms(dtype: torch.dtype = torch.float32) -> list[tuple[Form, Tensor]]:
-    """Each function with a telling point (1, C, H, W)."""
+    """Each function of two pixels a and b, with a telling point (1, 1, 1, 2)."""
     weight = torch.tensor([[[2.0, -1.0]]], dtype=dtype)
 
     def at(first: float, second: float) -> Tensor:
         return torch.tensor([[[[first, second]]]], dtype=dtype)
 
-    return [
-        (Form(weight, 0.5), at(3, 1)),
-        (Square(weight.abs()), at(3, -1)),
-        (Product(dtype), at(3, -1)),
-        (Relu(weight, -1.0), at(1, -1)),
-        (Saturating(dtype), at(1, 1)),
+    told = [
+        (Form(weight, 0.5), "2a - b + 0.5", at(3, 1)),
+        (Square(weight.abs()), "2a² + b²", at(3, -1)),
+        (Product(dtype), "ab", at(3, -1)),
+        (Relu(weight, -1.0), "relu(2a - b - 1)", at(1, -1)),
+        (Saturating(dtype), "1 - relu(1 - a - b)", at(1, 1)),
     ]
+    for form, says, _ in told:
+        form.says = says  # with its numbers
+    return [(form, x) for form, _, x in told]
 
 
 def table(*, sigma: float = 0.5, tolerance: float = 1e-5) -> list[Row]:
@@ -224,7 +227,7 @@ def table(*, sigma: float = 0.5, tolerance: float = 1e-5) -> list[Row]:
     Returns:
         A row for each function and method.
 
-    >>> [row.method for row in table() if row.function == "x1 x2" and row.complete]
+    >>> [row.method for row in table() if row.function == "ab" and row.complete]
     ['integrated gradients']
     """
     rows = []

@@ -12,7 +12,7 @@ from cnnlab.nets import models
 from cnnlab.widgets import Picture, embedded, explore
 
 _LARGE = 4  # how much a picture of 64 pixels is enlarged
-_NETS = {"honest network": "scenes", "network that cheats": "watermarked"}
+_NETS = {"network A": "scenes", "network B": "watermarked"}  # the honest one, and the one that cheats
 _SCENES = 24
 _STEPS = 32
 _WALKS = {"strongest taken away": curves.deletion, "strongest put in": curves.insertion}
@@ -40,7 +40,7 @@ def truth_view(scene: int, network: str, method: str, *, seed: int = 200) -> dic
 
     Args:
         scene: its number.
-        network: "honest network" or "network that cheats".
+        network: "network A", the honest one, or "network B", which cheats.
         method: one of `roundup.METHODS`.
         seed: as in `truth_browser`.
 
@@ -60,7 +60,9 @@ def truth_view(scene: int, network: str, method: str, *, seed: int = 200) -> dic
         inside = truth.share(flat[None, None], mask, empty=0.0).item()
         said = {"deciding": "the largest thing", "watermark": "the mark in the corner"}[name]
         by_chance = truth.area(mask).item()
-        lines.append(f"{inside:4.0%} of what is positive lies on {said}; of noise {by_chance:.0%} would")
+        lines.append(
+            f"{inside:4.0%} of what is positive lies on {said}; of noise it would be {by_chance:.0%}"
+        )
     with torch.no_grad():
         says = shapes.CLASSES[int(net(image).argmax())]
     right = shapes.CLASSES[int(label)]
@@ -117,7 +119,7 @@ def shuffled_view(picture: Tensor, method: str, shuffled: int) -> dict:
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         **shown,
         "": f"shuffled: {done}\n{model.classes[int(number)]}: probability {chance:.0%}\n"
-        f"rank correlation with the first map: {alike[0]:+.2f}; of the sizes {alike[1]:+.2f}",
+        f"rank correlation with the first map {alike[0]:+.2f}, without the signs {alike[1]:+.2f}",
     }
 
 
@@ -170,8 +172,17 @@ def removal_view(scene: int, method: str, walk: str, step: int, *, seed: int = 2
             curve.scores[0].tolist(), 1.0, width=330, marked=(step, step)
         ),
         "": f"probability now {curve.scores[0, step].item():.0%}; "
-        f"area under the curve {curve.area.item():.2f}: {'small' if away else 'large'} is good",
+        f"area under the curve {curve.area.item():.2f}: {'small' if away else 'large'} is good\n"
+        f"{'nothing left' if away else 'nothing put in yet'}: the network says {_says(away, image)}",
     }
+
+
+def _says(away: bool, image: Tensor) -> str:
+    """The class of what a walk ends, or begins with, and how sure the network is: no picture has no class."""
+    empty = torch.full_like(image, 0.5) if away else curves.blurred(image)
+    with torch.no_grad():
+        chances = _net("scenes")(empty).softmax(dim=1)[0]
+    return f"{shapes.CLASSES[int(chances.argmax())]}, {chances.max().item():.0%}"
 
 
 @functools.cache
@@ -204,6 +215,6 @@ def _walked(scene: int, method: str, walk: str, seed: int) -> tuple[curves.Curve
     """The curve, and the order in which the pixels go."""
     found = _scenes(seed)
     image, label = found.images[scene : scene + 1], found.labels[scene : scene + 1]
-    flat = _explained("honest network", method, scene, seed)
+    flat = _explained("network A", method, scene, seed)
     curve = _WALKS[walk](_net("scenes"), image, label, flat, steps=_STEPS)
     return curve, flat.flatten().argsort(descending=True, stable=True)

@@ -64,7 +64,7 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
         f"{method}: red for, blue against, to ±{limit:.2g}": pixels.enlarge(
             pixels.signed(flat, limit), _LARGE
         ),
-        "where it speaks for the class": pixels.enlarge(
+        "where it speaks for the class, the brighter the more": pixels.enlarge(
             pixels.overlay(picture[0], flat.clamp(min=0), limit), _LARGE
         ),
         "": "\n".join(said),
@@ -122,7 +122,11 @@ def smooth():
         sigma=(0.0, 0.5, 0.02),
         samples=(1, 40),
         start={"sigma": 0.1, "samples": SAMPLES},
-        presets={"no noise": {"sigma": 0.0}, "one sample": {"samples": 1}, "40 samples": {"samples": 40}},
+        presets={
+            "no noise": {"sigma": 0.0},
+            "one sample": {"sigma": 0.1, "samples": 1},
+            "40 samples": {"sigma": 0.1, "samples": 40},
+        },
         alt="a picture with noise, and the mean gradient of many such pictures",
     )
 
@@ -147,8 +151,8 @@ def smooth_view(picture: Tensor, sigma: float, samples: int) -> dict:
         "one of the noisy pictures": pixels.enlarge(pixels.grey((picture + noise)[0].clamp(0, 1)), _LARGE),
         f"gradient, to ±{_scale(plain):.2g}": pixels.enlarge(pixels.signed(plain, _scale(plain)), _LARGE),
         f"SmoothGrad, to ±{_scale(mean):.2g}": pixels.enlarge(pixels.signed(mean, _scale(mean)), _LARGE),
-        "": f"{model.classes[int(number)]}: neighbours agree by {_alike(plain):.2f} in the gradient, "
-        f"by {_alike(mean):.2f} in SmoothGrad",
+        "": f"{model.classes[int(number)]}: correlation of a pixel with the next {_alike(plain):.2f} in "
+        f"the gradient, {_alike(mean):.2f} in SmoothGrad",
     }
 
 
@@ -159,8 +163,8 @@ def covering():
         title="Cover a part and ask again",
         picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
         target=[*_GUESSES[:3], *(f"{layer}, channel {c}" for layer, c in (("relu3", 43), ("relu5", 48)))],
-        window=(2, 32),
-        stride=(2, 16),
+        window=(4, 32),
+        stride=(4, 16),
         fill=list(_FILLS),
         start={"window": 16, "stride": 8},
         presets={"small": {"window": 4, "stride": 4}, "large": {"window": 32, "stride": 8}},
@@ -187,7 +191,8 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
     else:
         layer, channel = target.split(", channel ")
         number, unit, called = 0, Unit(layer, int(channel)), target
-    stride = min(stride, window)  # or pixels between the windows would never be asked
+    shorter = "" if stride <= window else " (at most the window, or some pixels would never be covered)"
+    stride = min(stride, window)
     found = _scanned(_key(picture), unit, window, stride, fill)
     worth = found.drops(number)
     drops = worth.values  # (rows, cols)
@@ -202,11 +207,13 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
         "the window that is worth most": pixels.boxed(
             pixels.grey(covered[0]), (top, left, bottom, right), _LARGE
         ),
-        f"mean drop, to ±{limit:.2g}": pixels.enlarge(pixels.signed(worth.heatmap()[0, 0], limit), _LARGE),
-        "": f"{called}: covering it takes {drops.max().item():.2f} away; "
+        f"mean drop per pixel, to ±{limit:.2g}": pixels.enlarge(
+            pixels.signed(worth.heatmap()[0, 0], limit), _LARGE
+        ),
+        "": f"{called}: the best window takes {drops.max().item():.2f} of {worth.score.item():.2f} away; "
         f"{int((drops > 0).sum())} of {drops.numel()} windows speak for it\n"
-        f"{drops.numel()} covered pictures for the work of {found.work:.0f}, {1000 * found.seconds:.0f} ms, "
-        "then kept",
+        f"{drops.numel()} windows at a stride of {stride}{shorter}\n"
+        f"the work of {found.work:.0f} whole pictures, {1000 * found.seconds:.0f} ms, kept for the next time",
     }
 
 
@@ -255,7 +262,7 @@ def _scores(key: tuple, number: int, baseline: str) -> list[float]:
 
 @functools.lru_cache(maxsize=16)
 def _scanned(key: tuple, unit: Unit | None, window: int, stride: int, fill: str) -> occlusion.Scan:
-    """The answers of all classes with every window covered, so that another one costs nothing; or of a unit."""
+    """The answers of all classes with every window covered: another one costs nothing. Or of a unit."""
     picture = _picture(key)
     return occlusion.scan(
         embedded.net(_NET), picture, unit, window=window, stride=stride, fill=filled(picture, fill)

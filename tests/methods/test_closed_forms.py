@@ -53,8 +53,8 @@ def test_smoothgrad_is_a_mean_over_noise(form):
     x = points(form, 1) / 2
     noise = torch.randn(draws, *x.shape[1:], dtype=torch.float64, generator=generator)
     mean = gradient(form, x + sigma * noise).mean(dim=0, keepdim=True)
-    torch.testing.assert_close(form.right("smoothgrad", x, sigma=sigma), mean, rtol=0, atol=0.03)
-    torch.testing.assert_close(form.right("smoothgrad", x, sigma=0.0), form.right("gradient", x))
+    torch.testing.assert_close(form.right("SmoothGrad", x, sigma=sigma), mean, rtol=0, atol=0.03)
+    torch.testing.assert_close(form.right("SmoothGrad", x, sigma=0.0), form.right("gradient", x))
 
 
 @pytest.mark.parametrize("form", every(), ids=lambda form: form.says)
@@ -77,7 +77,7 @@ def test_the_numbers_of_the_papers():
     assert full(both).item() == 1 and not full.right("gradient", both).any()
     assert not full.right("occlusion", both).any()  # each alone is enough
     assert full.right("integrated gradients", both).tolist() == [[[[0.5, 0.5]]]]
-    torch.testing.assert_close(full.right("smoothgrad", both, sigma=1.0), torch.full((1, 1, 1, 2), 0.23975))
+    torch.testing.assert_close(full.right("SmoothGrad", both, sigma=1.0), torch.full((1, 1, 1, 2), 0.23975))
     square = Square(torch.ones(1, 1, 1))
     assert square.right("gradient x input", torch.full((1, 1, 1, 1), 3.0)).item() == 18
     assert square.right("integrated gradients", torch.full((1, 1, 1, 1), 3.0)).item() == 9
@@ -91,8 +91,8 @@ def test_the_table_says_who_adds_up():
     functions = [form.says for form, _ in forms()]
     assert complete == {
         *((function, "integrated gradients") for function in functions),
-        *(("w·x + b", method) for method in ("gradient x input", "occlusion")),
-        ("w·x²", "occlusion"),
+        *(("2a - b + 0.5", method) for method in ("gradient x input", "occlusion")),
+        ("2a² + b²", "occlusion"),
     }
     for row in rows:
         assert row.total == pytest.approx(sum(row.answer)) and len(row.answer) == len(row.x)

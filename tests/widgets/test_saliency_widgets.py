@@ -76,7 +76,7 @@ def test_the_window_that_is_worth_most_is_the_one_that_a_loop_finds(photonet, ca
                 covered[:, :, top : top + window, left : left + window] = 1.0
                 drop = whole - photonet(covered)[0, number].item()
                 best, most = ((top, left), drop) if drop > most else (best, most)
-    assert f"takes {most:.2f} away" in view[""]
+    assert f"takes {most:.2f} of {whole:.2f} away" in view[""]
     shown = view["the window that is worth most"]
     middle = tuple(4 * (edge + window // 2) for edge in best)
     assert (shown[middle] == 255).all()
@@ -85,17 +85,18 @@ def test_the_window_that_is_worth_most_is_the_one_that_a_loop_finds(photonet, ca
 
 def test_windows_never_leave_gaps_between_them(cat):
     view = saliency.covering_view(cat, "1st guess", 4, 16, "grey")
-    assert "of 256 windows" in view[""]
+    assert "of 256 windows" in view[""] and "stride of 4 (at most the window" in view[""]
 
 
 def test_a_unit_can_be_covered_too(cat):
     assert (
-        "relu3, channel 43: covering" in saliency.covering_view(cat, "relu3, channel 43", 16, 8, "black")[""]
+        "relu3, channel 43: the best window"
+        in saliency.covering_view(cat, "relu3, channel 43", 16, 8, "black")[""]
     )
 
 
 def test_the_share_on_the_thing_is_that_of_a_plain_count():
-    view = belief.truth_view(4, "honest network", "gradient")
+    view = belief.truth_view(4, "network A", "gradient")
     scenes = shapes.scenes(5, seed=200, watermark=1.0)
     model, image = models.load("shapesnet"), scenes.images[4:5].clone().requires_grad_()
     (slope,) = torch.autograd.grad(model(image)[0, int(scenes.labels[4])], image)
@@ -107,15 +108,15 @@ def test_the_share_on_the_thing_is_that_of_a_plain_count():
 
 def test_the_net_that_cheats_looks_at_the_mark_and_the_honest_one_does_not():
     shares = {}
-    for network in ("honest network", "network that cheats"):
+    for network in ("network A", "network B"):
         text = belief.truth_view(0, network, "integrated gradients, from grey")[""]
         shares[network] = int(re.search(r"(\d+)% of what is positive lies on the mark", text)[1])
-    assert shares["network that cheats"] > 30 > 10 > shares["honest network"]
+    assert shares["network B"] > 30 > 10 > shares["network A"]
 
 
 def test_nothing_shuffled_is_the_same_map_and_all_shuffled_is_another(cat):
     same = belief.shuffled_view(cat, "gradient", 0)
-    assert "map: +1.00; of the sizes +1.00" in same[""] and "shuffled: none" in same[""]
+    assert "map +1.00, without the signs +1.00" in same[""] and "shuffled: none" in same[""]
     other = belief.shuffled_view(cat, "gradient", 11)
     assert abs(numbers(other[""])[-2]) < 0.3 and "conv1" in other[""]
 

@@ -63,6 +63,17 @@ def _drops(score, image, window, fill, *, step=None, what="drop", shared=False):
     return torch.stack(rows)
 
 
+def _covers_the_input(score, image, window, fill):
+    whole, rows = score(image), []
+    for top in range(0, image.shape[2], window):
+        row = []
+        for left in range(0, image.shape[3], window):
+            image[:, :, top : top + window, left : left + window] = fill
+            row.append(whole - score(image))
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
 def _grad_cam(maps, gradients, *, weights=None, rectified=True, start=0.0):
     weights = gradients.mean(dim=(1, 2)) if weights is None else weights
     total = start + (weights[:, None, None] * maps).sum(dim=0)
@@ -195,6 +206,14 @@ EXERCISES = (
                 lambda s, x, b, n: x * _integrated(s, x, b, n, factor=False),
             ),
             Mistake(
+                "That is the sum of the gradients, not their mean: divide by the number of steps.",
+                lambda s, x, b, n: n * _integrated(s, x, b, n),
+            ),
+            Mistake(
+                "The way goes from the baseline to the picture: (x - x'), not (x' - x).",
+                lambda s, x, b, n: -_integrated(s, x, b, n),
+            ),
+            Mistake(
                 "You walk from zero, not from the baseline: a point is x' + a * (x - x').",
                 lambda s, x, b, n: (x - b) * _integrated(s, x, torch.zeros_like(x), n, factor=False),
             ),
@@ -217,6 +236,18 @@ EXERCISES = (
             Mistake(
                 "The windows of the rounds before stay covered. Begin each round with a fresh copy.",
                 lambda s, x, w, f: _drops(s, x, w, f, shared=True),
+            ),
+            Mistake(
+                "Your function covers the picture that it was given: begin each round with image.clone().",
+                _covers_the_input,
+            ),
+            Mistake(
+                "The squares that are cut at the edge are left out. Go on to the last row and column.",
+                lambda s, x, w, f: _drops(s, x, w, f)[: x.shape[2] // w, : x.shape[3] // w],
+            ),
+            Mistake(
+                "Rows and columns are swapped.",
+                lambda s, x, w, f: _drops(s, x, w, f).T,
             ),
             Mistake(
                 "You cover with black. The window gets `fill`.",

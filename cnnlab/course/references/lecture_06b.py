@@ -45,14 +45,14 @@ def _correlation(one, other):
     return (one * other).sum() / (one.norm() * other.norm())
 
 
-def _deletion(score, image, map_, steps, fill, *, rising=False, shown=False, apart=False):
+def _deletion(score, image, map_, steps, fill, *, rising=False, shown=False, apart=False, whole=round):
     order = map_.flatten().argsort(descending=not rising)
     pixels = image.flatten(2)  # (1, C, HW)
     start, end = (torch.full_like(pixels, fill), pixels) if shown else (pixels, torch.full_like(pixels, fill))
     with torch.no_grad():
         scores = []
         for k in range(steps + 1):
-            last = round(k / steps * len(order))
+            last = whole(k / steps * len(order))
             first = round((k - 1) / steps * len(order)) if apart and k else 0
             changed = start.clone()
             changed[:, :, order[first:last]] = end[:, :, order[first:last]]
@@ -98,7 +98,7 @@ def _orders():
             Score("(weights * image).sum()", lambda image: (weight * image).sum()),
             torch.rand(1, 2, 4, 5, generator=seeded),
             torch.randn(4, 5, generator=seeded),
-            5,
+            3,  # a third of 20 pixels is rounded, not cut
             0.25,
         ),
     ]
@@ -148,6 +148,10 @@ EXERCISES = (
                 "You cut off the negative colours first. Add the colours of a pixel up, then cut.",
                 lambda m, mask: _share(m.clamp(min=0).sum(dim=0), mask),
             ),
+            Mistake(
+                "Below the line stand the sizes of all numbers. There, too, only what is positive counts.",
+                lambda m, mask: m.sum(dim=0).clamp(min=0)[mask].sum() / m.sum(dim=0).abs().sum(),
+            ),
             Mistake("That is the share OUTSIDE the mask.", lambda m, mask: _share(m.sum(dim=0), ~mask)),
         ),
     ),
@@ -168,6 +172,10 @@ EXERCISES = (
             Mistake(
                 "You took sizes first. Then a map and its opposite would agree.",
                 lambda a, b: _correlation(_ranks(a.abs()), _ranks(b.abs())),
+            ),
+            Mistake(
+                "The mean of the ranks is not subtracted: then even opposites agree.",
+                lambda a, b: (_ranks(a) * _ranks(b)).sum() / (_ranks(a).norm() * _ranks(b).norm()),
             ),
             Mistake("Keep the sign of the correlation.", lambda a, b: rank_correlation(a, b).abs()),
         ),
@@ -191,6 +199,10 @@ EXERCISES = (
                 lambda s, x, m, n, f: _deletion(s, x, m, n, f, apart=True),
             ),
             Mistake(
+                "The number of pixels is cut to a whole one, not rounded: round(k / steps * pixels).",
+                lambda s, x, m, n, f: _deletion(s, x, m, n, f, whole=int),
+            ),
+            Mistake(
                 "The first point is missing: at step 0 the picture is whole.",
                 lambda s, x, m, n, f: _deletion(s, x, m, n, f)[1:],
             ),
@@ -211,6 +223,7 @@ EXERCISES = (
                 "You multiplied place by place. The weight of a map is one number.",
                 lambda m, g: (m * g).sum(dim=0),
             ),
+            Mistake("The ReLU comes after this sum.", lambda m, g: summed_maps(m, g).clamp(min=0)),
             Mistake("The maps are added up without their weights.", lambda m, _: m.sum(dim=0)),
         ),
     ),
