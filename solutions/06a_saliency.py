@@ -54,9 +54,11 @@ answers = {
 show(maps.sheet(pictures, {name: answer.map for name, answer in answers.items()}, titles=said),
      alt=f"Five pictures, which the network calls {', '.join(said)}, and four maps of each: red pixels speak for the class.")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Which pixels made it say so?
+#
 # Five pictures, and above each **what the network calls it**. photonet knows twenty classes and no others, so a rocket becomes a
-# lighthouse. Below: four answers to one question. **Which pixels made it say so?** Red speaks for the class, blue against it.
+# lighthouse. Below: four answers to one question. Red speaks for the class, blue against it.
 #
 # They do not agree. Grad-CAM finds the thing, roughly. The gradient is speckled, red beside blue. Occlusion likes the dark sky around the
 # rocket more than the rocket. This lecture is about how each is made. The next one is about which to believe.
@@ -435,7 +437,9 @@ show(maps.sheet(scenes.images, {f"gradient of\nthe {of}": answer.map for of, ans
      alt=f"Gradients of the logit and of the probability for five scenes, {', '.join(chances)}. Where the network is most sure, the maps "
          "of the probability are blank; those of the logit are not.")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### What each of them asks
+#
 # There is one more difference. A probability also rises when *other* classes fall. So a map of the probability answers "why this class
 # and not the others?", and a map of the logit "what speaks for this class?".
 

@@ -49,7 +49,7 @@ show(maps.sheet(marked.images, {name: explain(net, marked.images, marked.labels)
 # Two networks name the shape of the largest thing in a scene. Both are right. **Which would you send out into the world?**
 # Look at the lower left corner.
 
-# %% tags=["predict"]
+# %% tags=["predict"] slideshow={"slide_type": "subslide"}
 predict(
     "06b.p1",
     "In the corner of each scene three small squares spell the right answer. We paint them over. Of 100 scenes, on how many is "

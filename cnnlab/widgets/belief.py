@@ -11,7 +11,7 @@ from cnnlab.methods import curves, evidence, randomise, ranks, roundup, targets,
 from cnnlab.nets import models
 from cnnlab.widgets import Picture, embedded, explore
 
-_LARGE = 4  # how much a picture of 64 pixels is enlarged
+_LARGE = 3  # how much a picture of 64 pixels is enlarged: three stand on a slide
 _NETS = {"network A": "scenes", "network B": "watermarked"}  # the honest one, and the one that cheats
 _SCENES = 24
 _STEPS = 32
@@ -169,7 +169,7 @@ def removal_view(scene: int, method: str, walk: str, step: int, *, seed: int = 2
             pixels.grey(changed.view_as(image)[0]), _LARGE
         ),
         "probability at every step": bars.upright(
-            curve.scores[0].tolist(), 1.0, width=330, marked=(step, step)
+            curve.scores[0].tolist(), 1.0, width=264, marked=(step, step)
         ),
         "": f"probability now {curve.scores[0, step].item():.0%}; "
         f"area under the curve {curve.area.item():.2f}: {'small' if away else 'large'} is good\n"

@@ -12,7 +12,7 @@ from cnnlab.methods.attribution import Attribution
 from cnnlab.probing import Unit
 from cnnlab.widgets import Picture, embedded, explore
 
-_SIDE, _LARGE = 64, 4  # pixels of a picture, and by how much it is enlarged
+_SIDE, _LARGE = 64, 3  # pixels of a picture, and by how much it is enlarged: three stand on a slide
 _NET = "photonet"
 _GUESSES = ("1st guess", "2nd guess", "3rd guess", "4th guess", "5th guess")
 _FILLS = ("grey", "black", "white", "blurred")
@@ -105,7 +105,7 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
         "the baseline": pixels.enlarge(pixels.grey(start[0]), _LARGE),
         f"shares, to ±{limit:.2g}": pixels.enlarge(pixels.signed(answer.map[0].sum(dim=0), limit), _LARGE),
         f"the score on the way, from {low:.1f} (no bar) to {max(scores):.1f}": bars.upright(
-            [score - low for score in scores], width=300
+            [score - low for score in scores], width=240
         ),
         "": f"{model.classes[int(number)]}: f(x) - f(x') = {answer.score.item():.2f} - "
         f"({answer.reference.item():.2f}) = {answer.difference.item():.2f}\n"

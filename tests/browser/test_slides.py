@@ -90,8 +90,15 @@ def _guess_is_locked(page) -> int:
     asked = page.locator(f"{VISIBLE} .widget-vbox", has=page.get_by_role("button", name="Lock my guess")).last
     if not asked.count():
         return 0
-    box = asked.get_by_role("radio").nth(1).bounding_box()
+    choice = (
+        asked.get_by_role("radio").nth(1)
+        if asked.get_by_role("radio").count()
+        else asked.get_by_role("textbox")
+    )
+    box = choice.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    if choice.get_attribute("type") != "radio":
+        page.keyboard.type("7")
     box = asked.get_by_role("button", name="Lock my guess").bounding_box()
     page.mouse.click(box["x"] + 6, box["y"] + box["height"] / 2)
     page.locator(VISIBLE).get_by_role("status").get_by_text("You guessed").wait_for()
@@ -117,7 +124,7 @@ def test_a_closed_terminal_leaves_no_server_behind(root, tmp_path):
 
 
 def _slider_moves(page) -> int:
-    """1 if a slider of this slide changes a picture when it is clicked (the deck takes the arrow keys)."""
+    """1 if a slider of this slide, or else a choice, changes a picture (the deck takes the arrow keys)."""
     fresh = page.locator(f"{VISIBLE} .cnnlab-explore:not([data-moved])")
     if not fresh.count():
         return 0
@@ -128,8 +135,11 @@ def _slider_moves(page) -> int:
         return widget.locator("img").evaluate_all("found => found.map(one => one.src)")
 
     before = pictures()
-    track = widget.locator(".noUi-target").first.bounding_box()
-    page.mouse.click(track["x"] + 0.7 * track["width"], track["y"] + track["height"] / 2)
+    if widget.locator(".noUi-target").count():
+        track = widget.locator(".noUi-target").first.bounding_box()
+        page.mouse.click(track["x"] + 0.7 * track["width"], track["y"] + track["height"] / 2)
+    else:
+        widget.locator("select").first.select_option(index=1)
     for _ in range(200):
         page.wait_for_timeout(50)
         if pictures() != before:

@@ -78,9 +78,9 @@ def test_the_window_that_is_worth_most_is_the_one_that_a_loop_finds(photonet, ca
                 best, most = ((top, left), drop) if drop > most else (best, most)
     assert f"takes {most:.2f} of {whole:.2f} away" in view[""]
     shown = view["the window that is worth most"]
-    middle = tuple(4 * (edge + window // 2) for edge in best)
+    middle = tuple(3 * (edge + window // 2) for edge in best)
     assert (shown[middle] == 255).all()
-    assert (shown[4 * best[0], 4 * best[1]] == pixels.FRAME).all()
+    assert (shown[3 * best[0], 3 * best[1]] == pixels.FRAME).all()
 
 
 def test_windows_never_leave_gaps_between_them(cat):
@@ -126,7 +126,7 @@ def test_at_step_0_nothing_is_gone_and_at_the_end_all_is():
     start = belief.removal_view(2, "gradient", "strongest taken away", 0)
     end = belief.removal_view(2, "gradient", "strongest taken away", 32)
     whole = start[next(caption for caption in start if "0 of 4096" in caption)]
-    assert (whole == pixels.enlarge(pixels.grey(scenes.images[2]), 4)).all()
+    assert (whole == pixels.enlarge(pixels.grey(scenes.images[2]), 3)).all()
     assert np.unique(end[next(caption for caption in end if "4096 of 4096" in caption)]).tolist() == [128]
     put_in = belief.removal_view(2, "gradient", "strongest put in", 32)
     assert (put_in[next(caption for caption in put_in if "4096 of 4096" in caption)] == whole).all()
@@ -136,7 +136,7 @@ def test_the_probability_at_a_step_is_that_of_the_picture_shown():
     model = models.load("shapesnet")
     scenes = shapes.scenes(2, seed=200, watermark=1.0)
     view = belief.removal_view(1, "Grad-CAM", "strongest taken away", 8)
-    shown = view[next(caption for caption in view if "1024 of 4096" in caption)][::4, ::4]
+    shown = view[next(caption for caption in view if "1024 of 4096" in caption)][::3, ::3]
     picture = torch.from_numpy(shown.copy()).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         chance = model(picture).softmax(dim=1)[0, int(scenes.labels[1])].item()
