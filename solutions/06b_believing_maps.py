@@ -320,7 +320,7 @@ quiz("06b.q2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## All tests on one page
 #
-# One network, one set of scenes, all methods. Which would you take?
+# One network, one set of scenes, all methods.
 
 # %%
 first, half = slice(0, 4 if FAST else 6), len(randomise.layers_from_the_top(honest, scenes.images[:1])) // 2
@@ -332,7 +332,9 @@ for name, map_ in every.items():
 Table(["method", "share on what decides (large is good)", f"the same after {half} layers were shuffled (near 0 is good)",
        "area under deletion (small is good)"], rows, "Network A, and the same scenes for all")
 
-# %% [markdown]
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Which would you take?
+#
 # - *Where does the network look?* Grad-CAM or occlusion: coarse, but they pass all three.
 # - *Which pixels brought the score?* Integrated gradients, with a baseline that means "nothing here".
 # - *What would a small change do?* The gradient. It never claimed more: in deletion it is no better than noise.

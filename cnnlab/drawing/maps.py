@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnlab.drawing import paper, pixels
 
-_SIDE, _LABEL, _HEIGHT = 1.9, 2.0, 6.8  # inches: a picture at most, the words beside a row, a figure at most
+_SIDE, _LABEL, _HEIGHT = 1.9, 2.0, 6.1  # inches: a picture at most, the words beside a row, a figure at most
 _PIXELS = 120  # a map is enlarged to about this
 
 

@@ -113,7 +113,7 @@ def shuffled_view(picture: Tensor, method: str, shuffled: int) -> dict:
         f"{name}, to ±{pixels.strong(flat.abs()):.2g}": pixels.enlarge(
             pixels.signed(flat[0, 0], pixels.strong(flat.abs())), _LARGE
         )
-        for name, flat in (("trained", before), (f"{shuffled} layers shuffled", after))
+        for name, flat in (("trained", before), (f"layers shuffled: {shuffled}", after))
     }
     return {
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),

@@ -17,6 +17,7 @@ _NET = "photonet"
 _GUESSES = ("1st guess", "2nd guess", "3rd guess", "4th guess", "5th guess")
 _FILLS = ("grey", "black", "white", "blurred")
 POINTS, SAMPLES = 20, 12  # while a slider moves
+_NOTHING = 1e-5  # of a score: less is rounding
 
 
 def methods():
@@ -51,14 +52,21 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
     flat = roundup.on_pixels(answer.map, model, picture)[0, 0]  # (S, S)
     with torch.no_grad():
         chance = model(picture).softmax(dim=1)[0, number].item()
+    total = f"sum of the map {answer.total.item():.2f}"
+    if answer.difference is not None:
+        total += f", f(x) - f(x') {answer.difference.item():.2f}"
+    if method == "occlusion":
+        total = "a drop counts for every pixel of its window, so the sum of the map means nothing"
     said = [
         f"{model.classes[number]}: probability {chance:.0%}, logit {answer.score.item():.2f}",
-        f"sum of the map {answer.total.item():.2f}"
-        + (f", f(x) - f(x') {answer.difference.item():.2f}" if answer.difference is not None else ""),
+        total,
         f"{answer.passes}, {1000 * answer.seconds:.0f} ms",
     ]
     if not answer.map.any():
-        said.append("The map is zero everywhere: nothing speaks for this class.")
+        said.append(
+            "The map is zero everywhere: no pixel differs from what the method compares it with, or nothing "
+            "speaks for this class."
+        )
     return {
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"{method}: red for, blue against, to ±{limit:.2g}": pixels.enlarge(
@@ -211,7 +219,7 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
             pixels.signed(worth.heatmap()[0, 0], limit), _LARGE
         ),
         "": f"{called}: the best window takes {drops.max().item():.2f} of {worth.score.item():.2f} away; "
-        f"{int((drops > 0).sum())} of {drops.numel()} windows speak for it\n"
+        f"{int((drops > _NOTHING * worth.score.abs()).sum())} of {drops.numel()} windows speak for it\n"
         f"{drops.numel()} windows at a stride of {stride}{shorter}\n"
         f"the work of {found.work:.0f} whole pictures, {1000 * found.seconds:.0f} ms, kept for the next time",
     }
