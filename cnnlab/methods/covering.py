@@ -35,18 +35,22 @@ class Covering(NamedTuple):
         """(windows,) which windows change the picture; the others cover what looks like the fill."""
         return self.windows.meet((self.image != self.fill).any(dim=1)[0]).cpu()
 
-    def telling(self) -> tuple[int, int]:
+    def telling(self, changing: Tensor) -> tuple[int, int]:
         """Two windows on which to try a model: one in the middle, and one over what the fill changes most.
 
         They are different, if there are two that change the picture. The second decides what is the
         brightest or darkest of the picture, so a model that compares the pictures of a batch shows it.
+
+        Args:
+            changing: as above; at least one does.
         """
         change = (self.image - self.fill).abs().amax(dim=1)[0]
         most = self.windows.over(*divmod(int(change.argmax()), change.shape[1]))
         rows, cols = self.windows.grid
         middle = rows // 2 * cols + cols // 2
-        others = (n for n in self.changing().nonzero().flatten().tolist() if n != most)
-        return min(others, key=lambda n: abs(n - middle), default=most), most
+        others = changing.nonzero().flatten()
+        others = others[others != most]
+        return int(others[(others - middle).abs().argmin()]) if len(others) else most, most
 
     def pictures(self, numbers: Tensor) -> Tensor:
         """(P,) windows -> (P, C, H, W), in the layout of the picture."""

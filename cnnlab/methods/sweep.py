@@ -64,6 +64,7 @@ class Sweep(NamedTuple):
 class _Way(NamedTuple):
     """How the answers to some windows are computed."""
 
+    covering: Covering  # in a layout in which one picture alone has the answer that it should
     run: Callable[[Tensor], Tensor]  # (P,) windows -> what the model takes
     how: str
     kinds: Tensor  # (windows,) those of one kind go together
@@ -116,7 +117,7 @@ def sweep(
                 ("incremental", "") if how == "incremental" else ("batches", "no window changes it")
             )
             return Sweep(outputs, whole[0], done, kind, reason, 1.0, time.perf_counter() - began)
-        two = torch.tensor(covering.telling())
+        two = torch.tensor(covering.telling(~done))
         probe = answer(model, unit, covering.pictures(two[1:]))
         reason, way = "batches were asked for", None
         if how != "batches":
@@ -144,7 +145,7 @@ def sweep(
             if progress is not None and progress(int(done.sum()), len(done)) is True:
                 work -= int((~done).sum()) * way.share
                 break
-        work += _check(model, unit, covering, outputs, whole, done, (int(two[1]), probe))
+        work += _check(model, unit, way.covering, outputs, whole, done, (int(two[1]), probe))
     return Sweep(outputs, whole[0], done, way.how, reason, work, time.perf_counter() - began)
 
 
@@ -164,7 +165,9 @@ def _batches(
             why = "the model mixes the pictures of a batch, so each ran alone"
     laid_out = covering if layout is None else covering.laid_out(layout)
     kinds = covering.windows.border_kinds(1)
-    return _Way(laid_out.pictures, "batches", kinds, plain.largest, 1.0, 0.0 if plain.asked else 2.0), why
+    return _Way(
+        laid_out, laid_out.pictures, "batches", kinds, plain.largest, 1.0, 0.0 if plain.asked else 2.0
+    ), why
 
 
 def _incremental(
@@ -186,7 +189,7 @@ def _incremental(
     """
     if plain.asked:
         raise _No(f"the model looks at a number ({plain.asked}) to decide how to go on")
-    total = len(covering.changing())
+    total = covering.windows.grid[0] * covering.windows.grid[1]
     whole = total * (plain.products + _COST.cell * plain.cells)
     slower = _No("whole pictures are estimated to be faster: a small net, or windows that reach most of it")
     if not always and whole < _COST.call * 2 * plain.calls:  # two passes at least: not even worth a trial
@@ -221,7 +224,7 @@ def _incremental(
     def run(numbers: Tensor) -> Tensor:
         return laid_out.regions(kept, numbers, groups)
 
-    return _Way(run, "incremental", groups, trial.largest / 2, share, 2 * share)
+    return _Way(laid_out, run, "incremental", groups, trial.largest / 2, share, 2 * share)
 
 
 def _check(
