@@ -52,26 +52,26 @@ def same(one: Tensor, other: Tensor) -> bool:
 
 
 def shared_layout(
-    model: nn.Module, unit: Unit | None, picture: Tensor, alone: Tensor
+    model: nn.Module, unit: Unit | None, pictures: Tensor, alone: Tensor
 ) -> torch.memory_format | None:
     """The layout in which pictures can share a pass, each with the answer that it has alone; None: in no one.
 
     Args:
-        picture: (1, C, H, W).
-        alone: (1, K), the answer to it.
+        pictures: (P, C, H, W), a few.
+        alone: (P, K), the answer to each of them, alone in its pass.
 
     Raises:
         ValueError: the model is random.
     """
-    mate = picture * 10 + 5  # an odd one: brighter and darker than any picture
+    mate = pictures[:1] * 10 + 5  # an odd one: brighter and darker than any picture
     mate[..., ::2] *= -1
     for layout in LAYOUTS:
         try:
-            found = answer(model, unit, torch.cat([mate, picture]).contiguous(memory_format=layout))
+            found = answer(model, unit, torch.cat([mate, pictures]).contiguous(memory_format=layout))
         except Exception:  # noqa: BLE001, S112 of the model's own code: it does not take such a batch
             continue
         if same(found[1:], alone):
             return layout
-    if not same(answer(model, unit, picture.clone()), alone):
+    if not same(answer(model, unit, pictures[:1].clone()), alone[:1]):
         raise ValueError(RANDOM)
     return None

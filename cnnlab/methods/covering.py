@@ -35,22 +35,27 @@ class Covering(NamedTuple):
         """(windows,) which windows change the picture; the others cover what looks like the fill."""
         return self.windows.meet((self.image != self.fill).any(dim=1)[0]).cpu()
 
-    def telling(self, changing: Tensor) -> tuple[int, int]:
-        """Two windows on which to try a model: one in the middle, and one over what the fill changes most.
+    def telling(self, changing: Tensor) -> Tensor:
+        """(2 or 3,) windows on which to try a model; the first is near the middle of the grid.
 
-        They are different, if there are two that change the picture. The second decides what is the
-        brightest or darkest of the picture, so a model that compares the pictures of a batch shows it.
+        The others cover what is brighter, and what is darker than all of the fill. So a model that compares
+        the pictures of a batch, or asks how bright they are, answers otherwise to them than alone. They are
+        different, if there are two that change the picture.
 
         Args:
-            changing: as above; at least one does.
+            changing: (windows,) as above; at least one does.
         """
-        change = (self.image - self.fill).abs().amax(dim=1)[0]
-        most = self.windows.over(*divmod(int(change.argmax()), change.shape[1]))
+        bright, dark = self.image.amax(dim=1)[0], self.image.amin(dim=1)[0]
+        places = [bright.argmax()] if bright.max() > self.fill.max() else []
+        places += [dark.argmin()] if dark.min() < self.fill.min() else []
+        if not places:  # a fill with both
+            places = [(self.image - self.fill).abs().amax(dim=1).argmax()]
+        most = list({self.windows.over(*divmod(int(place), bright.shape[1])): None for place in places})
         rows, cols = self.windows.grid
-        middle = rows // 2 * cols + cols // 2
-        others = changing.nonzero().flatten()
-        others = others[others != most]
-        return int(others[(others - middle).abs().argmin()]) if len(others) else most, most
+        away = (torch.arange(rows * cols) - (rows // 2 * cols + cols // 2)).abs()
+        away[~changing] += rows * cols
+        away[most] += 2 * rows * cols
+        return torch.tensor([int(away.argmin()), *most])
 
     def pictures(self, numbers: Tensor) -> Tensor:
         """(P,) windows -> (P, C, H, W), in the layout of the picture."""

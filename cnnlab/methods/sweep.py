@@ -117,12 +117,12 @@ def sweep(
                 ("incremental", "") if how == "incremental" else ("batches", "no window changes it")
             )
             return Sweep(outputs, whole[0], done, kind, reason, 1.0, time.perf_counter() - began)
-        two = torch.tensor(covering.telling(~done))
-        probe = answer(model, unit, covering.pictures(two[1:]))
+        few = covering.telling(~done)
+        alone = torch.cat([answer(model, unit, covering.pictures(one)) for one in few[1:].split(1)])
         reason, way = "batches were asked for", None
         if how != "batches":
             try:
-                way = _incremental(model, unit, covering, two, plain, probe, always=how == "incremental")
+                way = _incremental(model, unit, covering, few, plain, alone, always=how == "incremental")
                 reason = ""
             except _No as no:
                 reason = str(no)
@@ -131,12 +131,12 @@ def sweep(
                         f"this cannot be computed incrementally: {reason}. Use how='auto'"
                     ) from None
         if way is None:
-            way, alone = _batches(model, unit, covering, two, plain, probe)
-            batch, reason = (1, alone) if alone else (batch, reason)
+            way, why = _batches(model, unit, covering, few, plain, alone)
+            batch, reason = (1, why) if why else (batch, reason)
         size = batch if batch is not None else min(_MOST, max(1, int(_NUMBERS // max(way.largest, 1))))
         order = way.kinds.sort(stable=True).indices  # so a pass has few of them
         order = order[~done[order]]
-        work = 2 + way.tried + len(order) * way.share
+        work = 1 + len(alone) + way.tried + len(order) * way.share
         for numbers in order.tensor_split(math.ceil(len(order) / size)):
             # Never one alone: what depends on its window could then be taken for a constant.
             given = numbers if len(numbers) > 1 or way.how == "batches" else numbers.expand(2)
@@ -145,7 +145,7 @@ def sweep(
             if progress is not None and progress(int(done.sum()), len(done)) is True:
                 work -= int((~done).sum()) * way.share
                 break
-        work += _check(model, unit, way.covering, outputs, whole, done, (int(two[1]), probe))
+        work += _check(model, unit, way.covering, outputs, whole, done, few[1:], alone)
     return Sweep(outputs, whole[0], done, way.how, reason, work, time.perf_counter() - began)
 
 
@@ -153,33 +153,31 @@ def _batches(
     model: nn.Module,
     unit: Unit | None,
     covering: Covering,
-    two: Tensor,
+    few: Tensor,
     plain: Watch,
-    probe: Tensor,
+    alone: Tensor,
 ) -> tuple[_Way, str]:
     """Whole pictures; and why each must run alone, or nothing."""
     layout, why = None, f"the model looks at a number ({plain.asked}) to decide how to go on"
     if not plain.asked:
-        layout, why = shared_layout(model, unit, covering.pictures(two[1:]), probe), ""
+        layout, why = shared_layout(model, unit, covering.pictures(few[1:]), alone), ""
         if layout is None:
             why = "the model mixes the pictures of a batch, so each ran alone"
     laid_out = covering if layout is None else covering.laid_out(layout)
-    kinds = covering.windows.border_kinds(1)
-    return _Way(
-        laid_out, laid_out.pictures, "batches", kinds, plain.largest, 1.0, 0.0 if plain.asked else 2.0
-    ), why
+    kinds, tried = covering.windows.border_kinds(1), 0.0 if plain.asked else float(len(few))
+    return _Way(laid_out, laid_out.pictures, "batches", kinds, plain.largest, 1.0, tried), why
 
 
 def _incremental(
     model: nn.Module,
     unit: Unit | None,
     covering: Covering,
-    two: Tensor,
+    few: Tensor,
     plain: Watch,
-    probe: Tensor,
+    alone: Tensor,
     always: bool,
 ) -> _Way:
-    """Regions, tried with two windows: so no tensor of the pass looks like a constant, and mixing is seen.
+    """Regions, tried with a few windows: so no tensor of the pass looks like a constant, and mixing is seen.
 
     Args:
         always: also where it is estimated to be slower.
@@ -202,29 +200,29 @@ def _incremental(
     groups = covering.windows.border_kinds(kinds)
     for layout in LAYOUTS:
         laid_out, kept, trial = covering.laid_out(layout), Kept(layout), Watch()
-        order = groups[two].sort(stable=True).indices  # as the groups of the region lie
+        order = groups[few].sort(stable=True).indices  # as the groups of the region lie
         try:
             with trial:
-                found = answer(model, unit, laid_out.regions(kept, two, groups))
+                found = answer(model, unit, laid_out.regions(kept, few, groups))[order.argsort()]
         except Exception as error:  # of the model's own code, which expected another kind of tensor
             no = _No(f"the model does not run on regions: {type(error).__name__}: {error}")
             continue
         if not len(kept):
             raise _No("there is no rule for the first function of the model")
-        if same(found[order == 1], probe):
+        if same(found[1:], alone):
             break
         no = _No("its answer is another one than that of a plain pass: it mixes pictures, or is random")
     else:
         raise no
-    one = (trial.products + _COST.cell * (trial.cells + kept.cells)) / 2  # of the two windows of the trial
+    one = (trial.products + _COST.cell * (trial.cells + kept.cells)) / len(few)  # for each of the trial
     if not always and total * one + _COST.call * len(kept) * (1 + kinds**2) > whole:
         raise slower
-    share = trial.products / 2 / max(plain.products, 1)
+    share = trial.products / len(few) / max(plain.products, 1)
 
     def run(numbers: Tensor) -> Tensor:
         return laid_out.regions(kept, numbers, groups)
 
-    return _Way(laid_out, run, "incremental", groups, trial.largest / 2, share, 2 * share)
+    return _Way(laid_out, run, "incremental", groups, trial.largest / len(few), share, share * len(few))
 
 
 def _check(
@@ -234,22 +232,21 @@ def _check(
     outputs: Tensor,
     whole: Tensor,
     done: Tensor,
-    known: tuple[int, Tensor],
+    few: Tensor,
+    alone: Tensor,
 ) -> int:
-    """Is the answer to the known window, and to that with the largest drop, the one that it has alone?
+    """Are the answers to a few windows, and to that with the largest drop, those that they have alone?
 
     Returns:
         The passes that it took.
     """
-    first, probe = known
-    gap = (outputs - whole).abs().nan_to_num(posinf=0.0).amax(dim=1)
-    most = int(gap.argmax())
-    passes = int(most != first)
-    expected = {first: probe}
+    known = dict(zip(few.tolist(), alone.split(1), strict=True))
+    most = int((outputs - whole).abs().nan_to_num(posinf=0.0).amax(dim=1).argmax())
+    passes = int(most not in known)
     if passes:
-        expected[most] = answer(model, unit, covering.pictures(torch.tensor([most])))
-    for number, alone in expected.items():
-        if done[number] and not same(outputs[number : number + 1], alone):
+        known[most] = answer(model, unit, covering.pictures(torch.tensor([most])))
+    for number, expected in known.items():
+        if done[number] and not same(outputs[number : number + 1], expected):
             raise ValueError(
                 "the model answers differently when pictures share a batch, or every time: take batch=1 and "
                 "how='batches', and if that does not help, something in it is random"

@@ -42,7 +42,7 @@ class Watch(TorchFunctionMode):
                 self.cells += 0 if followed else size  # the kept counts those that are followed
                 if func in _WEIGHED:
                     weight = args[1] if len(args) > 1 else kwargs["weight"]
-                    self.products += size * weight[0].numel()
+                    self.products += size * weight.shape[1:].numel()
         return output
 
 

@@ -429,15 +429,6 @@ def test_auto_takes_batches_for_small_nets_and_wide_windows():
     assert occlusion.scan(model, x, window=60, stride=1).how == "batches"
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_a_model_that_mixes_its_batch_or_is_random_is_refused(how):
-    mixes = make(nn.Conv2d(3, 4, 3), Call(lambda x: x - x.mean(0, keepdim=True)), nn.Flatten())
-    chance = make(nn.Conv2d(3, 4, 3), Call(lambda x: x + torch.rand_like(x)), nn.Flatten())
-    for model in (mixes, chance):
-        with pytest.raises(ValueError, match="random|share a batch"):
-            occlusion.scan(model, picture(9), window=3, stride=2, how=how)
-
-
 # --- progress -----------------------------------------------------------------------------------------------
 
 
