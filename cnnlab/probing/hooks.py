@@ -263,6 +263,7 @@ def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
 
 
 def refuse_compiled(model: nn.Module) -> None:
+    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there."""
     for name, module in model.named_modules():
         if (
             isinstance(module, torch.jit.ScriptModule)
