@@ -5,7 +5,7 @@ Positive: the model needs what is there; negative: it does better without it. `h
 mean over the windows that cover it. The cover matters: a grey square is a picture, too, and no training
 picture had one; so try another `fill`, such as a blurred picture.
 
-A window changes only a region of each map, and only that is computed again (`regions`, `reach`).
+A window changes only a region of each map, and only that is computed again (`regions`, `layer_rules`).
 Paper: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 4.2.
 """
 
@@ -30,7 +30,8 @@ class Drops(NamedTuple):
     """How far the score falls with each window covered. Where several classes were asked, T stands first.
 
     Attributes:
-        values: (rows, cols), f(x) - f(x with the window covered); nan where it was stopped before.
+        values: (rows, cols), f(x) - f(x with the window covered), zero where the picture is like the fill;
+            nan where it was stopped before.
         score: f(x), a tensor without axes, or (T,).
         target: the class number, or (T,); of a unit zero.
         windows: where they lie: `.size`, `.stride` and `.picture`, each (rows, columns).
@@ -63,11 +64,13 @@ class Scan(NamedTuple):
         outputs: (rows, cols, K) logits of all K classes, or K = 1, the mean of the unit; nan where it was
             stopped before.
         whole: (K,) of the picture itself.
+        done: (rows, cols) false where it was stopped before.
         windows, how, reason, work, seconds: as in `Drops`.
     """
 
     outputs: Tensor
     whole: Tensor
+    done: Tensor
     windows: Windows
     how: str
     reason: str
@@ -82,24 +85,28 @@ class Scan(NamedTuple):
             of: "logit" or "probability".
 
         Raises:
-            LookupError: no such class.
-            ValueError: an answer is not finite.
+            LookupError: no such class, or no such `of`.
+            TypeError: not the number of a class.
+            ValueError: an answer is not finite, or a probability of what is no class.
         """
-        numbers = torch.as_tensor(target, dtype=torch.int64).reshape(-1)
-        if int(numbers.min()) < 0:
-            raise LookupError(f"no class {int(numbers.min())}: they are numbered from 0")
+        if isinstance(target, str | Unit):
+            raise TypeError(f"a scan knows its classes by number, not {target!r}: see model.classes")
+        several = isinstance(target, Tensor) and target.dim() > 0
+        one = target[None] if several and target.dim() == 1 else target
+        numbers = ask(nn.Identity(), self.whole.new_zeros(1, 1, 1, 1), one, of).numbers[0]  # checked, (T,)
+        if of == "probability" and len(self.whole) == 1:
+            raise ValueError("a single answer, such as of a unit, has no probability: leave of='logit'")
         grid = self.outputs.shape[:2]
         answers = torch.cat([self.whole[None], self.outputs.flatten(0, 1)])  # (1 + windows, K)
-        known = ~answers.isnan().all(dim=1)
-        known[0] = True
+        known = torch.cat([self.done.new_ones(1), self.done.flatten()])
         asked = Asked(numbers.expand(int(known.sum()), -1), None, of, several=True)
         scores = answers.new_full((len(answers), len(numbers)), torch.nan)
         scores[known] = asked.read(answers[known])
         score = scores[0]
         values = (score - scores[1:]).T.reshape(-1, *grid)  # (T, rows, cols)
-        if not (isinstance(target, Tensor) and target.dim()):
+        if not several:
             values, score, numbers = values[0], score[0], numbers[0]
-        return Drops(values, score, numbers, *self[2:])
+        return Drops(values, score, numbers, *self[3:])
 
 
 def drops(
@@ -120,7 +127,7 @@ def drops(
     The windows start at 0, stride, 2 * stride, …; the last one is cut at the border.
 
     Args:
-        model: any network; it runs in eval mode.
+        model: any network; it runs in eval mode. One that mixes the pictures of a batch gets them one by one.
         image: (1, C, H, W) in [0, 1].
         target: a class, several as (1, T), or a `Unit`: see `cnnlab.methods.targets`.
         window: pixels, one number or (rows, columns).
@@ -140,7 +147,7 @@ def drops(
         LookupError: no such class, layer or way.
         TypeError: a target or fill of another kind.
         ValueError: more than one picture, a wrong shape, a window that does not fit, a model whose answer is
-            not finite, or that cannot be run incrementally where that was asked for.
+            not finite, that is random, or that cannot be run incrementally where that was asked for.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2, bias=False))
     >>> _ = nn.init.ones_(net[1].weight)
@@ -227,12 +234,18 @@ def scan(
         Scan; its `drops(number)` are those of a class.
 
     Raises:
-        LookupError, TypeError, ValueError: as `drops`.
+        LookupError, TypeError, ValueError: as `drops`; a class in place of a unit.
     """
+    if not isinstance(unit, Unit | None):
+        raise TypeError(
+            f"a scan is of a Unit or of all classes, not of {unit!r}: for a class, "
+            "scan(model, image).drops(number)"
+        )
     ask(model, image, 0 if unit is None else unit)
     if len(image) != 1:
         raise ValueError(f"windows cover one picture (1, C, H, W), not {len(image)}: call once for each")
     grid = windows(image, window, stride)
     found = sweep(model, image, unit, grid, cover(image, fill), batch=batch, progress=progress, how=how)
     outputs = found.outputs.unflatten(0, grid.grid)  # (windows, K) -> (rows, cols, K)
-    return Scan(outputs, found.whole, grid, *found[2:])
+    done = found.done.unflatten(0, grid.grid)
+    return Scan(outputs, found.whole, done, grid, *found[3:])

@@ -1,7 +1,12 @@
 """One feature map for every window, of which only the region that the window reached is stored.
 
 Type: Patches.crop(where, size) -> (P, C, rows, cols). Outside of its patch, the map of every window is that
-of the whole picture, the base. So a piece of it is put together out of both.
+of the whole picture, the base. So a piece of it is put together out of both:
+
+    . . . . . .        . base, the same for all windows
+    . o o # . .        # patch of this window, in `values`
+    . o o # . .        o crop of 3 x 2 cells at (1, 1) takes its other
+    . o o # . .          cells from the base; here it ends with the patch
 """
 
 from typing import NamedTuple
@@ -61,10 +66,9 @@ class Patches(NamedTuple):
         return taken.view(*index.shape, channels).permute(0, 3, 1, 2)
 
     def whole(self) -> Tensor:
-        """All of each map: (P, C, H, W)."""
+        """All of each map: (P, C, H, W). Only read it, as a crop."""
         corner = torch.zeros_like(self.top)
-        taken = self.crop(corner, corner, *self.base.shape[2:])
-        return taken.clone() if taken is self.values else taken
+        return self.crop(corner, corner, *self.base.shape[2:])
 
 
 def _as_list(maps: Tensor) -> Tensor:

@@ -1,9 +1,16 @@
 """How far a change reaches through a window that slides, a convolution or a pool, and what it makes there.
 
-Type: (path, function, its arguments with Patches in place of a tensor) -> Patches, or None: no rule for it. A
+Type: (kept, function, its arguments with Patches in place of a tensor) -> Patches, or None: no rule for it. A
 cell of the output changes only if its own window meets a changed cell. So the changed region is taken with a
 margin as wide as the window, and the function runs on that, without padding; once the region is most of the
-map, on all of it. `reach` has the rules of everything else, and the list of all.
+map, on all of it. `layer_rules` has the rules of everything else, and the list of all.
+
+Along one axis, a picture of 6 cells, of which a window covers the cells 2 and 3, under a kernel of 3 cells
+with padding 1: the outputs 1 to 4 meet them, so 4 are computed again, from the 6 cells 0 to 5.
+
+    cells             0 1 # # 4 5
+    outputs           . # # # # .
+    their windows     0-2, 1-3, 2-4, 3-5
 """
 
 from collections.abc import Callable
@@ -18,20 +25,24 @@ from cnnlab.nets.fitting import Size, pair
 SHARE = 0.7  # a region that is more than this of the map is not worth the trouble
 
 
-class Path:
+class Kept:
     """What the calls of a pass make out of the whole picture: computed in the first pass, kept for the next.
 
     A call is known by its function, by what it was called on, and by how many such calls came before it.
+
+    Args:
+        layout: of whole maps in memory: a model may look at one through views, which not every layout has.
     """
 
-    def __init__(self):
-        self._kept: dict[tuple, object] = {}
+    def __init__(self, layout: torch.memory_format = torch.channels_last):
+        self.layout = layout
+        self._results: dict[tuple, object] = {}
         self._met: dict[tuple, int] = {}
         self._call: tuple = ()
         self.cells = 0  # numbers that were put together or computed in this pass: an estimate of the work
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._results)
 
     def begin(self) -> None:
         """Another pass begins."""
@@ -46,13 +57,17 @@ class Path:
 
     def once(self, make: Callable[[], object]) -> object:
         """make(), which depends on the whole picture only: called where this call is met first."""
-        if self._call not in self._kept:
-            self._kept[self._call] = make()
-        return self._kept[self._call]
+        if self._call not in self._results:
+            self._results[self._call] = make()
+        return self._results[self._call]
 
 
 def _reached(start: Tensor, size: int, n: int, kernel: int, stride: int, padding: int, dilation: int):
-    """Along one axis: which of n windows meet the cells from start on. (P,) the first, and how many."""
+    """Along one axis: which of n windows meet the cells from start on. (P,) the first, and how many.
+
+    >>> _reached(torch.tensor([2]), size=2, n=6, kernel=3, stride=1, padding=1, dilation=1)
+    (tensor([1]), 4)
+    """
     low = -((dilation * (kernel - 1) - padding - start).div(stride, rounding_mode="floor"))
     high = (start + size - 1 + padding).div(stride, rounding_mode="floor")
     low, high = low.clamp(0, n - 1), high.clamp(0, n - 1)
@@ -61,7 +76,7 @@ def _reached(start: Tensor, size: int, n: int, kernel: int, stride: int, padding
 
 
 def _slide(
-    path: Path,
+    kept: Kept,
     x: Patches,
     base: Tensor,
     run: Callable[..., Tensor],
@@ -82,17 +97,17 @@ def _slide(
         counts.append(count)
         spans.append((count - 1) * s + d * (k - 1) + 1)
     if counts[0] * counts[1] > SHARE * base.shape[2:].numel():
-        path.cells += x.base[0].numel() * len(x.top)
+        kept.cells += x.base[0].numel() * len(x.top)
         corner = torch.zeros_like(x.top)
         return Patches(base, run_whole(x.crop(corner, corner, *x.base.shape[2:])), corner, corner)
     (top, from_row), (left, from_col) = tops
     piece = x.crop(from_row, from_col, *spans, outside)
-    path.cells += piece.numel()
+    kept.cells += piece.numel()
     return Patches(base, run(piece, top, left, *counts), top, left)
 
 
 def conv2d(
-    path: Path,
+    kept: Kept,
     function: Callable,
     input: Patches,
     weight: Tensor,
@@ -112,7 +127,7 @@ def conv2d(
         filters = weight.contiguous(memory_format=torch.channels_last)
         return function(input.base, filters, bias, stride, padding, dilation, groups), filters
 
-    base, filters = path.once(make)
+    base, filters = kept.once(make)
 
     def run(piece: Tensor, *_: object) -> Tensor:
         return function(piece, filters, bias, stride, 0, dilation, groups)
@@ -120,11 +135,11 @@ def conv2d(
     def run_whole(maps: Tensor) -> Tensor:
         return function(maps, filters, bias, stride, padding, dilation, groups)
 
-    return _slide(path, input, base, run, run_whole, tuple(weight.shape[2:]), stride, sides, dilation)
+    return _slide(kept, input, base, run, run_whole, tuple(weight.shape[2:]), stride, sides, dilation)
 
 
 def max_pool2d(
-    path: Path,
+    kept: Kept,
     function: Callable,
     input: Patches,
     kernel_size: Size,
@@ -145,12 +160,12 @@ def max_pool2d(
     def run(piece: Tensor, *_: object) -> Tensor:
         return function(piece, kernel, stride, 0, dilation)
 
-    base = path.once(lambda: run_whole(input.base))
-    return _slide(path, input, base, run, run_whole, kernel, stride, padding, dilation, outside=-torch.inf)
+    base = kept.once(lambda: run_whole(input.base))
+    return _slide(kept, input, base, run, run_whole, kernel, stride, padding, dilation, outside=-torch.inf)
 
 
 def avg_pool2d(
-    path: Path,
+    kept: Kept,
     function: Callable,  # noqa: ARG001
     input: Patches,
     kernel_size: Size,
@@ -174,14 +189,14 @@ def avg_pool2d(
         ones = torch.ones_like(input.base[:, :1])
         return run_whole(input.base), run_whole(ones) / pool(ones, 1)
 
-    base, factor = path.once(make)
+    base, factor = kept.once(make)
 
     def run(piece: Tensor, top: Tensor, left: Tensor, rows: int, cols: int) -> Tensor:
         row = top[:, None, None] + torch.arange(rows, device=top.device)[:, None]  # (P, rows, 1)
         col = left[:, None, None] + torch.arange(cols, device=top.device)  # (P, 1, cols)
         return F.avg_pool2d(piece, kernel, stride, divisor_override=1) * factor[0, 0][row, col][:, None]
 
-    return _slide(path, input, base, run, run_whole, kernel, stride, padding)
+    return _slide(kept, input, base, run, run_whole, kernel, stride, padding)
 
 
 def _both(size: Size) -> tuple[int, int]:

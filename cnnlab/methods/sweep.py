@@ -1,8 +1,9 @@
 """What a model answers to one picture with every window covered in turn, computed in the cheaper of two ways.
 
 Type: (model, picture, windows) -> Sweep. "batches" runs whole covered pictures. "incremental" runs the model
-on a `Region`, so only what a window reaches is computed again; its numbers are the same to rounding. Both are
-checked against a plain pass with one covered picture, and "auto" estimates from that pass what each costs.
+on a `Region`, so only what a window reaches is computed again; its numbers are the same to rounding. Both
+are checked against plain passes with one covered picture: before the sweep, and after it with the window that
+made the largest difference. "auto" estimates from such a pass what each way costs.
 """
 
 import math
@@ -13,23 +14,29 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.patches import Patches
-from cnnlab.methods.regions import Region, Watch
-from cnnlab.methods.sliding import Path
+from cnnlab.methods.answers import LAYOUTS, answer, same, shared_layout
+from cnnlab.methods.covering import Covering
+from cnnlab.methods.sliding import Kept
+from cnnlab.methods.watch import Watch
 from cnnlab.methods.windows import Windows
 from cnnlab.names import unknown
-from cnnlab.probing import Recorder, Unit, undisturbed
-from cnnlab.probing.hooks import _refuse_compiled
+from cnnlab.probing import Unit, undisturbed
+from cnnlab.probing.hooks import refuse_compiled
 
 HOW = ("auto", "incremental", "batches")
 _NUMBERS = 12_000_000  # in the largest tensor of a pass, if nothing else is asked for
 _MOST = 256  # pictures in a pass
 _WORTH = (5e9, 2e11)  # multiplications in all, from which on more groups of windows are worth their trouble
-_CELL, _CALL = (
-    35,
-    2e7,
-)  # what a number in a tensor, and a call for a group, cost; measured, in multiplications
-_SLOWER = "whole pictures are estimated to be faster: a small net, or windows that reach most of it"
+
+
+class Cost(NamedTuple):
+    """What else costs time, measured, in multiplications: a number in a tensor, and a call for a group."""
+
+    cell: float
+    call: float
+
+
+_COST = Cost(cell=35, call=2e7)
 
 
 class Sweep(NamedTuple):
@@ -38,6 +45,7 @@ class Sweep(NamedTuple):
     Attributes:
         outputs: (windows, K); nan where it was stopped before.
         whole: (K,) to the picture itself.
+        done: (windows,) false where it was stopped before.
         how: "incremental" or "batches".
         reason: why not incremental; empty if it is.
         work: multiplications, in passes of one whole picture.
@@ -46,10 +54,27 @@ class Sweep(NamedTuple):
 
     outputs: Tensor
     whole: Tensor
+    done: Tensor
     how: str
     reason: str
     work: float
     seconds: float
+
+
+class _Way(NamedTuple):
+    """How the answers to some windows are computed."""
+
+    covering: Covering  # in a layout in which one picture alone has the answer that it should
+    run: Callable[[Tensor], Tensor]  # (P,) windows -> what the model takes
+    how: str
+    kinds: Tensor  # (windows,) those of one kind go together
+    largest: float  # numbers in the largest tensor, for each window
+    share: float  # multiplications for each window, in passes of a whole picture
+    tried: float  # the same, for what was run before the first window
+
+
+class _No(Exception):
+    """Why the model cannot or should not be run incrementally; never leaves this file."""
 
 
 def sweep(
@@ -66,145 +91,164 @@ def sweep(
     """Cover one window after the other.
 
     Args:
-        model: any network; it runs in eval mode.
+        model: any network; it runs in eval mode. One that mixes the pictures of a batch gets them one by one.
         image, fill: (1, C, H, W), checked.
         unit: whose mean to answer, K = 1; None: all classes.
-        windows: for this picture.
+        windows: for this picture. Those that change nothing have the answer to the picture itself.
         batch, progress, how: as in `occlusion.drops`.
 
     Raises:
         LookupError: no such way.
-        ValueError: "incremental" was asked for and cannot be; or the model does not give (N, K).
+        ValueError: "incremental" was asked for and cannot be; the model does not give (N, K), or is random.
     """
     if how not in HOW:
         raise unknown("way", how, HOW, plural="ways")
     if batch is not None and (type(batch) is not int or batch < 1):
         raise ValueError(f"a pass takes 1 picture or more, not {batch!r}")
     began = time.perf_counter()
-    total = windows.grid[0] * windows.grid[1]
-    middle = torch.tensor([windows.grid[0] // 2 * windows.grid[1] + windows.grid[1] // 2])
     with undisturbed(model, grad=False):
-        image, fill = (part.detach().clone(memory_format=torch.channels_last) for part in (image, fill))
+        covering = Covering(windows, image, fill).laid_out(torch.contiguous_format)
         with Watch() as plain:
-            whole = _answer(model, unit, image.clone())
-        probe = _answer(model, unit, windows.covered(image, fill, middle))
-
-        def covered(numbers: Tensor) -> Tensor:
-            return windows.covered(image, fill, numbers)
-
-        run, largest, share, reason = covered, plain.largest, 1.0, "batches were asked for"
-        if how != "batches":
-            kinds = 1 + sum(plain.products * total > much for much in _WORTH)
-            path = Path()
-            # Two, so that no tensor of the pass looks like a constant, and different: a mixed batch is seen.
-            two = torch.cat([torch.tensor([0]), middle])
-
-            def regions(numbers: Tensor) -> Region:
-                path.begin()
-                classes = windows.classes(kinds)[numbers]
-                return Region(
-                    path, [_patches(windows, image, fill, numbers[classes == c]) for c in classes.unique()]
-                )
-
-            reason, trial = _reason(model, unit, regions, two, path, plain, probe, how, total, kinds)
-            if not reason:
-                run, largest, share = regions, trial.largest / 2, trial.products / 2 / max(plain.products, 1)
-            elif how == "incremental":
-                raise ValueError(f"this cannot be computed incrementally: {reason}. Use how='auto'")
-        if plain.asked:
-            batch = 1
-        size = batch if batch is not None else min(_MOST, max(1, int(_NUMBERS // max(largest, 1))))
-        order = torch.arange(total)
-        if run is not covered:
-            order = windows.classes(kinds).sort(stable=True).indices  # so a pass has few of them
-        outputs = whole.new_full((total, whole.shape[1]), torch.nan)
-        done = 0
-        for numbers in order.tensor_split(math.ceil(total / size)):
-            # Never one alone: what depends on its window could then be taken for a constant.
-            given = numbers if len(numbers) > 1 or run is covered else numbers.expand(2)
-            outputs[numbers] = _answer(model, unit, run(given))[: len(numbers)]
-            done += len(numbers)
-            if progress is not None and progress(done, total) is True:
-                break
-        if not outputs[middle].isnan().any() and not _same(outputs[middle], probe):
-            raise ValueError(
-                "the model answers differently when pictures share a batch, or every time: take batch=1, and "
-                "if that does not help, something in it is random"
+            whole = answer(model, unit, covering.image.clone())
+        done = ~covering.changing()
+        outputs = torch.where(done.to(whole.device)[:, None], whole, torch.nan)  # (windows, K)
+        if done.all():
+            kind, reason = (
+                ("incremental", "") if how == "incremental" else ("batches", "no window changes it")
             )
-    how = "batches" if run is covered else "incremental"
-    return Sweep(outputs, whole[0], how, reason, 2 + done * share, time.perf_counter() - began)
+            return Sweep(outputs, whole[0], done, kind, reason, 1.0, time.perf_counter() - began)
+        few = covering.telling(~done)
+        alone = torch.cat([answer(model, unit, covering.pictures(one)) for one in few[1:].split(1)])
+        reason, way = "batches were asked for", None
+        if how != "batches":
+            try:
+                way = _incremental(model, unit, covering, few, plain, alone, always=how == "incremental")
+                reason = ""
+            except _No as no:
+                reason = str(no)
+                if how == "incremental":
+                    raise ValueError(
+                        f"this cannot be computed incrementally: {reason}. Use how='auto'"
+                    ) from None
+        if way is None:
+            way, why = _batches(model, unit, covering, few, plain, alone)
+            batch, reason = (1, why) if why else (batch, reason)
+        size = batch if batch is not None else min(_MOST, max(1, int(_NUMBERS // max(way.largest, 1))))
+        order = way.kinds.sort(stable=True).indices  # so a pass has few of them
+        order = order[~done[order]]
+        work = 1 + len(alone) + way.tried + len(order) * way.share
+        for numbers in order.tensor_split(math.ceil(len(order) / size)):
+            # Never one alone: what depends on its window could then be taken for a constant.
+            given = numbers if len(numbers) > 1 or way.how == "batches" else numbers.expand(2)
+            outputs[numbers] = answer(model, unit, way.run(given))[: len(numbers)]
+            done[numbers] = True
+            if progress is not None and progress(int(done.sum()), len(done)) is True:
+                work -= int((~done).sum()) * way.share
+                break
+        work += _check(model, unit, way.covering, outputs, whole, done, few[1:], alone)
+    return Sweep(outputs, whole[0], done, way.how, reason, work, time.perf_counter() - began)
 
 
-def _answer(model: nn.Module, unit: Unit | None, pictures: Tensor) -> Tensor:
-    """(P, C, H, W) -> (P, K)"""
-    if unit is None:
-        output = model(pictures)
-        if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != len(pictures):
-            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            wanted = f"({len(pictures)}, classes)"
-            raise ValueError(f"a class can be explained where a model gives {wanted}, not {given}")
-        return output.detach().clone()
-    with Recorder(model, unit.layer, stop=True) as acts:
-        model(pictures)
-    maps = acts.calls(unit.layer)[0]
-    if isinstance(maps, Region):  # of the other channels nothing is needed
-        maps, unit = maps[:, unit.channel : unit.channel + 1], unit._replace(channel=0)
-    values = unit.of(maps)
-    return values.reshape(len(values), -1).mean(dim=1, keepdim=True)
-
-
-def _patches(windows: Windows, image: Tensor, fill: Tensor, numbers: Tensor) -> Patches:
-    """The covered pictures: in each patch the window, and where it was cut at the border some picture."""
-    top, left = windows.places(numbers.to(image.device))
-    rows, cols = windows.size
-    first = top.clamp(max=windows.picture[0] - rows), left.clamp(max=windows.picture[1] - cols)
-    nothing = image.new_empty(len(numbers), image.shape[1], 0, 0)
-    before, over = (Patches(part, nothing, *first).crop(*first, rows, cols) for part in (image, fill))
-    inside = (torch.arange(rows, device=top.device) >= (top - first[0])[:, None])[:, None, :, None]
-    inside = inside & (torch.arange(cols, device=top.device) >= (left - first[1])[:, None])[:, None, None, :]
-    return Patches(image, torch.where(inside, over, before), *first)
-
-
-def _reason(
+def _batches(
     model: nn.Module,
     unit: Unit | None,
-    regions: Callable[[Tensor], Region],
-    two: Tensor,
-    path: Path,
+    covering: Covering,
+    few: Tensor,
     plain: Watch,
-    probe: Tensor,
-    how: str,
-    total: int,
-    kinds: int,
-) -> tuple[str, Watch]:
-    """Why the model cannot or should not be run incrementally, or nothing; and what a pass with two cost."""
-    trial = Watch()
+    alone: Tensor,
+) -> tuple[_Way, str]:
+    """Whole pictures; and why each must run alone, or nothing."""
+    layout, why = None, f"the model looks at a number ({plain.asked}) to decide how to go on"
+    if not plain.asked:
+        layout, why = shared_layout(model, unit, covering.pictures(few[1:]), alone), ""
+        if layout is None:
+            why = "the model mixes the pictures of a batch, so each ran alone"
+    laid_out = covering if layout is None else covering.laid_out(layout)
+    kinds, tried = covering.windows.border_kinds(1), 0.0 if plain.asked else float(len(few))
+    return _Way(laid_out, laid_out.pictures, "batches", kinds, plain.largest, 1.0, tried), why
+
+
+def _incremental(
+    model: nn.Module,
+    unit: Unit | None,
+    covering: Covering,
+    few: Tensor,
+    plain: Watch,
+    alone: Tensor,
+    always: bool,
+) -> _Way:
+    """Regions, tried with a few windows: so no tensor of the pass looks like a constant, and mixing is seen.
+
+    Args:
+        always: also where it is estimated to be slower.
+
+    Raises:
+        _No: it cannot be, or is not worth it.
+    """
     if plain.asked:
-        return f"the model looks at a number ({plain.asked}) to decide how to go on", trial
-    whole = total * (plain.products + _CELL * plain.cells)
-    if how == "auto" and whole < _CALL * 2 * plain.calls:  # two passes at least: not even worth a trial
-        return _SLOWER, trial
+        raise _No(f"the model looks at a number ({plain.asked}) to decide how to go on")
+    total = covering.windows.grid[0] * covering.windows.grid[1]
+    whole = total * (plain.products + _COST.cell * plain.cells)
+    slower = _No("whole pictures are estimated to be faster: a small net, or windows that reach most of it")
+    if not always and whole < _COST.call * 2 * plain.calls:  # two passes at least: not even worth a trial
+        raise slower
     try:
-        _refuse_compiled(model)
+        refuse_compiled(model)
     except ValueError as error:
-        return str(error), trial
-    try:
-        with trial:
-            found = _answer(model, unit, regions(two))
-    except Exception as error:  # of the model's own code, which expected another kind of tensor
-        return f"the model does not run on regions: {type(error).__name__}: {error}", trial
-    if not len(path):
-        return "there is no rule for the first function of the model", trial
-    if not _same(found[1:], probe):
-        return "its answer is another one than that of a plain pass: it mixes pictures, or is random", trial
-    one = (trial.products + _CELL * (trial.cells + path.cells)) / 2  # of the two windows of the trial
-    incremental = total * one + _CALL * len(path) * (1 + kinds**2)
-    if how == "auto" and incremental > whole:
-        return _SLOWER, trial
-    return "", trial
+        raise _No(str(error)) from None
+    kinds = 1 + sum(plain.products * total > much for much in _WORTH)
+    groups = covering.windows.border_kinds(kinds)
+    for layout in LAYOUTS:
+        laid_out, kept, trial = covering.laid_out(layout), Kept(layout), Watch()
+        order = groups[few].sort(stable=True).indices  # as the groups of the region lie
+        try:
+            with trial:
+                found = answer(model, unit, laid_out.regions(kept, few, groups))[order.argsort()]
+        except Exception as error:  # of the model's own code, which expected another kind of tensor
+            no = _No(f"the model does not run on regions: {type(error).__name__}: {error}")
+            continue
+        if not len(kept):
+            raise _No("there is no rule for the first function of the model")
+        if same(found[1:], alone):
+            break
+        no = _No("its answer is another one than that of a plain pass: it mixes pictures, or is random")
+    else:
+        raise no
+    one = (trial.products + _COST.cell * (trial.cells + kept.cells)) / len(few)  # for each of the trial
+    if not always and total * one + _COST.call * len(kept) * (1 + kinds**2) > whole:
+        raise slower
+    share = trial.products / len(few) / max(plain.products, 1)
+
+    def run(numbers: Tensor) -> Tensor:
+        return laid_out.regions(kept, numbers, groups)
+
+    return _Way(laid_out, run, "incremental", groups, trial.largest / len(few), share, share * len(few))
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    """To rounding: half of the digits of this type."""
-    room = torch.finfo(one.dtype).eps ** 0.5 * float(other.abs().max())
-    return bool(((one - other).abs() <= room).all())
+def _check(
+    model: nn.Module,
+    unit: Unit | None,
+    covering: Covering,
+    outputs: Tensor,
+    whole: Tensor,
+    done: Tensor,
+    few: Tensor,
+    alone: Tensor,
+) -> int:
+    """Are the answers to a few windows, and to that with the largest drop, those that they have alone?
+
+    Returns:
+        The passes that it took.
+    """
+    known = dict(zip(few.tolist(), alone.split(1), strict=True))
+    most = int((outputs - whole).abs().nan_to_num(posinf=0.0).amax(dim=1).argmax())
+    passes = int(most not in known)
+    if passes:
+        known[most] = answer(model, unit, covering.pictures(torch.tensor([most])))
+    for number, expected in known.items():
+        if done[number] and not same(outputs[number : number + 1], expected):
+            raise ValueError(
+                "the model answers differently when pictures share a batch, or every time: take batch=1 and "
+                "how='batches', and if that does not help, something in it is random"
+            )
+    return passes

@@ -43,15 +43,29 @@ class Windows(NamedTuple):
         top = numbers.div(self.grid[1], rounding_mode="floor") * self.stride[0]
         return top, numbers % self.grid[1] * self.stride[1]
 
-    def classes(self, kinds: int) -> Tensor:
-        """(windows,) a class for each window, by how far from the border it lies: kinds**2 classes.
+    def border_kinds(self, kinds: int) -> Tensor:
+        """(windows,) a number for each window, by how far from the border it lies: kinds**2 of them.
 
-        The region that a window near the border reaches is cut there. Those of one class are about as large.
+        The region that a window near the border reaches is cut there. Those of one kind are about as large.
         """
         rows, cols = (
             (kinds * torch.minimum(i := torch.arange(n), n - 1 - i) // ((n + 1) // 2)) for n in self.grid
         )
         return (rows[:, None] * kinds + cols).flatten()
+
+    def over(self, row: int, col: int) -> int:
+        """The number of a window that covers this pixel: the last one that does.
+
+        >>> Windows((10, 7), (4, 7), (4, 1)).over(9, 3)
+        2
+        """
+        down, right = (min(i // s, n - 1) for i, s, n in zip((row, col), self.stride, self.grid, strict=True))
+        return down * self.grid[1] + right
+
+    def meet(self, pixels: Tensor) -> Tensor:
+        """(H, W) true or false -> (windows,): does this window cover a pixel that is true?"""
+        rows, cols = (self._covers(axis).to(pixels.device, torch.float32) for axis in (0, 1))
+        return (rows @ pixels.to(torch.float32) @ cols.T > 0).flatten()
 
     def covered(self, image: Tensor, fill: Tensor, numbers: Tensor) -> Tensor:
         """One picture with one window covered at a time: (1, C, H, W) -> (P, C, H, W)."""

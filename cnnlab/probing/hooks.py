@@ -57,7 +57,7 @@ class Recorder:
             raise ValueError(f"name at least one layer to record. Layers: {', '.join(layers(model))}")
         for name in names:
             layer(model, name)
-        _refuse_compiled(model)
+        refuse_compiled(model)
         self.model, self.names = model, tuple(dict.fromkeys(names))
         self.stop, self.grad, self.copy = stop, grad, copy
         self._calls: dict[str, list[Tensor]] = {name: [] for name in self.names}
@@ -140,7 +140,7 @@ def edit(model: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> I
         TypeError, ValueError: if the function returns no tensor, or one of another shape.
     """
     layer(model, name)
-    _refuse_compiled(model)
+    refuse_compiled(model)
     ran = False
 
     def replace(name: str, output: object) -> Tensor:
@@ -193,7 +193,7 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
     if rule == "gradient":  # what autograd does anyway, for any activation
         yield
         return
-    _refuse_compiled(model)
+    refuse_compiled(model)
     with ExitStack() as stack:
         inside = rules.Inside(model, name, apply)
         for module in model.modules():  # all, so that a part called by itself counts as a pass too
@@ -262,7 +262,8 @@ def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
             model.forward = own
 
 
-def _refuse_compiled(model: nn.Module) -> None:
+def refuse_compiled(model: nn.Module) -> None:
+    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there."""
     for name, module in model.named_modules():
         if (
             isinstance(module, torch.jit.ScriptModule)

@@ -1,6 +1,6 @@
-"""How far a change reaches through a layer, and what it makes there: a rule for each kind of function.
+"""What each kind of function makes of maps that differ only in a patch: the table of the rules.
 
-Type: (path, function, its arguments with Patches in place of tensors) -> Patches, or None: no rule for it.
+Type: (kept, function, its arguments with Patches in place of tensors) -> Patches, or None: no rule for it.
 `sliding` has convolutions and pools. Here are pointwise functions, on the region alone; sums and
 concatenations, on the smallest rectangle around the regions that meet; and the list of all.
 """
@@ -13,26 +13,28 @@ from torch import Tensor
 
 from cnnlab.methods import sliding
 from cnnlab.methods.patches import Patches
-from cnnlab.methods.sliding import SHARE, Path
+from cnnlab.methods.sliding import SHARE, Kept
 
 Rule = Callable[..., Patches | None]
 
 
-def _batch_norm(path: Path, function: Callable, input: Patches, *rest: object, **named: object):
+def _batch_norm(kept: Kept, function: Callable, input: Patches, *rest: object, **named: object):
+    # F.batch_norm(input, mean, var, weight, bias, training, …) and
+    # torch.batch_norm(input, weight, bias, mean, var, training, …): in both it is the fifth of the rest.
     training = rest[4] if len(rest) > 4 else named.get("training", False)
     if training:
         return None  # it mixes the pictures of a batch
-    base = path.once(lambda: function(input.base, *rest, **named))
-    path.cells += input.values.numel()
+    base = kept.once(lambda: function(input.base, *rest, **named))
+    kept.cells += input.values.numel()
     return input._replace(base=base, values=function(input.values, *rest, **named))
 
 
-def _prelu(path: Path, function: Callable, input: Patches, weight: Tensor) -> Patches:
-    base = path.once(lambda: function(input.base, weight))
+def _prelu(kept: Kept, function: Callable, input: Patches, weight: Tensor) -> Patches:
+    base = kept.once(lambda: function(input.base, weight))
     return input._replace(base=base, values=function(input.values, weight))
 
 
-def _pointwise(path: Path, function: Callable, *args: object, **named: object) -> Patches | None:
+def _pointwise(kept: Kept, function: Callable, *args: object, **named: object) -> Patches | None:
     """Every cell by itself; other tensors only if they are the same for all places."""
     given = [part for part in (*args, *named.values()) if isinstance(part, Patches)]
     others = [part for part in (*args, *named.values()) if isinstance(part, Tensor)]
@@ -47,21 +49,21 @@ def _pointwise(path: Path, function: Callable, *args: object, **named: object) -
         first = [next(parts) if isinstance(part, Patches) else part for part in args]
         return function(*first, **{k: next(parts) if isinstance(v, Patches) else v for k, v in named.items()})
 
-    base = path.once(lambda: call(bases))
+    base = kept.once(lambda: call(bases))
     values = call(iter(pieces))
-    path.cells += values.numel()
+    kept.cells += values.numel()
     return Patches(base, values, top, left)
 
 
-def _cat(path: Path, function: Callable, tensors: list, dim: int = 0) -> Patches | None:
+def _cat(kept: Kept, function: Callable, tensors: list, dim: int = 0) -> Patches | None:
     if dim not in (1, -3) or not all(isinstance(part, Patches) for part in tensors):
         return None
     if len({part.base.shape[2:] for part in tensors}) != 1:
         return None
     pieces, top, left = _around(tensors)
-    base = path.once(lambda: function([part.base for part in tensors], 1))
+    base = kept.once(lambda: function([part.base for part in tensors], 1))
     values = function(pieces, 1)
-    path.cells += values.numel()
+    kept.cells += values.numel()
     return Patches(base, values, top, left)
 
 
@@ -80,7 +82,7 @@ def _around(given: list[Patches]) -> tuple[list[Tensor], Tensor, Tensor]:
 
 
 def _dropout(
-    path: Path,  # noqa: ARG001
+    kept: Kept,  # noqa: ARG001
     function: Callable,  # noqa: ARG001
     input: Patches,
     p: float = 0.5,
@@ -90,12 +92,12 @@ def _dropout(
     return input if not training or p == 0 else None
 
 
-def _unchanged(path: Path, function: Callable, input: Patches, **named: object) -> Patches:  # noqa: ARG001
+def _unchanged(kept: Kept, function: Callable, input: Patches, **named: object) -> Patches:  # noqa: ARG001
     return input
 
 
 def _pad(
-    path: Path,
+    kept: Kept,
     function: Callable,
     input: Patches,
     pad: list[int],
@@ -104,18 +106,18 @@ def _pad(
 ) -> Patches | None:
     if mode != "constant" or len(pad) not in (2, 4) or min(pad) < 0:
         return None
-    base = path.once(lambda: function(input.base, pad, mode, value))
+    base = kept.once(lambda: function(input.base, pad, mode, value))
     top = pad[2] if len(pad) == 4 else 0
     return Patches(base, input.values, input.top + top, input.left + pad[0])
 
 
-def _getitem(path: Path, function: Callable, input: Patches, index: object) -> Patches | None:
+def _getitem(kept: Kept, function: Callable, input: Patches, index: object) -> Patches | None:
     """x[:, 2:5]: some of the channels."""
     if not (isinstance(index, tuple) and len(index) == 2 and all(isinstance(i, slice) for i in index)):
         return None
     if index[0] != slice(None):
         return None
-    base = path.once(lambda: function(input.base, index).contiguous())
+    base = kept.once(lambda: function(input.base, index).contiguous())
     return input._replace(base=base, values=function(input.values, index))
 
 
