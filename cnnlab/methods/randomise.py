@@ -156,8 +156,9 @@ def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]
 
     Weights that are used without their module being called, as the last ones of nn.MultiheadAttention, count
     to the module around it; running statistics of batch norms count also where these have no weights. Weights
-    behind a torch.no_grad() or detach() are tried: does the answer change with them? Those on which the answer does not depend, as a part for training only, are left
-    out. Of a layer that runs several times its first run counts.
+    behind a torch.no_grad() or a detach() are tried: does the answer change with them? Those on which it does
+    not depend, as a part for training only, are left out. Of a layer that runs several times its first run
+    counts.
 
     Args:
         model: any network; it is not changed, a copy runs in eval mode.
@@ -217,7 +218,7 @@ def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]
 
 
 def _matter(model: nn.Module, image: Tensor, names: list[str]) -> set[str]:
-    """Those of these weights on which the answer depends though no gradient says so; the model is put back."""
+    """Those of these weights on which the answer depends though no gradient says so."""
     generator, weights = torch.Generator().manual_seed(0), dict(model.named_parameters())
 
     def answer(others: list[str]) -> Tensor:

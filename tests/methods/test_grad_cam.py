@@ -146,6 +146,12 @@ def test_every_build(name):
     assert near(several.map[:, 0], expected) and several.map.shape[1:3] == (2, 1)
 
 
+def behind(model, x):
+    """The maps of layer 2, and the mean over unit 2 of layer 3."""
+    maps = F.max_pool2d(model[0](x).relu(), 2).detach().requires_grad_()
+    return maps, model[3](maps)[:, 2].mean((1, 2))
+
+
 def test_an_earlier_layer_and_a_unit():
     model, x = awkward("in place"), picture(n=2)
     early = model[0](x)
@@ -156,8 +162,11 @@ def test_an_earlier_layer_and_a_unit():
     flat = model[6](model[3](F.max_pool2d((second := model[0](x).detach()).relu(), 2)).relu().flatten(1))
     found = grad_cam(model, x, Unit("6", 3))
     assert torch.allclose(found.score, flat[:, 3]) and second.any() and found.map.shape == (2, 1, 6, 6)
-    with pytest.raises(ValueError, match="'3' has maps itself"):
-        grad_cam(model, x, Unit("3", 2))
+    alone = grad_cam(model, x, Unit("3", 2))  # of the last maps before its own
+    assert near(alone.map, grad_cam(model, x, Unit("3", 2), layer="2").map)
+    assert near(alone.map, plainly(*behind(model, x)))
+    with pytest.raises(ValueError, match="no layer before '0' puts out maps"):
+        grad_cam(model, x, Unit("0", 2))
     with pytest.raises(ValueError, match="does not run before '0'"):
         grad_cam(model, x, Unit("0", 2), layer="3")
 
@@ -178,7 +187,6 @@ def test_nothing_before_the_layer_is_differentiated():
 def test_one_pass_forward_where_the_last_layer_is_where_it_usually_is():
     x, runs = picture(64), []
     for model in (models.load("photonet").double(), torchvision_net("resnet18").double()):
-        grad_cam(model, x, 0)  # the first call tries the layout of the pictures
         handle = model.register_forward_hook(lambda *_: runs.append(1))
         assert tuple(grad_cam(model, x, 1).passes) == (1, 1)
         handle.remove()
