@@ -59,7 +59,7 @@ MIXED = {
     "largest": (lambda x: x / x.max(),),
     "range": (lambda x: (x - x.min()) / (x.max() - x.min()),),
     "decides": (lambda x: x * 3 if x.max() > 0.9 else x,),
-    "decides darker": (lambda x: x * 3 if float(x.min()) < 0.01 else x,),
+    "decides darker": (lambda x: x * 3 if float(x.detach().min()) < 0.01 else x,),
     "where": (lambda x: torch.where(x.amax() > 0.9, x * 3, x),),
     "mean": (lambda x: x - x.mean(),),
     "normed": (lambda x: x, lambda h: F.relu(F.batch_norm(h, None, None, training=True))),
@@ -171,7 +171,7 @@ def test_the_layout_of_the_pictures_and_what_was_asked_before_do_not_matter(meth
 def test_a_picture_that_does_not_fit_is_named_with_the_first_layer():
     model = net()
     for run in [
-        *QUICK.values(),
+        *METHODS.values(),
         lambda *given: best(*given[:2]),
         lambda *given: saliency.last_maps(*given[:2]),
     ]:
