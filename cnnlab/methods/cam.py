@@ -60,7 +60,7 @@ def attributed(
     batch = asked.share(model, images, batch, len(images))
     with undisturbed(model, grad=False):
         for rows in chunks(images, batch):
-            end = _end(model, as_usual(images[rows].detach()))
+            end = _end(model, as_usual(model, images[rows].detach()))
             here = asked.rows(rows)
             scores = here.read(end.logits)  # checks the numbers, too
             weight = end.weight[here.numbers.to(end.weight.device)]  # (B, T, C)

@@ -7,6 +7,7 @@ Papers: Selvaraju et al., Grad-CAM, ICCV 2017, and guided Grad-CAM in it.
 """
 
 import time
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +127,7 @@ class _Cut(TorchFunctionMode):
     def __init__(self, name: str | None, model: nn.Module):
         super().__init__()
         self.name, self.maps, self.heard = name, None, Heard(model)
-        self.uncut, self.passed_by = None, False
+        self.uncut, self.passed_by, self.watching = None, False, ExitStack()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
         if self.uncut is not None and not self.passed_by and func not in _QUESTIONS:
@@ -150,6 +151,7 @@ class _Cut(TorchFunctionMode):
         self.maps = output.detach().clone().requires_grad_()
         after = self.maps.clone()  # an in-place ReLU that follows must not write into the leaf
         self.uncut = output
+        self.watching.enter_context(self)  # only from here on: it slows down every call
         return after
 
 
@@ -165,8 +167,9 @@ def _chunk(
     cut = _Cut(name, model)
     # Gradients are off until the layer has run: nothing before it keeps a graph.
     with undisturbed(model, grad=False):
-        with listening(model, [name] if sure else layers(model), cut.hear), cut:
-            scores = asked.scores(model, as_usual(images.detach()))
+        given = as_usual(model, images.detach())
+        with cut.watching, listening(model, [name] if sure else layers(model), cut.hear):
+            scores = asked.scores(model, given)
         last = name if sure else cut.heard.last(None if asked.unit is None else asked.unit.layer)
         if last != name:
             return None, scores.detach(), last
