@@ -61,10 +61,16 @@ def load(path: str | Path, size: int = 224, *, max_bytes: int = 10_000_000) -> T
         size, max_bytes, what comes back: as in `read`.
 
     Raises:
+        TypeError: path is no path.
         FileNotFoundError: there is no such file; says where it was looked for.
+        IsADirectoryError: it is a folder.
         ValueError: as `read`, after the name of the file.
     """
+    if not isinstance(path, str | Path) or not str(path):
+        raise TypeError(f"path is the path of a picture file, as text, not {path!r}")
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path.absolute()} is a folder: give the path of a picture file in it")
     if not path.is_file():
         raise FileNotFoundError(f"no picture at {path.absolute()}: give the path of a file")
     with path.open("rb") as file:

@@ -26,6 +26,7 @@ class Table:
             raise ValueError(
                 f"rows have {len(header)} entries, as the header; not {[len(row) for row in rows]}"
             )
+        rows = [[_plain(entry) for entry in row] for row in rows]
         self.header, self.caption = list(header), caption
         self.rows = [[_said(entry) for entry in row] for row in rows]
         # A column of numbers is read from its right end.
@@ -64,6 +65,11 @@ class Table:
             ).rstrip()
             for line in lines
         )
+
+
+def _plain(entry):
+    """A number of numpy or torch as one of Python."""
+    return entry.item() if hasattr(entry, "item") and getattr(entry, "ndim", 1) == 0 else entry
 
 
 def _said(entry) -> str:

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cnnlab.methods.asking import passing
 from cnnlab.methods.attribution import Attribution, Passes, kept
-from cnnlab.methods.gradients import chunks
+from cnnlab.methods.gradients import as_usual, chunks
 from cnnlab.methods.targets import Target, ask
 from cnnlab.probing import layers, undisturbed
 from cnnlab.probing.hooks import listening
@@ -56,9 +57,10 @@ def attributed(
     if asked.unit is not None or of != "logit":
         raise ValueError("a class activation map explains the logit of a class; for others use grad_cam")
     parts = []
+    batch = asked.share(model, images, batch, len(images))
     with undisturbed(model, grad=False):
         for rows in chunks(images, batch):
-            end = _end(model, images[rows].detach().clone())
+            end = _end(model, as_usual(model, images[rows].detach()))
             here = asked.rows(rows)
             scores = here.read(end.logits)  # checks the numbers, too
             weight = end.weight[here.numbers.to(end.weight.device)]  # (B, T, C)
@@ -106,15 +108,21 @@ def _end(model: nn.Module, images: Tensor) -> _End:
         elif isinstance(parts[name], nn.Linear):
             dense = parts[name]
 
-    with listening(model, layers(model), hear):
+    with listening(model, layers(model), hear), passing(model, images):
         logits = model(images)
     if maps is not None and dense is not None and maps.shape[1] == dense.in_features:
         read = dense(maps.mean(dim=(2, 3)))
-        near = 1e-9 if logits.dtype == torch.float64 else 1e-4
-        if read.shape == logits.shape and (read - logits).abs().max() <= near * logits.abs().max():
+        if read.shape == logits.shape and (read - logits).abs().max() <= _rounding(logits, dense.bias):
             return _End(maps, dense.weight.detach(), logits)
     names = [name for name, _ in model.named_children()]
     raise ValueError(
         "a class activation map needs a network that ends with a mean over all places and one dense layer, "
         f"as photonet (gap, flatten, dense); this one ends with {', '.join(names[-3:])}. Use grad_cam"
     )
+
+
+def _rounding(logits: Tensor, bias: Tensor | None) -> Tensor:
+    """How far two ways to these logits may differ: a large bias says nothing about the maps."""
+    own = logits if bias is None else logits - bias
+    near = 1e-9 if logits.dtype == torch.float64 else 1e-4
+    return near * own.abs().max() + 4 * torch.finfo(logits.dtype).eps * logits.abs().max()

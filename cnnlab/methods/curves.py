@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.methods import evidence, targets
+from cnnlab.methods.asking import whole
 from cnnlab.nets import kernels
 from cnnlab.probing import undisturbed
 
@@ -99,6 +100,7 @@ def blurred(images: Tensor, *, sigma: float = 5.0) -> Tensor:
         images: at least one pixel wide.
         sigma: of the bell curve, in pixels, above 0. Beyond the border the outermost pixels go on.
     """
+    targets.pictures(images)
     bell = kernels.gaussian(sigma).sum(dim=0).to(images)  # (K, K), a bell times a bell -> (K,)
     reach, channels = len(bell) // 2, images.shape[1]
     across = bell.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
@@ -112,16 +114,16 @@ def _walk(model, images, target, maps, of, fill, steps, batch, *, insert: bool) 
         raise ValueError("a curve follows one class for each picture: give (N,) class numbers")
     n, pixels = len(images), images.shape[2] * images.shape[3]
     values = evidence.per_pixel(maps, (n, *images.shape[2:])).flatten(1)  # (N, P)
-    if type(steps) is not int or not 1 <= steps <= pixels:
-        raise ValueError(f"steps are 1 to {pixels}, the number of pixels, not {steps!r}")
-    if batch < 1:
-        raise ValueError(f"a pass takes 1 picture or more, not {batch}")
+    steps = whole(steps, said := f"steps are 1 to {pixels}, the number of pixels")
+    if steps > pixels:
+        raise ValueError(f"{said}, not {steps}")
     other = _as_pictures(fill, images)
     # The place of each pixel in the order; a stable sort keeps equals in reading order.
     place = values.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     place = place.view(n, 1, *images.shape[2:]).to(images.device)
     counts = torch.tensor([round(step * pixels / steps) for step in range(steps + 1)])
     scores = []
+    batch = asked.share(model, images, batch, n * (steps + 1))
     with undisturbed(model, grad=False):
         own = images.detach()
         every = torch.arange(n * (steps + 1))
@@ -129,13 +131,16 @@ def _walk(model, images, target, maps, of, fill, steps, batch, *, insert: bool) 
             rows, taken = part // (steps + 1), counts[part % (steps + 1)]
             gone = place[rows] < taken.view(-1, 1, 1, 1).to(place.device)  # (B, 1, H, W)
             changed = torch.where(gone != insert, other[rows], own[rows])
-            scores.append(asked.rows(rows).scores(model, changed)[:, 0])
+            scores.append(asked.rows(rows).scores(model, changed.contiguous())[:, 0])
     return Curve(counts / pixels, torch.cat(scores).view(n, steps + 1))
 
 
 def _as_pictures(fill: float | Tensor, images: Tensor) -> Tensor:
     """The fill as (N, C, H, W)."""
-    value = torch.as_tensor(fill, dtype=images.dtype, device=images.device).detach()
+    try:
+        value = torch.as_tensor(fill, dtype=images.dtype, device=images.device).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"a fill is a number, a colour or pictures, not {fill!r}") from error
     if not value.isfinite().all():
         raise ValueError("the fill holds a number that is not finite (nan or inf)")
     if value.dim() == 1 and len(value) == images.shape[1]:

@@ -65,6 +65,8 @@ def of(explain: Explain, model: nn.Module, images: Tensor, target: Target) -> Te
     Raises:
         TypeError, ValueError: it answers with something other than one map for each picture.
     """
+    if not callable(explain):
+        raise TypeError(f"a method is a function (model, images, target) -> maps, not {explain!r}")
     with undisturbed(model, grad=True):
         answer = explain(model, images, target)
     maps = answer.map if isinstance(answer, Attribution) else answer

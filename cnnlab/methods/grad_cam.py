@@ -7,17 +7,28 @@ Papers: Selvaraju et al., Grad-CAM, ICCV 2017, and guided Grad-CAM in it.
 """
 
 import time
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.coarse import Heard, on_pixels
-from cnnlab.methods.gradients import backward, chunks, guided, laid_out
+from cnnlab.methods.gradients import as_usual, backward, chunks, guided
 from cnnlab.methods.targets import Asked, Target, ask
 from cnnlab.probing import layer as find
 from cnnlab.probing import layers, undisturbed
 from cnnlab.probing.hooks import listening
+
+# They look at a tensor, but not at its numbers.
+_QUESTIONS = {
+    getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "requires_grad", "ndim")
+} | {
+    Tensor.size,
+    Tensor.dim,
+    Tensor.__len__,
+}
 
 
 def grad_cam(
@@ -37,8 +48,9 @@ def grad_cam(
     Args:
         model: any network; it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
-        target: see `targets`; a Unit must lie behind the layer.
-        layer: with maps, one that runs once; by default the last such, as `coarse.last_maps` names it.
+        target: see `targets`; a Unit must lie behind the layer, if that is named.
+        layer: with maps, one that runs once; by default the last such, as `coarse.last_maps` names it, and of
+            a Unit the last before its own layer.
         of: "logit" or "probability".
         rectify: cut off what is negative, as the paper does. If nothing is left, the map is all zeros: then
             no place speaks for the target, which the signed map shows.
@@ -50,8 +62,8 @@ def grad_cam(
 
     Raises:
         LookupError: no such class or layer.
-        ValueError: as `gradient`; a layer without maps or that runs several times; a score that does not
-            depend on the layer.
+        ValueError: as `gradient`; a layer without maps or that runs several times; one whose maps the model
+            reads by another way than its answer; a score that does not depend on the layer.
     """
     return _located(model, images, target, layer, of, rectify, batch)[0]
 
@@ -89,6 +101,7 @@ def _located(
     asked = ask(model, images, target, of)
     if layer is not None:
         find(model, layer)
+    batch = asked.share(model, images, batch, len(images))
     sure, cut, ran = layer is not None, layer if layer is not None else _guess(model), 0
     parts = []
     for rows in chunks(images, batch):
@@ -104,11 +117,29 @@ def _located(
     return kept(asked, maps, values, None, Passes(ran, asked.numbers.numel()), began), cut
 
 
-class _Cut:
-    """The layer's maps, taken out of the graph: from here on there are gradients, before there are none."""
+class _Cut(TorchFunctionMode):
+    """The layer's maps, taken out of the graph: from here on there are gradients, before there are none.
+
+    A block may keep its maps (self.maps = h) for another to read. Those are not cut, and the slope that goes
+    through them is lost; so every call is watched for them.
+    """
 
     def __init__(self, name: str | None, model: nn.Module):
+        super().__init__()
         self.name, self.maps, self.heard = name, None, Heard(model)
+        self.uncut, self.passed_by, self.watching = None, False, ExitStack()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
+        if self.uncut is not None and not self.passed_by and func not in _QUESTIONS:
+            self.passed_by = any(self._is_uncut(part) for part in (*args, *(kwargs or {}).values()))
+        return func(*args, **(kwargs or {}))
+
+    def _is_uncut(self, part: object) -> bool:
+        if isinstance(part, tuple | list):  # torch.cat
+            return any(map(self._is_uncut, part))
+        return part is self.uncut or (
+            isinstance(part, Tensor) and part._base is not None and part._base is self.uncut
+        )
 
     def hear(self, name: str, output: object) -> Tensor | None:
         self.heard.hear(name, output)
@@ -118,7 +149,10 @@ class _Cut:
             return None
         torch.set_grad_enabled(True)  # `undisturbed` switches it off again
         self.maps = output.detach().clone().requires_grad_()
-        return self.maps.clone()  # an in-place ReLU that follows must not write into the leaf
+        after = self.maps.clone()  # an in-place ReLU that follows must not write into the leaf
+        self.uncut = output
+        self.watching.enter_context(self)  # only from here on: it slows down every call
+        return after
 
 
 def _chunk(
@@ -130,22 +164,20 @@ def _chunk(
         sure: `name` is no guess: what is wrong with it is an error, and no other layer is listened to.
     """
 
-    def once(layout: torch.memory_format) -> tuple[Tensor | None, Tensor, str]:
-        cut = _Cut(name, model)
-        # Gradients are off until the layer has run: nothing before it keeps a graph.
-        with undisturbed(model, grad=False):
-            with listening(model, [name] if sure else layers(model), cut.hear):
-                scores = asked.scores(model, images.detach().clone(memory_format=layout))
-            last = name if sure else _of_unit(cut.heard.last(), asked)
-            if last != name:
-                return None, scores.detach(), last
-            _refuse(cut, name, asked)
-            slopes = torch.stack(backward(scores, cut.maps), dim=1)  # (B, T, C, h, w)
-        weights = slopes.mean(dim=(3, 4))  # (B, T, C)
-        maps = torch.einsum("btc,bchw->bthw", weights, cut.maps.detach())
-        return maps[:, :, None], scores.detach(), last
-
-    return laid_out(model, images, asked, once)
+    cut = _Cut(name, model)
+    # Gradients are off until the layer has run: nothing before it keeps a graph.
+    with undisturbed(model, grad=False):
+        given = as_usual(model, images.detach())
+        with cut.watching, listening(model, [name] if sure else layers(model), cut.hear):
+            scores = asked.scores(model, given)
+        last = name if sure else cut.heard.last(None if asked.unit is None else asked.unit.layer)
+        if last != name:
+            return None, scores.detach(), last
+        _refuse(cut, name, asked)
+        slopes = torch.stack(backward(scores, cut.maps), dim=1)  # (B, T, C, h, w)
+    weights = slopes.mean(dim=(3, 4))  # (B, T, C)
+    maps = torch.einsum("btc,bchw->bthw", weights, cut.maps.detach())
+    return maps[:, :, None], scores.detach(), last
 
 
 def _refuse(cut: _Cut, name: str, asked: Asked) -> None:
@@ -156,17 +188,11 @@ def _refuse(cut: _Cut, name: str, asked: Asked) -> None:
         why = "it does not put out maps (N, C, h, w)"
     elif runs > 1:
         why = f"it ran {runs} times in one pass, so it has no single map"
+    elif cut.passed_by:
+        why = "the model keeps its maps and reads them later, past what the layer answers"
     else:
         return
     raise ValueError(f"Grad-CAM cannot use layer {name!r}: {why}. Choose another layer with maps.")
-
-
-def _of_unit(last: str, asked: Asked) -> str:
-    if asked.unit is not None and (last == asked.unit.layer or last.startswith(asked.unit.layer + ".")):
-        raise ValueError(
-            f"{asked.unit.layer!r} has maps itself, so what is the last layer before it? Name one: layer=…"
-        )
-    return last
 
 
 def _guess(model: nn.Module) -> str | None:

@@ -8,22 +8,30 @@ Papers: Simonyan et al. 2014 (gradient), Shrikumar et al. 2016 (gradient x input
 """
 
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.methods import disguised
+from cnnlab.methods.asking import whole
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.targets import Asked, Target, ask
 from cnnlab.names import unknown
+from cnnlab.nets.small import Net, Normalise
 from cnnlab.probing import relu_rule, rules, undisturbed
 
-Result = TypeVar("Result")
 _FILTERS_PER_PIXEL = 40
-_TRIED: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
+_ANY_LAYOUT = {nn.Sequential, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d, nn.Dropout}
+_ANY_LAYOUT |= {
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.Flatten,
+    nn.Linear,
+    nn.Identity,
+    Net,
+    Normalise,
+}
 
 
 def gradient(
@@ -39,7 +47,7 @@ def gradient(
         images: (N, C, H, W) in [0, 1].
         target: a class by number or name, (N,) or (N, T) numbers, or a Unit: see `targets`.
         of: "logit" or "probability". At p near 1 the slopes of the probability are near zero.
-        batch: pictures per pass.
+        batch: pictures per pass; one, if the model's answer to a picture depends on the others.
 
     Returns:
         Attribution, its map (N, C, H, W): positive where a brighter pixel raises the score. Of (N, T)
@@ -47,8 +55,8 @@ def gradient(
 
     Raises:
         LookupError: no such class, layer or `of`.
-        ValueError: pictures or targets of a wrong shape, numbers that are not finite, or a score that does
-            not depend on the picture.
+        ValueError: pictures or targets of a wrong shape, numbers that are not finite, a model that is random
+            in eval mode, or a score that does not depend on the picture.
 
     Paper: Simonyan, Vedaldi & Zisserman, Deep inside convolutional networks, 2014.
     """
@@ -116,67 +124,41 @@ def slopes(
 ) -> tuple[Tensor, Tensor]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W)
     """Scores and their gradients for pictures that fit into one pass."""
 
-    def once(layout: torch.memory_format) -> tuple[Tensor, Tensor]:
+    with undisturbed(model, grad=True):
         leaf = images.detach().clone().requires_grad_()
+        given = as_usual(model, leaf)
         with relu_rule(model, rule):
-            scores = asked.scores(model, leaf.clone(memory_format=layout))
+            scores = asked.scores(model, given)
         disguised.refuse(scores, rule)
         return scores.detach(), torch.stack(backward(scores, leaf), dim=1)
-
-    with undisturbed(model, grad=True):
-        return laid_out(model, images, asked, once)
 
 
 def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor:
     """(N, T) scores without any slopes."""
 
-    def once(layout: torch.memory_format) -> Tensor:
-        parts = []
-        for rows in chunks(images, batch):
-            part = images[rows].detach().clone(memory_format=layout)
-            parts.append(asked.rows(rows).scores(model, part))
-        return torch.cat(parts)
-
     with undisturbed(model, grad=False):
-        return laid_out(model, images, asked, once)
+        parts = [
+            asked.rows(rows).scores(model, as_usual(model, images[rows].detach()))
+            for rows in chunks(images, batch)
+        ]
+    return torch.cat(parts)
 
 
-def laid_out(
-    model: nn.Module, images: Tensor, asked: Asked, once: Callable[[torch.memory_format], Result]
-) -> Result:
-    """once(layout of the pictures), with their channels side by side where convolutions are faster so.
+def as_usual(model: nn.Module, images: Tensor) -> Tensor:
+    """A copy for a model to work on, row by row in memory; channels side by side where that is safe.
 
-    The filters are then laid out anew in each pass. That pays if there are not many more of them than pixels:
-    measured on photonet, alexnet and resnet18, for 1 to 16 pictures.
+    Many convolutions are faster so, by a fifth on photonet. But Tensor.view of maps then fails, and
+    h.flatten(1).relu_() changes a copy of h without a word. So only where all parts are known, in a row.
+    The filters are laid out anew in each pass, which pays if there are not many more of them than pixels.
     """
-    filters = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Conv2d))
-    worth = filters <= _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
-    if worth and _takes_any_layout(model, images[:1].detach(), asked.rows(slice(0, 1))):
-        return once(torch.channels_last)
-    return once(torch.contiguous_format)
+    own = all(type(part) in _ANY_LAYOUT and not _changed(part) for part in model.modules())
+    filters = sum(part.weight.numel() for part in model.modules() if type(part) is nn.Conv2d) if own else 0
+    fast = own and filters <= _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
+    return images.clone(memory_format=torch.channels_last if fast else torch.contiguous_format)
 
 
-def _takes_any_layout(model: nn.Module, image: Tensor, asked: Asked) -> bool:
-    """Is the answer the same? Tried once for each model, by two passes of one picture, and remembered.
-
-    Tensor.view of maps fails in the other layout. Worse, h.flatten(1).relu_() changes h in one layout and a
-    copy of it in the other, without a word.
-    """
-    tried = _TRIED.setdefault(model, {})
-    build = (None if asked.unit is None else asked.unit.layer, tuple(map(id, model.modules())))
-    if build not in tried:
-        try:
-            with undisturbed(model, grad=False):
-                one, other = (
-                    asked.scores(model, image.clone(memory_format=layout))
-                    for layout in (torch.contiguous_format, torch.channels_last)
-                )
-            tried[build] = bool(torch.allclose(one, other, rtol=1e-4, atol=1e-4))
-        except RuntimeError as error:
-            if "view size is not compatible" not in str(error):
-                return False  # no matter of layout: the pass that follows says it
-            tried[build] = False
-    return tried[build]
+def _changed(part: nn.Module) -> bool:
+    return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
 
 
 def backward(scores: Tensor, source: Tensor) -> list[Tensor]:
@@ -203,8 +185,7 @@ def backward(scores: Tensor, source: Tensor) -> list[Tensor]:
 
 def chunks(images: Tensor, batch: int) -> Iterator[slice]:
     """Rows of so many pictures at a time."""
-    if batch < 1:
-        raise ValueError(f"a pass takes 1 picture or more, not {batch}")
+    batch = whole(batch, "a pass takes 1 picture or more")
     return (slice(first, first + batch) for first in range(0, len(images), batch))
 
 
@@ -213,6 +194,7 @@ def _in_chunks(
 ) -> Attribution:
     began = time.perf_counter()
     asked = ask(model, images, target, of)
+    batch = asked.share(model, images, batch, len(images))
     parts = [slopes(model, images[rows], asked.rows(rows), rule) for rows in chunks(images, batch)]
     values, maps = (torch.cat(each) for each in zip(*parts, strict=True))
     return kept(asked, maps, values, None, Passes(len(images), asked.numbers.numel()), began)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnlab.methods.asking import whole
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.averaged import Progress, averaged
 from cnnlab.methods.gradients import scores, slopes
@@ -95,6 +96,7 @@ def integrated_gradients(
         forward, backward = forward + len(picture), backward + asked_here.numbers.numel()
         return down
 
+    batch = asked.share(model, images, batch, len(images) * len(points))
     ends = scores(model, torch.cat([base, images.detach()]), asked.rows(_twice(images)), batch)
     reference, score = ends.chunk(2)
     maps = averaged(len(images), weights, at, batch=batch, progress=progress)
@@ -120,10 +122,11 @@ def path(
         Path.
     """
     asked = ask(model, images, target, of)
-    _points("midpoint", steps)
+    steps = whole(steps, "steps is a whole number, 1 or more")
     base = start(images, baseline)
     at = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     way = (images.detach() - base)[:, None]
+    batch = asked.share(model, images, batch, len(images) * len(at))
     found = []
     everything = torch.arange(len(images) * len(at))
     for rows in everything.split(batch):
@@ -165,8 +168,7 @@ def _points(rule: str, steps: int) -> tuple[Tensor, Tensor]:
     """Where on the way from 0 to 1, and with what weights; these add up to 1."""
     if rule not in RULES:
         raise unknown("rule", rule, RULES)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps is a whole number, 1 or more, not {steps}")
+    steps = whole(steps, "steps is a whole number, 1 or more")
     if rule == "gauss-legendre":
         return _gauss_legendre(steps)
     points = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from cnnlab.methods import evidence, ranks, targets
+from cnnlab.methods.asking import passing, whole
 from cnnlab.names import unknown
 from cnnlab.probing import evaluating
 from cnnlab.probing.hooks import listening
@@ -71,7 +73,12 @@ def check(
             picture.
         LookupError, TypeError: a wrong target.
     """
-    targets.ask(model, images, target)
+    if targets.ask(model, images, target).several:
+        raise ValueError("one class for each picture, (N,), not several")
+    if not callable(explain):
+        raise TypeError(f"a method is a function (model, images, target) -> maps, not {explain!r}")
+    if depths is not None and not isinstance(depths, Iterable):
+        raise TypeError(f"depths are several numbers, such as range(3), not {depths!r}")
     groups = layers_from_the_top(model, images[:1])
     known = range(len(groups) + 1)
     wanted = tuple(sorted({0, *(known if depths is None else depths)}))
@@ -102,8 +109,9 @@ def cascade(model: nn.Module, image: Tensor, depth: int, *, seed: int = 0) -> nn
         ValueError: there are not so many layers.
     """
     groups = layers_from_the_top(model, image)
-    if not 0 <= depth <= len(groups):
-        raise ValueError(f"depth is from 0 to {len(groups)}, the layers with weights, not {depth}")
+    depth = whole(depth, said := f"depth is from 0 to {len(groups)}, the layers with weights", 0)
+    if depth > len(groups):
+        raise ValueError(f"{said}, not {depth}")
     return redrawn(model, [each for name in list(groups)[:depth] for each in groups[name]], seed=seed)
 
 
@@ -121,11 +129,11 @@ def redrawn(model: nn.Module, names: Iterable[str], *, seed: int = 0) -> nn.Modu
     Raises:
         LookupError: the model has no such tensor.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole(seed, "seed is a whole number", -(2**63)))
     orders: dict[tuple[str, int], Tensor] = {}
     done: set[int] = set()
     with torch.inference_mode(False), torch.no_grad():
-        copied = copy.deepcopy(model)
+        copied = _copied(model)
         there = dict(copied.named_parameters(remove_duplicate=False)) | dict(
             copied.named_buffers(remove_duplicate=False)
         )
@@ -147,8 +155,10 @@ def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]
     """The layers with weights, the last that ran first, with the names of their tensors.
 
     Weights that are used without their module being called, as the last ones of nn.MultiheadAttention, count
-    to the module around it. Those on which the answer does not depend, as a part for training only, are left
-    out. Of a layer that runs several times its first run counts.
+    to the module around it; running statistics of batch norms count also where these have no weights. Weights
+    behind a torch.no_grad() or a detach() are tried: does the answer change with them? Those on which it does
+    not depend, as a part for training only, are left out. Of a layer that runs several times its first run
+    counts.
 
     Args:
         model: any network; it is not changed, a copy runs in eval mode.
@@ -171,10 +181,10 @@ def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]
             ran.append(name)
 
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        copied = copy.deepcopy(model).requires_grad_()
+        copied = _copied(model).requires_grad_()
         weights = dict(copied.named_parameters())
         modules = [name for name, _ in copied.named_modules() if name]
-        with evaluating(copied), listening(copied, modules, note):
+        with evaluating(copied), listening(copied, modules, note), passing(copied, image):
             output = copied(image.detach().clone())
         if not isinstance(output, Tensor):
             raise ValueError(f"the model answers with {type(output).__name__}; one tensor is wanted")
@@ -183,14 +193,62 @@ def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]
             if output.requires_grad and weights
             else [None] * len(weights)
         )
-    used = [name for name, gradient in zip(weights, found, strict=True) if gradient is not None]
+        reached = {name for name, gradient in zip(weights, found, strict=True) if gradient is not None}
+        with torch.no_grad(), evaluating(copied):
+            reached |= _matter(copied, image, [name for name in weights if name not in reached])
+    used = [name for name in weights if name in reached]
     if not used:
         raise ValueError("the answer of this model depends on no weight, so there is nothing to shuffle")
     groups: dict[str, list[str]] = {name: [] for name in ["", *reversed(ran)]}  # the model itself ends last
     buffers = [name for name, value in copied.named_buffers() if value.is_floating_point()]
-    for module in dict.fromkeys(name.rpartition(".")[0] for name in used):
-        owner = module
+    running = [
+        name
+        for name in buffers
+        if (module := name.rpartition(".")[0]) in groups
+        and isinstance(copied.get_submodule(module), _NormBase)
+    ]
+    for module in dict.fromkeys(name.rpartition(".")[0] for name in [*used, *running]):
+        owner = (
+            (module + ".").partition("parametrizations.")[0].rstrip(".")
+        )  # weight_norm keeps its parts there
         while owner and owner not in groups:
             owner = owner.rpartition(".")[0]
         groups[owner] += [name for name in [*used, *buffers] if name.rpartition(".")[0] == module]
     return {name: tensors for name, tensors in groups.items() if tensors}
+
+
+def _matter(model: nn.Module, image: Tensor, names: list[str]) -> set[str]:
+    """Those of these weights on which the answer depends though no gradient says so."""
+    generator, weights = torch.Generator().manual_seed(0), dict(model.named_parameters())
+
+    def answer(others: list[str]) -> Tensor:
+        old = {name: weights[name].clone() for name in others}
+        for name in others:
+            weights[name].copy_(torch.randn(weights[name].shape, generator=generator))
+        found = model(image.detach().clone()).clone()
+        for name in others:
+            weights[name].copy_(old[name])
+        return found
+
+    if not names:
+        return set()
+    plain = answer([])
+    if torch.equal(answer(names), plain):  # as where a part is for training only
+        return set()
+    return {name for name in names if not torch.equal(answer([name]), plain)}
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A deep copy, also of a model that keeps a map of its last pass, or a weight that a hook computes."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
+    kept = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and value.grad_fn is not None
+    }
+    try:
+        return copy.deepcopy(model, kept)
+    except Exception as error:
+        raise ValueError(f"the model cannot be copied: {error}") from error

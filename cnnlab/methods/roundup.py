@@ -12,27 +12,28 @@ from torch import Tensor, nn
 
 from cnnlab.methods import evidence, occlusion, saliency
 from cnnlab.methods.attribution import Attribution, Passes
-from cnnlab.methods.targets import Target, ask
+from cnnlab.methods.targets import Target, ask, pictures
 from cnnlab.names import unknown
+from cnnlab.probing import Unit
 
 
 def covered(model: nn.Module, images: Tensor, target: Target, *, of: str = "logit") -> Attribution:
-    """`occlusion.heatmap` of every picture: windows of an eighth of the side, half over each other, in grey.
+    """`occlusion.heatmap` of every picture: windows of an eighth of each side, half over each other, in grey.
 
     Args:
         model, images, target, of: see `maps`; the target is one class for each picture, or a unit.
     """
-    window = max(2, images.shape[-1] // 8)
     asked = ask(model, images, target, of)
     if asked.several:
         raise ValueError("one class for each picture, (N,), not several")
+    window = tuple(min(side, max(2, side // 8)) for side in images.shape[2:])
     parts = [
         occlusion.heatmap(
             model,
             images[k : k + 1],
             asked.numbers[k] if asked.unit is None else asked.unit,
             window=window,
-            stride=window // 2,
+            stride=tuple(max(1, side // 2) for side in window),
             fill=0.5,
             of=of,
         )
@@ -78,7 +79,7 @@ def maps(
 
 
 def method(name: str) -> evidence.Explain:
-    """A method as (model, images, target) -> (N, 1, H, W), on the pixels.
+    """A method as (model, images, target) -> (N, 1, H, W), on the pixels. Also with of=…, as `saliency`.
 
     Raises:
         LookupError: no such method.
@@ -86,15 +87,27 @@ def method(name: str) -> evidence.Explain:
     if name not in METHODS:
         raise unknown("method", name, METHODS)
 
-    def explain(model: nn.Module, images: Tensor, target: Target) -> Tensor:
-        return on_pixels(METHODS[name](model, images, target).map, model, images)
+    def explain(model: nn.Module, images: Tensor, target: Target, *, of: str = "logit") -> Tensor:
+        return on_pixels(METHODS[name](model, images, target, of=of).map, model, images, target)
 
     return explain
 
 
-def on_pixels(maps: Tensor, model: nn.Module, images: Tensor) -> Tensor:
-    """(N, C, H, W) or coarse (N, 1, h, w) -> (N, 1, H, W): colours added up, cells laid on what they see."""
+def on_pixels(maps: Tensor, model: nn.Module, images: Tensor, target: Target | None = None) -> Tensor:
+    """(N, C, H, W) or coarse (N, 1, h, w) -> (N, 1, H, W): colours added up, cells laid on what they see.
+
+    Args:
+        maps: signed; coarse ones on the grid of the last maps, or of the last before the layer of a Unit.
+        model, images: that they explain.
+        target: a Unit, if that was explained.
+    """
+    if not isinstance(maps, Tensor) or maps.dim() != 4:
+        given = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        raise ValueError(f"maps are (N, C, H, W), such as Attribution.map; not {given}")
+    pictures(images)
     flat = maps.sum(dim=1, keepdim=True)
     if flat.shape[2:] == images.shape[2:]:
         return flat
-    return saliency.on_pixels(flat, model, saliency.last_maps(model, images), tuple(images.shape[2:]))
+    before = target.layer if isinstance(target, Unit) else None
+    layer = saliency.last_maps(model, images, before=before)
+    return saliency.on_pixels(flat, model, layer, tuple(images.shape[2:]))

@@ -5,15 +5,18 @@ its slope jumps from piece to piece; the mean over a neighbourhood is the slope 
 Paper: Smilkov et al., SmoothGrad: removing noise by adding noise, 2017.
 """
 
+import inspect
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnlab.methods.asking import whole
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.averaged import Progress, averaged
-from cnnlab.methods.gradients import gradient, scores
+from cnnlab.methods.gradients import gradient, scores, slopes
 from cnnlab.methods.targets import Target, ask
 
 Method = Callable[..., Attribution]
@@ -56,14 +59,17 @@ def smoothgrad(
 
     Raises:
         LookupError, ValueError: as the method, and for sigma below 0 or less than one sample.
+        TypeError: something other than a method.
     """
     began = time.perf_counter()
     asked = ask(model, images, target, of)
-    if not (0 <= sigma < float("inf")):
-        raise ValueError(f"sigma is 0 or more, not {sigma}")
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples is a whole number, 1 or more, not {samples}")
-    generator = torch.Generator().manual_seed(seed)
+    if not isinstance(sigma, int | float | np.number) or not 0 <= sigma < float("inf"):
+        raise ValueError(f"sigma is a number, 0 or more, not {sigma!r}")
+    samples = whole(samples, "samples is a whole number, 1 or more")
+    if not callable(method):
+        raise TypeError(f"a method is a function such as saliency.guided, not {method!r}")
+    generator = torch.Generator().manual_seed(whole(seed, "seed is a whole number", -(2**63)))
+    batch = asked.share(model, images, batch, len(images) * samples)
     noise: dict[int, Tensor] = {}  # of the samples that are at work
     forward = backward = 0
 
@@ -77,7 +83,10 @@ def smoothgrad(
         added = torch.stack([noise[number] for number in sample.tolist()]).to(images.device)
         noisy = added.mul_(sigma).add_(images.detach()[picture])
         here = asked.rows(picture)
-        found = method(model, noisy, _target(here), of=of)
+        if method is gradient:  # without its checks, which were made
+            forward, backward = forward + len(noisy), backward + here.numbers.numel()
+            return slopes(model, noisy, here)[1]
+        found = _asked(method, model, noisy, _target(here), of)
         forward, backward = forward + found.passes.forward, backward + found.passes.backward
         return found.map if asked.several else found.map[:, None]
 
@@ -85,6 +94,19 @@ def smoothgrad(
     maps = averaged(len(images), weights, at, batch=batch, progress=progress)
     score = scores(model, images, asked, batch)
     return kept(asked, maps, score, None, Passes(forward + len(images), backward), began)
+
+
+def _asked(method: Method, model: nn.Module, images: Tensor, target: Target, of: str) -> Attribution:
+    try:
+        inspect.signature(method).bind(model, images, target, of=of)
+    except TypeError as error:
+        raise TypeError(
+            f"a method is called with (model, images, target, of=…), as saliency.guided; this one: {error}"
+        ) from error
+    found = method(model, images, target, of=of)
+    if not isinstance(found, Attribution):
+        raise TypeError(f"a method answers with an Attribution, not {type(found).__name__}")
+    return found
 
 
 def _target(asked) -> Target:

@@ -10,10 +10,12 @@ target in these forms and puts them into one, an `Asked`:
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cnnlab.methods.asking import passing, sharing, whole
 from cnnlab.names import unknown
 from cnnlab.probing import Recorder, Unit, layer, undisturbed
 
@@ -45,19 +47,29 @@ class Asked(NamedTuple):
 
         The caller sees to eval mode, and hands in a clone: a first layer may work in place.
         """
-        if self.unit is None:
-            return self.read(model(images))
-        # grad: also where a hook switches gradients on half way, as Grad-CAM does.
-        with Recorder(model, self.unit.layer, stop=True, grad=True) as acts:
-            model(images)
-        return self.read(acts.calls(self.unit.layer)[0])
+        return self.read(self.output(model, images))
+
+    def output(self, model: nn.Module, images: Tensor) -> Tensor:
+        """What the model, or the unit's layer, puts out: what `scores` reads."""
+        with passing(model, images):
+            if self.unit is None:
+                return model(images)
+            # grad: also where a hook switches gradients on half way, as Grad-CAM does.
+            with Recorder(model, self.unit.layer, stop=True, grad=True) as acts:
+                model(images)
+        return acts.calls(self.unit.layer)[0]
+
+    def share(self, model: nn.Module, images: Tensor, batch: int, count: int) -> int:
+        """How many of `count` pictures may share a pass: see `asking.sharing`."""
+        return sharing(model, images, lambda some: self.output(model, some), batch=batch, count=count)
 
     def read(self, output: Tensor) -> Tensor:
         """What the model, or the unit's layer, put out -> (N, T).
 
         Raises:
             LookupError: there is no such class.
-            ValueError: the model puts out something other than one number for each class, or nothing finite.
+            ValueError: the model puts out something other than one number for each class, probabilities where
+                logits are wanted, or nothing finite.
         """
         if self.unit is not None:
             values = self.unit.of(output)
@@ -70,6 +82,10 @@ class Asked(NamedTuple):
             if int(self.numbers.max()) >= output.shape[1]:
                 raise LookupError(
                     f"no class {int(self.numbers.max())}: they are numbered from 0 to {output.shape[1] - 1}"
+                )
+            if self.of == "probability" and _are_probabilities(output.detach()):
+                raise ValueError(
+                    "the model puts out probabilities already, and a softmax of these is none: use of='logit'"
                 )
             values = output.softmax(dim=1) if self.of == "probability" else output
             numbers = self.numbers.clone()  # made in inference mode, they could not be kept for the way back
@@ -94,14 +110,9 @@ def ask(model: nn.Module, images: Tensor, target: Target, of: str = "logit") -> 
             pictures of a batch.
         TypeError: a target of another kind.
     """
-    if (
-        not isinstance(images, Tensor)
-        or not images.is_floating_point()
-        or images.dim() != 4
-        or not len(images)
-    ):
-        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"pictures are (N, C, H, W), floating point, at least one; not {given}")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
+    pictures(images)
     if not images.isfinite().all():
         raise ValueError("a picture holds a number that is not finite (nan or inf)")
     if of not in OF:
@@ -132,11 +143,18 @@ def best(model: nn.Module, images: Tensor, k: int = 5, *, batch: int = 64) -> Te
 
     Returns:
         (N, k) class numbers, to be given as a target.
+
+    Raises:
+        ValueError: as `ask`; a model that does not give (N, classes).
     """
-    if k < 1 or batch < 1:
-        raise ValueError(f"k and batch are 1 or more, not {k} and {batch}")
+    k = whole(k, "k is a whole number, 1 or more")
+    asked = ask(model, images, 0)
+    batch = asked.share(model, images, batch, len(images))
     with undisturbed(model, grad=False):
-        logits = torch.cat([model(part.detach().clone()) for part in images.split(batch)])
+        parts = [asked.output(model, part.detach().clone()) for part in images.split(batch)]
+        for part, rows in zip(parts, asked.numbers.split(batch), strict=True):
+            asked._replace(numbers=rows).read(part)
+        logits = torch.cat(parts)
     return logits.topk(min(k, logits.shape[1]), dim=1).indices
 
 
@@ -146,6 +164,28 @@ def name(model: nn.Module, number: int) -> str:
     return classes[number] if number < len(classes) else f"class {number}"
 
 
+def pictures(images: object) -> None:
+    """Refuse what are no pictures.
+
+    Raises:
+        ValueError: anything but (N, C, H, W), floating point, at least one.
+    """
+    if (
+        not isinstance(images, Tensor)
+        or not images.is_floating_point()
+        or images.dim() != 4
+        or not images.numel()
+    ):
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        given = images.dtype if isinstance(images, Tensor) and images.dim() == 4 and images.numel() else given
+        raise ValueError(f"pictures are (N, C, H, W), floating point, at least one; not {given}")
+
+
+def _are_probabilities(output: Tensor) -> bool:
+    """(N, K): all above zero, and 1 together? Logits are that by chance, if ever."""
+    return bool((output > 0).all() and ((output.sum(dim=1) - 1).abs() < 1e-5).all())
+
+
 def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
     """(N,) or (N, T) class numbers, not below zero."""
     if isinstance(target, str):
@@ -153,10 +193,14 @@ def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
         if target not in classes:
             raise unknown("class", target, classes, plural="classes")
         return torch.full((n,), classes.index(target))
+    if isinstance(target, np.integer):
+        target = int(target)
     if isinstance(target, bool) or not isinstance(target, int | Tensor):
         raise TypeError(
             f"a target is a class number, a class name, numbers (N,) or (N, T), or a Unit; not {target!r}"
         )
+    if isinstance(target, int) and abs(target) >= 2**31:
+        raise LookupError(f"no class {target}: they are numbered from 0")
     numbers = torch.as_tensor(target).cpu()
     if numbers.dtype.is_floating_point or numbers.dtype == torch.bool or numbers.is_complex():
         raise TypeError(f"class numbers are whole numbers, not {numbers.dtype}")

@@ -221,3 +221,11 @@ def test_a_file_that_is_not_there_too_large_or_no_picture_is_refused_by_name(tmp
     file.write_bytes(b"not a picture")
     with pytest.raises(ValueError, match=r"large\.png: "):
         uploads.load(file)
+
+
+def test_no_path_and_a_folder_are_told_apart_from_a_missing_file(tmp_path):
+    for wrong in (None, 3, b"cat.png", ""):
+        with pytest.raises(TypeError, match="path is the path of a picture file"):
+            uploads.load(wrong)
+    with pytest.raises(IsADirectoryError, match="is a folder: give the path of a picture file in it"):
+        uploads.load(tmp_path)

@@ -1,6 +1,8 @@
 """Tables of words and numbers: escaped, aligned, read aloud; a terminal gets columns."""
 
+import numpy as np
 import pytest
+import torch
 
 from cnnlab.drawing import Table
 
@@ -27,3 +29,10 @@ def test_rows_are_as_long_as_the_header():
         Table(["a", "b"], [["c"]])
     with pytest.raises(ValueError, match=r"rows have 2 entries"):
         Table(["a", "b"], [])
+
+
+def test_numbers_of_numpy_and_torch_are_shown_as_numbers():
+    shown = Table(
+        ["method", "a", "b"], [["x", np.float32(1.2345679), torch.tensor(0.5)], ["y", np.int64(3), 2]]
+    )
+    assert repr(shown).splitlines() == ["method     a    b", "x       1.23  0.5", "y          3    2"]

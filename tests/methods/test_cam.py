@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 from captum.attr import LayerGradCam
+from torch import nn
 
 from cnnlab.data import photos
-from cnnlab.methods.cam import cam, over_picture
+from cnnlab.methods.cam import attributed, cam, over_picture
 from cnnlab.nets import models
 
 
@@ -74,3 +75,23 @@ def test_nothing_is_changed():
         cam(net, image, 99)
     assert net.training and torch.equal(image, before)
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+
+
+def test_a_large_bias_does_not_hide_another_end():
+    """A maximum over all places instead of the mean: beside a bias of 50000 the difference looks small."""
+
+    def make(pool):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), pool(1), nn.Flatten(), nn.Linear(6, 4))
+        nn.init.constant_(net[4].bias, 5e4)
+        return net
+
+    x = torch.rand(1, 3, 16, 16)
+    with pytest.raises(ValueError, match="Use grad_cam"):
+        cam(make(nn.AdaptiveMaxPool2d), x, 1)
+    assert cam(make(nn.AdaptiveAvgPool2d), x, 1).any()
+
+
+def test_fewer_pictures_per_pass_than_pictures_with_a_class_each(net):
+    images, target = torch.rand(5, 3, 64, 64), torch.tensor([3, 1, 4, 0, 5])
+    assert torch.allclose(attributed(net, images, target, batch=2).map, cam(net, images, target), atol=1e-5)

@@ -189,3 +189,12 @@ def test_refusals():
         insertion(model, x, 0, maps, fill=float("nan"))
     with pytest.raises(LookupError, match="no score 'odds'"):
         insertion(model, x, 0, maps, of="odds")
+
+
+def test_fills_that_are_none_are_named():
+    model, x = seeded(SMALL["sequential"], torch.float64), picture()
+    for wrong in (None, "grey", [1, [2]]):
+        with pytest.raises(TypeError, match="a fill is a number, a colour or pictures, not"):
+            deletion(model, x, 0, x, fill=wrong)
+    with pytest.raises(ValueError, match=r"pictures are \(N, C, H, W\)"):
+        blurred(x[0])

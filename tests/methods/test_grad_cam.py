@@ -146,6 +146,12 @@ def test_every_build(name):
     assert near(several.map[:, 0], expected) and several.map.shape[1:3] == (2, 1)
 
 
+def behind(model, x):
+    """The maps of layer 2, and the mean over unit 2 of layer 3."""
+    maps = F.max_pool2d(model[0](x).relu(), 2).detach().requires_grad_()
+    return maps, model[3](maps)[:, 2].mean((1, 2))
+
+
 def test_an_earlier_layer_and_a_unit():
     model, x = awkward("in place"), picture(n=2)
     early = model[0](x)
@@ -156,8 +162,11 @@ def test_an_earlier_layer_and_a_unit():
     flat = model[6](model[3](F.max_pool2d((second := model[0](x).detach()).relu(), 2)).relu().flatten(1))
     found = grad_cam(model, x, Unit("6", 3))
     assert torch.allclose(found.score, flat[:, 3]) and second.any() and found.map.shape == (2, 1, 6, 6)
-    with pytest.raises(ValueError, match="'3' has maps itself"):
-        grad_cam(model, x, Unit("3", 2))
+    alone = grad_cam(model, x, Unit("3", 2))  # of the last maps before its own
+    assert near(alone.map, grad_cam(model, x, Unit("3", 2), layer="2").map)
+    assert near(alone.map, plainly(*behind(model, x)))
+    with pytest.raises(ValueError, match="no layer before '0' puts out maps"):
+        grad_cam(model, x, Unit("0", 2))
     with pytest.raises(ValueError, match="does not run before '0'"):
         grad_cam(model, x, Unit("0", 2), layer="3")
 
@@ -178,7 +187,6 @@ def test_nothing_before_the_layer_is_differentiated():
 def test_one_pass_forward_where_the_last_layer_is_where_it_usually_is():
     x, runs = picture(64), []
     for model in (models.load("photonet").double(), torchvision_net("resnet18").double()):
-        grad_cam(model, x, 0)  # the first call tries the layout of the pictures
         handle = model.register_forward_hook(lambda *_: runs.append(1))
         assert tuple(grad_cam(model, x, 1).passes) == (1, 1)
         handle.remove()
@@ -298,3 +306,102 @@ def test_grad_cam_finds_where_the_object_is():
     there = on_pixels(found.map, model, "1", (41, 41))
     assert divmod(int(there.argmax()), 41) == (22, 30)
     assert gradient(model, x, 0).map.any()
+
+
+class Keeps(nn.Module):
+    """A block that keeps its maps; they are read from there."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        self.kept = torch.relu(self.conv(x))
+        return self.kept
+
+
+class ReadsKept(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.e, self.fc, self.how = Keeps(), nn.Linear(4, 5), how
+
+    def forward(self, x):
+        return self.fc(self.how(self.e(x), self.e))
+
+
+@pytest.mark.parametrize(
+    "how",
+    (
+        lambda h, e: h.mean((2, 3)) + e.kept.mean((2, 3)),
+        lambda h, e: torch.cat([h[:, :2], e.kept[:, 2:]], dim=1).mean((2, 3)),
+        lambda h, e: torch.stack([h, e.kept]).amax(0).mean((2, 3)),
+    ),
+)
+def test_maps_that_are_read_by_another_way_are_refused(how):
+    model = seeded(lambda: ReadsKept(how), torch.float64)
+    for layer_ in (None, "e"):
+        with pytest.raises(ValueError, match="the model keeps its maps"):
+            grad_cam(model, picture(), 1, layer=layer_)
+    fine = seeded(lambda: ReadsKept(lambda h, e: h.mean((2, 3)) * len(e.kept)), torch.float64)
+    assert grad_cam(fine, picture(), 1).map.any()
+    fine = seeded(lambda: ReadsKept(lambda h, e: h.mean((2, 3))), torch.float64)
+    assert near(
+        grad_cam(fine, picture(), 1).map,
+        grad_cam(model, picture(), 1, layer="e.conv").map * 0 + grad_cam(fine, picture(), 1, layer="e").map,
+    )
+
+
+class Attends(nn.Module):
+    """Tokens x tokens by a softmax module, after maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.sm, self.drop, self.fc = (
+            nn.Conv2d(3, 4, 4, 4),
+            nn.Softmax(-1),
+            nn.Dropout(),
+            nn.Linear(4, 5),
+        )
+
+    def forward(self, x):
+        t = self.conv(x).flatten(2).transpose(1, 2)[:, None]  # (N, 1, T, C)
+        return self.fc((self.drop(self.sm(t @ t.transpose(2, 3))) @ t).mean((1, 2)))
+
+
+class ChannelsStandLast(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patch, self.norm, self.fc1 = nn.Conv2d(3, 8, 4, 4), nn.LayerNorm(8), nn.Linear(8, 8)
+        self.relu, self.fc = nn.ReLU(), nn.Linear(8, 5)
+
+    def forward(self, x):
+        h = self.patch(x).permute(0, 2, 3, 1)
+        return self.fc(self.relu(self.fc1(self.norm(h))).mean((1, 2)))
+
+
+@pytest.mark.parametrize("make, first", [(Attends, "conv"), (ChannelsStandLast, "patch")])
+def test_four_axes_are_not_always_maps(make, first):
+    model = seeded(make, torch.float64)
+    for door in (last_maps, lambda *given: grad_cam(*given, 1)):
+        with pytest.raises(ValueError, match="cannot be told whether these are maps .* Name one: layer="):
+            door(model, picture())
+    assert grad_cam(model, picture(), 1, layer=first).map.shape == (1, 1, 4, 4)
+
+
+def test_maps_of_one_cell_and_after_a_pool_by_a_function():
+    small = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 14), nn.ReLU(), nn.Flatten(), nn.Linear(4, 5)
+        )
+    )
+    assert last_maps(small, picture(dtype=torch.float32)) == "0"  # one cell is no place to look at
+
+    class Pools(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.relu, self.fc = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 5)
+
+        def forward(self, x):
+            return self.fc(self.relu(F.max_pool2d(self.conv(x), 3)).mean((2, 3)))
+
+    assert last_maps(seeded(Pools, torch.float64), picture()) == "relu"

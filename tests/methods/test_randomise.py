@@ -227,3 +227,84 @@ def test_refusals():
         check(model, x, 0, lambda _model, images, _target: images / 0)
     with pytest.raises(LookupError, match="they are numbered from 0"):
         check(model, x, -1, gradient)
+
+
+class Frozen(nn.Module):
+    """A backbone under no_grad, a batch norm without weights, and a spare part that runs for nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)
+        self.head, self.aside = nn.Linear(4, 5), nn.Linear(4, 5)
+
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.body(x)
+            self.aside(h.mean((2, 3)))
+        return self.head(F.relu(self.norm(h)).mean((2, 3)))
+
+
+def test_weights_without_a_gradient_and_a_norm_without_weights_are_shuffled_too():
+    model, x = seeded(Frozen), picture(dtype=torch.float32)
+    before = state(model, x)
+    found = layers_from_the_top(model, x)
+    assert list(found) == ["head", "norm", "body"] and state(model, x) == before
+    assert found["norm"] == ["norm.running_mean", "norm.running_var"]
+    shuffled = cascade(model, x, 3)
+    assert not torch.equal(shuffled.body.weight, model.body.weight)
+    assert not torch.equal(shuffled.norm.running_var, model.norm.running_var)
+
+
+def test_the_parts_of_a_weight_norm_are_one_layer():
+    model = nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.Flatten(), nn.Linear(4 * 36, 2)
+    )
+    found = layers_from_the_top(model, torch.rand(1, 3, 8, 8))
+    assert list(found) == ["2", "0"]
+    assert set(found["0"]) == {"0.bias", *(f"0.parametrizations.weight.original{k}" for k in (0, 1))}
+    whole = nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))
+    assert list(layers_from_the_top(nn.Sequential(nn.Flatten(), whole), torch.rand(1, 1, 2, 2))) == ["1"]
+
+
+def test_models_that_keep_a_map_of_their_last_pass_are_copied():
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(768, 5)
+
+        def forward(self, x):
+            self.last = self.fc(x.flatten(1))
+            return self.last
+
+    x = picture(dtype=torch.float32)
+    old = nn.utils.weight_norm if hasattr(nn.utils, "weight_norm") else None
+    for model in (seeded(Keeps), nn.Sequential(nn.Flatten(), nn.Linear(768, 5))):
+        if isinstance(model, nn.Sequential) and old is not None:
+            with pytest.warns(FutureWarning):
+                old(model[1])
+        model(x)
+        found = check(model, x, 1, gradient)
+        assert found.signed[0].item() == pytest.approx(1) and found.signed[-1].abs().item() < 0.5
+
+    class Lock(Keeps):
+        def __deepcopy__(self, memo):
+            raise RuntimeError("no copies of me")
+
+    with pytest.raises(ValueError, match="the model cannot be copied: no copies of me"):
+        check(seeded(Lock), x, 1, gradient)
+
+
+def test_poor_arguments_are_named_before_any_work():
+    model, x = seeded(SMALL["sequential"]), picture(dtype=torch.float32)
+    for wrong, error, text in [
+        ({"depths": 2}, TypeError, "depths are several numbers"),
+        ({"explain": "gradient"}, TypeError, "a method is a function"),
+        ({"target": torch.zeros(1, 2, dtype=torch.int64)}, ValueError, "one class for each picture"),
+        ({"model": lambda x: x}, TypeError, "comes first, not function"),
+        ({"seed": 0.5}, ValueError, "seed is a whole number"),
+    ]:
+        with pytest.raises(error, match=text):
+            check(**{"model": model, "images": x, "target": 1, "explain": gradient} | wrong)
+    for wrong in (1.5, True, -1, 9, None):
+        with pytest.raises(ValueError, match="depth is from 0 to 4"):
+            cascade(model, x, wrong)

@@ -82,3 +82,8 @@ def test_refusals():
         ranks.table({})
     with pytest.raises(ValueError, match="not finite"):
         ranks.correlation(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4) / 0)
+
+
+def test_what_counts_for_a_map_without_an_order_is_what_was_given():
+    maps = {"noise": torch.rand(2, 1, 4, 4), "flat": torch.full((2, 1, 4, 4), 0.5)}
+    assert ranks.table(maps, constant=-0.25)[0, 1].item() == pytest.approx(-0.25)

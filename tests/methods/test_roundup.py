@@ -6,6 +6,7 @@ import torch
 from cnnlab.data import shapes
 from cnnlab.methods import closed_forms, occlusion, roundup, saliency, truth
 from cnnlab.nets import models
+from cnnlab.probing import Unit
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,31 @@ def test_the_model_and_the_pictures_stay_as_they_were(shapesnet, scenes):
     assert torch.equal(few, scenes.images[:1]) and torch.equal(random, torch.get_rng_state())
     assert all(torch.equal(value, state[name]) for name, value in shapesnet.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in shapesnet.parameters())
+
+
+def test_a_unit_with_maps_is_explained_by_every_method(shapesnet, scenes):
+    unit, few = Unit("conv4", 1), scenes.images[:1]
+    found = roundup.maps(shapesnet, few, unit)
+    assert all(map_.shape == (1, 1, 64, 64) and map_.any() for map_ in found.values())
+    before = saliency.last_maps(shapesnet, few, before="conv4")
+    coarse = saliency.grad_cam(shapesnet, few, unit, layer=before).map
+    assert not before.startswith("conv4") and before != saliency.last_maps(shapesnet, few)
+    torch.testing.assert_close(
+        found["Grad-CAM"], saliency.on_pixels(coarse, shapesnet, before, (64, 64)), rtol=0, atol=1e-6
+    )
+
+
+def test_the_windows_fit_both_sides(shapesnet):
+    """An eighth of each side: of 8 x 96 pixels 2 x 12, not 12 x 12."""
+    x = torch.rand(1, 3, 8, 96)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+                              torch.nn.Flatten(), torch.nn.Linear(4, 3))  # fmt: skip
+    alone = occlusion.heatmap(net, x, 1, window=(2, 12), stride=(1, 6), fill=0.5)
+    torch.testing.assert_close(roundup.covered(net, x, 1).map, alone.map)
+
+
+def test_a_method_of_the_table_can_be_smoothed_only_where_it_answers_with_its_bookkeeping(shapesnet, scenes):
+    with pytest.raises(TypeError, match="answers with an Attribution, not Tensor"):
+        saliency.smoothgrad(shapesnet, scenes.images[:1], 1, method=roundup.method("guided"))
+    with pytest.raises(ValueError, match="such as Attribution.map"):
+        roundup.on_pixels(saliency.gradient(shapesnet, scenes.images[:1], 1), shapesnet, scenes.images[:1])

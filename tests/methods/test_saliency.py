@@ -61,7 +61,7 @@ def test_every_method_on_every_build_leaves_everything_as_it_was(method):
             for wrong, error in [
                 ((image, 99), LookupError),
                 ((image, "dog"), LookupError),
-                ((image[:, :2], 1), RuntimeError),  # torch's own, in the middle of the pass
+                ((image[:, :2], 1), ValueError),  # in the middle of the pass
                 ((image * float("inf"), 1), ValueError),
             ]:
                 with pytest.raises(error):
@@ -158,22 +158,6 @@ def test_a_batch_norm_that_mixes_pictures_is_refused():
     for run in METHODS.values():
         with pytest.raises(ValueError, match="batch norm without running statistics"):
             run(model, picture(n=2), 1)
-
-
-def test_both_layouts_of_the_pictures_give_the_same(monkeypatch):
-    from cnnlab.methods import gradients
-
-    model, x = awkward("residual"), picture(n=2)
-    saliency.gradient(model, x, 1)  # the first call tries both on one picture
-    layouts = []
-    handle = model.conv1.register_forward_pre_hook(
-        lambda m, i: layouts.append(i[0].is_contiguous(memory_format=torch.channels_last))
-    )
-    found = [saliency.gradient(model, x, 1).map]
-    monkeypatch.setattr(gradients, "_FILTERS_PER_PIXEL", 0)
-    found.append(saliency.gradient(model, x, 1).map)
-    handle.remove()
-    assert layouts == [True, False] and torch.allclose(*found, atol=1e-15)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "CAM"])
