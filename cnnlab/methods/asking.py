@@ -12,7 +12,7 @@ from operator import index
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.regions import Watch
+from cnnlab.methods.watch import Watch
 from cnnlab.probing import undisturbed
 
 
