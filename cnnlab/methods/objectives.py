@@ -1,0 +1,310 @@
+"""What is a picture to be good at? Objectives that are read off one pass, and that add, scale and print.
+
+Type of an objective: Seen -> (B,), one value for each picture of a batch; larger is better. An objective is a
+sum of weighted terms, so the algebra of the lecture is the algebra here:
+
+>>> channel("relu3", 43) - 0.5 * total_variation()
+channel relu3 43 - 0.5 * total variation
+
+A term that takes one number for all pictures also takes a list with one for each: channel("relu3", [0, 1, 2])
+is about three pictures, each with a channel of its own.
+
+Papers: Erhan et al. 2009 (a unit's favourite picture), Simonyan et al. 2014 (of a class), Mahendran & Vedaldi
+2015 (total variation), Olah, Mordvintsev & Schubert, Feature visualization, Distill 2017 (the rest).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnlab.names import unknown
+from cnnlab.probing import Unit
+
+Which = int | Sequence[int]
+
+
+class Seen(NamedTuple):
+    """What one pass shows: all that an objective may read.
+
+    Attributes:
+        picture: (B, C, H, W) in [0, 1], as it is, before the transforms.
+        layers: name -> what that layer put out, (B, C, rows, cols) or (B, C).
+        output: (B, classes) logits, or None if no term asked for them.
+        classes: the names of the classes, if the model has some.
+    """
+
+    picture: Tensor
+    layers: Mapping[str, Tensor] = {}
+    output: Tensor | None = None
+    classes: tuple[str, ...] = ()
+
+
+class Term(NamedTuple):
+    """One part of an objective.
+
+    Attributes:
+        name: what is printed.
+        value: Seen -> (B,).
+        layers: those that must be recorded.
+        output: are the logits needed?
+        batch: for how many pictures; None: any number.
+    """
+
+    name: str
+    value: Callable[[Seen], Tensor]
+    layers: tuple[str, ...] = ()
+    output: bool = False
+    batch: int | None = None
+
+
+class Objective:
+    """A sum of weighted terms: the value of a picture, to be made large.
+
+    Objectives add and subtract; a number scales them; a minus sign turns them round.
+
+    >>> sum([neuron("conv2", 7), 2 * logit("cat")]) / 4
+    0.25 * neuron conv2 7 + 0.5 * logit cat
+    """
+
+    def __init__(self, terms: Sequence[tuple[float, Term]]):
+        self.terms = tuple(terms)
+        batches = sorted({term.batch for _, term in self.terms if term.batch is not None})
+        if len(batches) > 1:
+            raise ValueError(
+                f"these terms are about {' and '.join(map(str, batches))} pictures; take one number"
+            )
+        self.batch = batches[0] if batches else None
+        self.layers = tuple(dict.fromkeys(name for _, term in self.terms for name in term.layers))
+        self.output = any(term.output for _, term in self.terms)
+
+    def __call__(self, seen: Seen) -> Tensor:
+        """One value for each picture, (B,); gradients flow through."""
+        values = [weight * term.value(seen) for weight, term in self.terms]
+        return sum(values[1:], values[0])
+
+    def __add__(self, other: "Objective") -> "Objective":
+        if isinstance(other, Real) and other == 0:  # where sum() starts
+            return self
+        return Objective(self.terms + other.terms) if isinstance(other, Objective) else NotImplemented
+
+    def __sub__(self, other: "Objective") -> "Objective":
+        return self + -other if isinstance(other, Objective) else NotImplemented
+
+    def __mul__(self, factor: float) -> "Objective":
+        if not isinstance(factor, Real) or isinstance(factor, bool):
+            return NotImplemented
+        if not abs(factor) < float("inf"):
+            raise ValueError(f"an objective is scaled by a finite number, not by {factor}")
+        return Objective([(weight * float(factor), term) for weight, term in self.terms])
+
+    def __truediv__(self, divisor: float) -> "Objective":
+        return self * (1 / divisor) if isinstance(divisor, Real) else NotImplemented
+
+    def __neg__(self) -> "Objective":
+        return self * -1
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __repr__(self) -> str:
+        text = ""
+        for weight, term in self.terms:
+            size = "" if abs(weight) == 1 else f"{abs(weight):g} * "
+            sign = "-" if weight < 0 else "+"
+            text += f" {sign} {size}{term.name}" if text else f"{'-' if weight < 0 else ''}{size}{term.name}"
+        return text
+
+
+def neuron(layer: str, channel: Which, row: int | None = None, col: int | None = None) -> Objective:
+    """One unit: a channel at one place; left out, the place in the middle of the map."""
+    if (row is None) != (col is None):
+        raise ValueError(f"a place needs row and col: row is {row}, col is {col}")
+
+    def value(seen: Seen) -> Tensor:
+        maps = seen.layers[layer]
+        if maps.dim() != 4:
+            if row is not None:
+                raise ValueError(f"{layer} has no rows and columns: leave the place of {channel} away")
+            return _chosen(maps, layer, channel)
+        r, c = (maps.shape[2] // 2, maps.shape[3] // 2) if row is None else (row, col)
+        if not (0 <= r < maps.shape[2] and 0 <= c < maps.shape[3]):
+            raise ValueError(f"{layer} has {maps.shape[2]} rows and {maps.shape[3]} cols; no place {r}, {c}")
+        return _chosen(maps, layer, channel)[:, r, c]
+
+    place = "" if row is None else f" at {row}, {col}"
+    return _one(f"neuron {layer} {_listed(channel)}{place}", value, layer, batch=_many(channel, "channel"))
+
+
+def channel(layer: str, channel: Which) -> Objective:
+    """A whole feature map: the mean of a channel over all places."""
+
+    def value(seen: Seen) -> Tensor:
+        return _mean(_chosen(seen.layers[layer], layer, channel))
+
+    return _one(f"channel {layer} {_listed(channel)}", value, layer, batch=_many(channel, "channel"))
+
+
+def layer(layer: str) -> Objective:
+    """All of a layer at once: the mean of the squares. The objective of deep dream."""
+    return _one(f"layer {layer}", lambda seen: _mean(seen.layers[layer].square()), layer)
+
+
+def logit(target: int | str | Sequence[int | str]) -> Objective:
+    """A class, by its number or its name: what the network says before the softmax."""
+
+    def value(seen: Seen) -> Tensor:
+        return _class(seen, seen.output, target)
+
+    return _one(f"logit {_listed(target)}", value, output=True, batch=_many(target, "class"))
+
+
+def probability(target: int | str | Sequence[int | str]) -> Objective:
+    """A class after the softmax. It also rises when all other classes fall, and near 1 it has no slope."""
+
+    def value(seen: Seen) -> Tensor:
+        return _class(seen, seen.output.softmax(dim=1), target)
+
+    return _one(f"probability {_listed(target)}", value, output=True, batch=_many(target, "class"))
+
+
+def direction(
+    layer: str, vector: Tensor, row: int | None = None, col: int | None = None, *, power: float = 0
+) -> Objective:
+    """A mixture of channels: the product of the activations a with a vector v, at each place.
+
+    Args:
+        layer: its name.
+        vector: (C,), or (B, C) with one for each picture.
+        row, col: one place; left out, the mean over all.
+        power: the product is multiplied by max(0.1, cos(a, v)) to this power. From 1 on, the angle counts:
+            other channels must stay silent.
+    """
+    if not isinstance(vector, Tensor) or vector.dim() not in (1, 2) or not vector.isfinite().all():
+        raise ValueError("a direction is a finite vector (C,), or (B, C) with one for each picture")
+    if (row is None) != (col is None):
+        raise ValueError(f"a place needs row and col: row is {row}, col is {col}")
+    vector = vector.detach().clone()
+
+    def value(seen: Seen) -> Tensor:
+        maps = seen.layers[layer]
+        if maps.shape[1] != vector.shape[-1]:
+            raise ValueError(f"{layer} has {maps.shape[1]} channels, and the direction {vector.shape[-1]}")
+        maps = maps.flatten(2) if row is None else maps[:, :, row, col, None]  # (B, C, places)
+        if maps.dim() == 2:
+            maps = maps[:, :, None]
+        along = vector.to(maps).expand(len(maps), -1)  # (B, C)
+        dot = torch.einsum("bcp,bc->bp", maps, along)
+        if power:
+            own = maps.square().sum(dim=1).add(1e-12).sqrt()  # (B, places)
+            lengths = own * along.norm(dim=1, keepdim=True).clamp(min=1e-12)
+            dot = dot * (dot / lengths).clamp(min=0.1) ** power
+        return dot.mean(dim=1)
+
+    place = "" if row is None else f" at {row}, {col}"
+    return _one(f"direction {layer}{place}", value, layer, batch=len(vector) if vector.dim() == 2 else None)
+
+
+def diversity(layer: str) -> Objective:
+    """How unlike the pictures of a batch are: minus the mean cosine of their Gram matrices, from -1 to 0.
+
+    The Gram matrix of a layer says which channels fire together, wherever that is: its style.
+    """
+
+    def value(seen: Seen) -> Tensor:
+        maps = seen.layers[layer].flatten(2)
+        count = len(maps)
+        if count < 2:
+            raise ValueError("diversity compares the pictures of a batch: ask for batch=2 or more")
+        grams = F.normalize((maps @ maps.transpose(1, 2)).flatten(1), dim=1)  # (B, C * C)
+        alike = grams @ grams.T
+        return -(alike.sum(dim=1) - alike.diagonal()) / (count - 1)
+
+    return _one(f"diversity {layer}", value, layer)
+
+
+def l2() -> Objective:
+    """How far the pixels are from grey: the mean of (x - 1/2) squared. To be subtracted."""
+    return _one("L2", lambda seen: _mean((seen.picture - 0.5).square()))
+
+
+def total_variation() -> Objective:
+    """How rough the picture is: the mean step |x - x'| to the right plus the mean step down."""
+
+    def value(seen: Seen) -> Tensor:
+        x = seen.picture
+        across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
+        return _mean(across.abs()) + _mean(down.abs())
+
+    return _one("total variation", value)
+
+
+def blur() -> Objective:
+    """How far the picture is from its blurred self: the mean square of x - blur(x), blur(x) held fixed."""
+
+    def value(seen: Seen) -> Tensor:
+        x = seen.picture
+        kernel = x.new_tensor([0.25, 0.5, 0.25])
+        with torch.no_grad():
+            soft = F.pad(x, (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
+            soft = F.conv2d(F.conv2d(soft, kernel.view(1, 1, 3, 1)), kernel.view(1, 1, 1, 3)).view_as(x)
+        return _mean((x - soft).square())
+
+    return _one("blur", value)
+
+
+def _one(
+    name: str, value: Callable, *layers: str, output: bool = False, batch: int | None = None
+) -> Objective:
+    return Objective([(1.0, Term(name, value, layers, output, batch))])
+
+
+def _mean(values: Tensor) -> Tensor:
+    """(B, …) -> (B,)"""
+    return values.flatten(1).mean(dim=1) if values.dim() > 1 else values
+
+
+def _chosen(maps: Tensor, layer: str, channel: Which) -> Tensor:
+    """(B, C, …) -> (B, …): one channel for all pictures, or for each its own."""
+    if isinstance(channel, int):
+        return Unit(layer, channel).of(maps)
+    for each in channel:
+        Unit(layer, each).of(maps[:1])  # refuses a channel that there is not
+    return maps[torch.arange(len(maps)), list(channel)]
+
+
+def _class(seen: Seen, scores: Tensor, target: int | str | Sequence[int | str]) -> Tensor:
+    """(B, classes) -> (B,)"""
+    if scores.dim() != 2:
+        raise ValueError(f"a class has a score where a model gives (B, classes), not {tuple(scores.shape)}")
+    targets = [target] * len(scores) if isinstance(target, int | str) else target
+    numbers = []
+    for each in targets:
+        if isinstance(each, str) and each not in seen.classes:
+            raise unknown("class", each, seen.classes, plural="classes")
+        numbers.append(seen.classes.index(each) if isinstance(each, str) else each)
+        if not 0 <= numbers[-1] < scores.shape[1]:
+            raise LookupError(f"no class {each}: they are numbered from 0 to {scores.shape[1] - 1}")
+    return scores[torch.arange(len(scores)), numbers]
+
+
+def _many(which: object, kind: str) -> int | None:
+    """How many pictures a list is about; None for a single one."""
+    single = (int, str) if kind == "class" else (int,)
+    if isinstance(which, single) and not isinstance(which, bool):
+        return None
+    if isinstance(which, str) or not isinstance(which, Sequence) or not len(which):
+        raise TypeError(f"a {kind} is a number, or a list with one for each picture; not {which!r}")
+    for each in which:
+        if not isinstance(each, single) or isinstance(each, bool):
+            raise TypeError(f"a {kind} is given by its number, and not by {each!r}")
+    return len(which)
+
+
+def _listed(which: object) -> str:
+    if isinstance(which, int | str):
+        return str(which)
+    shown = ", ".join(map(str, which[:3]))
+    return f"[{shown}]" if len(which) <= 3 else f"[{shown}, … {len(which)} in all]"

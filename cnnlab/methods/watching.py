@@ -1,0 +1,147 @@
+"""One look at a picture: the value of an objective, and its slope at the numbers of the picture.
+
+Type: (numbers, picture, view) -> values (B,), slope like numbers. What is recorded in the one pass are the
+layers that the objective reads, and the pass ends at the last of them.
+
+Paper: Olah, Mordvintsev & Schubert 2017; the redirected ReLU is in the code that came with it, lucid.
+"""
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.methods.objectives import Objective, Seen
+from cnnlab.probing import Recorder, relu_rule
+
+
+class Watch:
+    """Inside the block, `slopes` looks at pictures. The caller sees to eval mode and to frozen weights."""
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        self.model, self.objective = model, objective
+        self.classes = tuple(getattr(model, "classes", ()))
+        self.layout = torch.channels_last
+        layers, whole = objective.layers, objective.output
+        self.acts = Recorder(model, *layers, stop=not whole, grad=True) if layers else None
+
+    def __enter__(self) -> "Watch":
+        self._stack = ExitStack()
+        if self.acts is not None:
+            self._stack.enter_context(self.acts)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def slopes(
+        self, numbers: Tensor, picture: Tensor, view: Tensor, *, redirect: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Value and slope of the objective.
+
+        Args:
+            numbers: of which the picture was made.
+            picture: (B, C, H, W), for what looks at the picture itself.
+            view: (B, C, H', W'), what the network gets to see.
+            redirect: let slopes through ReLUs that are off, as `redirected` says.
+
+        Returns:
+            (B,) values; a slope like numbers; (B,) bool: did any slope come through the network? (Where the
+            objective looks at no layer: was there any slope?)
+
+        Raises:
+            ValueError: a value or a slope is not finite, or does not depend on the picture.
+        """
+        seen = self._pass(picture, view, redirect)
+        values = self.objective(seen)
+        if values.shape != (len(picture),):
+            raise ValueError(f"an objective has one value per picture, not {tuple(values.shape)}")
+        sources = (numbers, view) if seen.layers or seen.output is not None else (numbers,)
+        slopes = [None]
+        if values.requires_grad:
+            slopes = torch.autograd.grad(values.sum(), sources, allow_unused=True)
+        if slopes[0] is None:
+            raise ValueError(
+                f"{self.objective} does not depend on the picture in a way that a slope comes back by"
+            )
+        through = slopes[-1]
+        if through is None:  # only the terms that look at the picture itself depend on it
+            awake = torch.zeros(len(picture), dtype=torch.bool, device=picture.device)
+        else:
+            awake = through.flatten(1).abs().amax(dim=1) > 0
+        values = values.detach()
+        if not (values.isfinite().all() and slopes[0].isfinite().all()):
+            raise ValueError(f"{self.objective} or its slope is not finite (nan or inf): look at the weights")
+        return values, slopes[0], awake
+
+    def _pass(self, picture: Tensor, view: Tensor, redirect: bool) -> Seen:
+        if self.acts is None and not self.objective.output:
+            return Seen(picture)
+        output = None
+        if redirect:
+            try:
+                with relu_rule(self.model, redirected):
+                    output = self.model(view.clone(memory_format=self.layout))
+            except ValueError:  # no ReLU, or another activation: nothing to redirect
+                output = self._plain(view)
+        else:
+            output = self._plain(view)
+        layers = {name: self.acts.calls(name)[0] for name in self.objective.layers}
+        return Seen(picture, layers, output if self.objective.output else None, self.classes)
+
+    def _plain(self, view: Tensor) -> Tensor | None:
+        # A clone: a first layer may work in place.
+        try:
+            return self.model(view.clone(memory_format=self.layout))
+        except RuntimeError as error:
+            # A model that calls Tensor.view on its maps cannot take pictures whose channels lie side by side.
+            if self.layout is torch.contiguous_format or "view size is not compatible" not in str(error):
+                raise
+        self.layout = torch.contiguous_format
+        return self.model(view.clone(memory_format=self.layout))
+
+
+def redirected(g: Tensor, y: Tensor) -> Tensor:
+    """The rule of a ReLU that may be off everywhere: the plain slope; if there is none, what would open it.
+
+    Args:
+        g: (B, …), the slope from above, of something that is to rise.
+        y: (B, …), the output of the ReLU.
+    """
+    plain = torch.where(y > 0, g, 0)
+    off = plain.flatten(1).abs().amax(dim=1) == 0  # (B,)
+    return torch.where(off.view(-1, *[1] * (g.dim() - 1)), g.clamp(min=0), plain)
+
+
+def shape_of(
+    model: nn.Module, size: int | tuple[int, int] | None, start: str | Tensor
+) -> tuple[int, int, int]:
+    """(C, rows, columns) of the pictures to make.
+
+    Raises:
+        ValueError: a start that is no picture, or of another size than was asked for.
+    """
+    if isinstance(start, str):
+        if start != "noise":
+            raise ValueError(f"start is 'noise' or a picture (N, C, H, W), not {start!r}")
+    elif not isinstance(start, Tensor) or start.dim() != 4 or not start.is_floating_point() or not len(start):
+        given = tuple(start.shape) if isinstance(start, Tensor) else type(start).__name__
+        raise ValueError(f"start is 'noise' or a picture (N, C, H, W), floating point; not {given}")
+    elif not (start.isfinite().all() and start.min() >= 0 and start.max() <= 1):
+        raise ValueError("the picture to start from has pixels in [0, 1]; this one has others")
+    own = getattr(model, "input_size", None)
+    if size is None:
+        sides = tuple(own[1:]) if own is not None else (64, 64)
+        sides = tuple(start.shape[2:]) if isinstance(start, Tensor) else sides
+    else:
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 1 for side in sides):
+        raise ValueError(f"size is a side in pixels, 2 or more, or (rows, columns); not {size!r}")
+    if isinstance(start, Tensor):
+        if tuple(start.shape[2:]) != sides:
+            raise ValueError(f"start is {tuple(start.shape[2:])}, and the size {sides}: resize one of them")
+        return (start.shape[1], *sides)
+    if own is not None:
+        return (own[0], *sides)
+    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    return (3 if first is None else first.in_channels, *sides)
