@@ -19,7 +19,6 @@ from cnnlab.methods.attribution import Passes
 from cnnlab.methods.objectives import Objective
 from cnnlab.methods.transforms import Transform, Warp
 from cnnlab.methods.watching import Watch, shape_of
-from cnnlab.probing import settled
 
 # (steps done, all steps, pictures (B, C, H, W), mean value of the objective) -> True to stop.
 Progress = Callable[[int, int, Tensor, float], object]
@@ -171,7 +170,7 @@ def climb(
     batch = _how_many(objective, batch, start)
     shape = shape_of(model, size, start)
     like = next((w for w in model.parameters() if w.is_floating_point()), torch.zeros(()))
-    with settled(model):
+    with Watch(model, objective) as watch:
         if isinstance(start, str):
             generator = torch.Generator().manual_seed(seed)
             numbers = space.start(1 if alike else batch, shape, generator)
@@ -181,49 +180,40 @@ def climb(
         numbers = numbers.to(like.device, like.dtype).clone().requires_grad_()
         warp = Warp(_chain(transforms, shape), shape[1:], seed=seed, fill=fill)
         adam = Adam(numbers.detach(), rate)  # shares their memory
-        frames = {round(steps * k / max(film - 1, 1)) for k in range(film)}
-        history, strip, stopped, looks = [], [], "finished", 0
+        frames = {round(steps * k / (film - 1)) for k in range(film - 1)}
+        history, strip, stopped = [], [], "finished"
         moved = torch.zeros(batch, dtype=torch.bool, device=like.device)
         resting = True
         try:
-            with Watch(model, objective) as watch:
-                for step in range(steps):
-                    move = warp.draw()
+            for step in range(steps):
+                move = warp.draw()
+                picture = space.picture(numbers, shape[1:])
+                values, slope, awake = watch.slopes(numbers, picture, warp.view(picture, move))
+                if resting and not awake.all() and step < _REDIRECTED:
                     picture = space.picture(numbers, shape[1:])
-                    values, slope, awake = watch.slopes(numbers, picture, warp.view(picture, move))
-                    looks += 1
-                    if resting and not awake.all() and step < _REDIRECTED:
-                        picture = space.picture(numbers, shape[1:])
-                        view = warp.view(picture, move)
-                        values, slope, awake = watch.slopes(numbers, picture, view, redirect=True)
-                        looks += 1
-                    if resting:
-                        moved |= awake
-                        resting = not moved.all()
-                    if step in frames:
-                        strip.append((step, picture.detach().clone()))
-                    history.append(values)
-                    adam.step(slope)
-                    if progress is not None:
-                        now = space.picture(numbers.detach(), shape[1:])
-                        if progress(step + 1, steps, now, float(values.mean())) is True:
-                            stopped = "stopped" if step + 1 < steps else "finished"
-                            break
+                    view = warp.view(picture, move)
+                    values, slope, awake = watch.slopes(numbers, picture, view, redirect=True)
+                if resting:
+                    moved |= awake
+                    resting = not moved.all()
+                if step in frames:
+                    strip.append((step, picture.detach().clone()))
+                history.append(values)
+                adam.step(slope)
+                if progress is not None:
+                    now = space.picture(numbers.detach(), shape[1:])
+                    if progress(step + 1, steps, now, float(values.mean())) is True and step + 1 < steps:
+                        stopped = "stopped"
+                        break
         except KeyboardInterrupt:
             stopped = "interrupted"
         last = space.picture(numbers.detach(), shape[1:]).contiguous()
         if film:
             strip.append((len(history), last.clone()))
         record = torch.stack(history) if history else last.new_zeros(0, batch)
-    return Rendered(
-        last,
-        record,
-        strip,
-        stopped,
-        moved,
-        time.perf_counter() - began,
-        Passes(looks * batch, looks * batch),
-    )
+        looks = watch.passes * batch
+    seconds = time.perf_counter() - began
+    return Rendered(last, record, strip, stopped, moved, seconds, Passes(looks, looks))
 
 
 def _check(objective: object, steps: int, rate: float, film: int) -> None:

@@ -9,6 +9,8 @@ Type: (model, objective) -> Rendered. An objective says what is to be large; it 
 """
 
 from cnnlab.methods.ascent import Rendered, render
+from cnnlab.methods.dictionary import Grid, Spelled, grid, spelled
+from cnnlab.methods.inversion import Inverted, invert
 from cnnlab.methods.objectives import (
     Objective,
     blur,
@@ -22,18 +24,27 @@ from cnnlab.methods.objectives import (
     probability,
     total_variation,
 )
+from cnnlab.methods.octaves import deep_dream
 from cnnlab.methods.pictures import Fourier, Pixel
+from cnnlab.methods.superstimuli import Icons, superstimuli
 from cnnlab.methods.transforms import jitter, pad, rotate, scale, standard
 
 __all__ = [
     "Fourier",
+    "Grid",
+    "Icons",
+    "Inverted",
     "Objective",
     "Pixel",
     "Rendered",
+    "Spelled",
     "blur",
     "channel",
+    "deep_dream",
     "direction",
     "diversity",
+    "grid",
+    "invert",
     "jitter",
     "l2",
     "layer",
@@ -44,6 +55,8 @@ __all__ = [
     "render",
     "rotate",
     "scale",
+    "spelled",
     "standard",
+    "superstimuli",
     "total_variation",
 ]

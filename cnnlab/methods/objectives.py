@@ -125,17 +125,15 @@ def neuron(layer: str, channel: Which, row: int | None = None, col: int | None =
 
     def value(seen: Seen) -> Tensor:
         maps = seen.layers[layer]
-        if maps.dim() != 4:
-            if row is not None:
-                raise ValueError(f"{layer} has no rows and columns: leave the place of {channel} away")
-            return _chosen(maps, layer, channel)
-        r, c = (maps.shape[2] // 2, maps.shape[3] // 2) if row is None else (row, col)
-        if not (0 <= r < maps.shape[2] and 0 <= c < maps.shape[3]):
-            raise ValueError(f"{layer} has {maps.shape[2]} rows and {maps.shape[3]} cols; no place {r}, {c}")
-        return _chosen(maps, layer, channel)[:, r, c]
+        if row is not None:
+            maps = _at(maps, layer, row, col)
+        elif maps.dim() == 4:
+            maps = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
+        return _chosen(maps, layer, channel)
 
+    batch = _many(channel, "channel")
     place = "" if row is None else f" at {row}, {col}"
-    return _one(f"neuron {layer} {_listed(channel)}{place}", value, layer, batch=_many(channel, "channel"))
+    return _one(f"neuron {layer} {_listed(channel)}{place}", value, layer, batch=batch)
 
 
 def channel(layer: str, channel: Which) -> Objective:
@@ -144,7 +142,8 @@ def channel(layer: str, channel: Which) -> Objective:
     def value(seen: Seen) -> Tensor:
         return _mean(_chosen(seen.layers[layer], layer, channel))
 
-    return _one(f"channel {layer} {_listed(channel)}", value, layer, batch=_many(channel, "channel"))
+    batch = _many(channel, "channel")
+    return _one(f"channel {layer} {_listed(channel)}", value, layer, batch=batch)
 
 
 def layer(layer: str) -> Objective:
@@ -158,7 +157,8 @@ def logit(target: int | str | Sequence[int | str]) -> Objective:
     def value(seen: Seen) -> Tensor:
         return _class(seen, seen.output, target)
 
-    return _one(f"logit {_listed(target)}", value, output=True, batch=_many(target, "class"))
+    batch = _many(target, "class")
+    return _one(f"logit {_listed(target)}", value, output=True, batch=batch)
 
 
 def probability(target: int | str | Sequence[int | str]) -> Objective:
@@ -167,7 +167,8 @@ def probability(target: int | str | Sequence[int | str]) -> Objective:
     def value(seen: Seen) -> Tensor:
         return _class(seen, seen.output.softmax(dim=1), target)
 
-    return _one(f"probability {_listed(target)}", value, output=True, batch=_many(target, "class"))
+    batch = _many(target, "class")
+    return _one(f"probability {_listed(target)}", value, output=True, batch=batch)
 
 
 def direction(
@@ -192,9 +193,9 @@ def direction(
         maps = seen.layers[layer]
         if maps.shape[1] != vector.shape[-1]:
             raise ValueError(f"{layer} has {maps.shape[1]} channels, and the direction {vector.shape[-1]}")
-        maps = maps.flatten(2) if row is None else maps[:, :, row, col, None]  # (B, C, places)
-        if maps.dim() == 2:
-            maps = maps[:, :, None]
+        if row is not None:
+            maps = _at(maps, layer, row, col)
+        maps = maps.reshape(*maps.shape[:2], -1)  # (B, C, places)
         along = vector.to(maps).expand(len(maps), -1)  # (B, C)
         dot = torch.einsum("bcp,bc->bp", maps, along)
         if power:
@@ -264,6 +265,16 @@ def _one(
 def _mean(values: Tensor) -> Tensor:
     """(B, …) -> (B,)"""
     return values.flatten(1).mean(dim=1) if values.dim() > 1 else values
+
+
+def _at(maps: Tensor, layer: str, row: int, col: int) -> Tensor:
+    """(B, C, rows, cols) -> (B, C)"""
+    if maps.dim() != 4:
+        raise ValueError(f"{layer} has no rows and columns: leave the place {row}, {col} away")
+    rows, cols = maps.shape[2:]
+    if not (0 <= row < rows and 0 <= col < cols):
+        raise ValueError(f"{layer} has no place {row}, {col}: it has {rows} rows and {cols} columns")
+    return maps[:, :, row, col]
 
 
 def _chosen(maps: Tensor, layer: str, channel: Which) -> Tensor:

@@ -12,23 +12,29 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.objectives import Objective, Seen
-from cnnlab.probing import Recorder, relu_rule
+from cnnlab.probing import Recorder, relu_rule, settled
 
 
 class Watch:
-    """Inside the block, `slopes` looks at pictures. The caller sees to eval mode and to frozen weights."""
+    """Inside the block, `slopes` looks at pictures, and the model is `settled`: frozen, and in eval mode.
+
+    Attributes:
+        passes: how often the network ran.
+    """
 
     def __init__(self, model: nn.Module, objective: Objective):
         self.model, self.objective = model, objective
         self.classes = tuple(getattr(model, "classes", ()))
-        self.layout = torch.channels_last
+        self.passes, self.layout = 0, torch.channels_last
         layers, whole = objective.layers, objective.output
         self.acts = Recorder(model, *layers, stop=not whole, grad=True) if layers else None
 
     def __enter__(self) -> "Watch":
-        self._stack = ExitStack()
-        if self.acts is not None:
-            self._stack.enter_context(self.acts)
+        with ExitStack() as stack:
+            stack.enter_context(settled(self.model, channels_last=self.layout is torch.channels_last))
+            if self.acts is not None:
+                stack.enter_context(self.acts)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -77,6 +83,7 @@ class Watch:
     def _pass(self, picture: Tensor, view: Tensor, redirect: bool) -> Seen:
         if self.acts is None and not self.objective.output:
             return Seen(picture)
+        self.passes += 1
         output = None
         if redirect:
             try:
@@ -97,7 +104,9 @@ class Watch:
             # A model that calls Tensor.view on its maps cannot take pictures whose channels lie side by side.
             if self.layout is torch.contiguous_format or "view size is not compatible" not in str(error):
                 raise
+        self._stack.close()
         self.layout = torch.contiguous_format
+        self.__enter__()
         return self.model(view.clone(memory_format=self.layout))
 
 

@@ -42,16 +42,16 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
         and isinstance(weight := part._parameters.get("weight"), nn.Parameter)
         and not weight.is_inference()
     }
-    own = [(weight, weight.data) for weight in filters.values()] if channels_last else []
-    try:
-        for weight in asking:
-            weight.requires_grad_(False)
-        for weight, data in own:
-            weight.data = data.contiguous(memory_format=torch.channels_last)
-        with undisturbed(model, grad=True):
+    with undisturbed(model, grad=True):  # outside: no tensor may be born in the caller's inference mode
+        own = [(weight, weight.data) for weight in filters.values()] if channels_last else []
+        try:
+            for weight in asking:
+                weight.requires_grad_(False)
+            for weight, data in own:
+                weight.data = data.contiguous(memory_format=torch.channels_last)
             yield
-    finally:
-        for weight, data in own:
-            weight.data = data
-        for weight in asking:
-            weight.requires_grad_(True)
+        finally:
+            for weight, data in own:
+                weight.data = data
+            for weight in asking:
+                weight.requires_grad_(True)
