@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cnnlab.methods import pictures, transforms
 from cnnlab.methods.attribution import Passes
-from cnnlab.methods.objectives import Objective
+from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Transform, Warp
 from cnnlab.methods.watching import Watch, shape_of
 

@@ -1,8 +1,8 @@
 """A layer's answer, spelled out: at each place of a picture, the channels that speak, by pictures for them.
 
 Type: (model, image, layer, place) -> Spelled; (model, image, layer) -> Grid. The activation vector of a place
-is many numbers. `spelled` names its largest, to be shown by the channels' icons (`superstimuli`). `grid` makes
-a picture for the vector as a whole.
+is many numbers. `spelled` names its largest, to be shown by the channels' icons (`superstimuli`). `grid`
+makes a picture for the vector as a whole.
 
 Paper: Olah et al., The building blocks of interpretability, Distill 2018.
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cnnlab.methods import objectives
 from cnnlab.methods.superstimuli import Progress, in_batches
 from cnnlab.methods.transforms import Transform
+from cnnlab.methods.watching import refuse_no_picture
 from cnnlab.probing import Recorder, undisturbed
 from cnnlab.probing import layer as find
 
@@ -96,8 +97,8 @@ def grid(
 ) -> Grid:
     """A picture of what a layer says at each place: made for the direction of the activations there.
 
-    Each cell is rendered by itself, many in one batch. (A weighted sum of the channels' icons would be quicker
-    and wrong: two pictures laid over each other are not the picture for both.)
+    Each cell is rendered by itself, many in one batch. (A weighted sum of the channels' icons would be
+    quicker, and wrong: two pictures laid over each other are not the picture for both.)
 
     Args:
         model: any network; it runs in eval mode, and only as far as the layer. It must take pictures of
@@ -150,9 +151,9 @@ def grid(
 def _maps(model: nn.Module, image: Tensor, layer: str) -> Tensor:
     """(C, rows, cols): what a layer with maps says to one picture."""
     find(model, layer)
-    if not isinstance(image, Tensor) or image.dim() != 4 or len(image) != 1 or not image.is_floating_point():
-        given = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(f"one picture is asked for, (1, C, H, W), floating point; not {given}")
+    refuse_no_picture(image)
+    if len(image) != 1:
+        raise ValueError(f"one picture is asked for, (1, C, H, W), not {len(image)}")
     with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
         model(image.detach().clone())
         maps = acts.calls(layer)[0]

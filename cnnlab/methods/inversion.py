@@ -1,21 +1,22 @@
 """How much of a picture does a layer still know? Another picture, from noise, that looks the same to it.
 
-Type: (model, image, layer) -> Inverted. What the layer threw away, the new picture does not have: it is filled
-with whatever is smooth.
+Type: (model, image, layer) -> Inverted. What the layer threw away, the new picture does not have; whatever
+is smooth takes its place.
 
 Paper: Mahendran & Vedaldi, Understanding deep image representations by inverting them, 2015.
 """
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from cnnlab.methods import objectives
 from cnnlab.methods.ascent import Progress, Rendered, climb
-from cnnlab.methods.objectives import Objective, Seen, Term
+from cnnlab.methods.objective import Objective, Seen, term
 from cnnlab.methods.pictures import Fourier, Pixel
-from cnnlab.probing import Recorder, layer, undisturbed
+from cnnlab.methods.watching import refuse_no_picture
+from cnnlab.probing import Recorder, undisturbed
+from cnnlab.probing import layer as find
 
 
 class Inverted(NamedTuple):
@@ -65,7 +66,7 @@ def invert(
     """
     if not 0 <= smooth < float("inf"):
         raise ValueError(f"smooth is a number, 0 or more, not {smooth}")
-    _refuse_no_picture(image)
+    refuse_no_picture(image)
     wanted = _answers(model, image, layer)
     objective = -resembling(layer, wanted)
     if smooth:
@@ -106,7 +107,7 @@ def resembling(layer: str, wanted: Tensor) -> Objective:
             raise ValueError(f"{layer} puts out {tuple(there.shape)}; wanted is {tuple(wanted.shape)}")
         return _distance(there, wanted)
 
-    return Objective([(1.0, Term(f"distance at {layer}", value, (layer,), batch=len(wanted)))])
+    return term(f"distance at {layer}", value, layer, batch=len(wanted))
 
 
 def _distance(there: Tensor, wanted: Tensor) -> Tensor:
@@ -114,15 +115,7 @@ def _distance(there: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _answers(model: nn.Module, image: Tensor, name: str) -> Tensor:
-    layer(model, name)
+    find(model, name)
     with undisturbed(model, grad=False), Recorder(model, name, stop=True) as acts:
         model(image.detach().clone())
         return acts.calls(name)[0]
-
-
-def _refuse_no_picture(image: object) -> None:
-    if not isinstance(image, Tensor) or not image.is_floating_point() or image.dim() != 4 or not len(image):
-        given = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(f"pictures are (N, C, H, W), floating point, at least one; not {given}")
-    if not (torch.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
-        raise ValueError("pictures have pixels in [0, 1]; this one has others")

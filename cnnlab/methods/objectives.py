@@ -13,109 +13,17 @@ Papers: Erhan et al. 2009 (a unit's favourite picture), Simonyan et al. 2014 (of
 2015 (total variation), Olah, Mordvintsev & Schubert, Feature visualization, Distill 2017 (the rest).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnlab.methods.objective import Objective, Seen, term
 from cnnlab.names import unknown
 from cnnlab.probing import Unit
 
 Which = int | Sequence[int]
-
-
-class Seen(NamedTuple):
-    """What one pass shows: all that an objective may read.
-
-    Attributes:
-        picture: (B, C, H, W) in [0, 1], as it is, before the transforms.
-        layers: name -> what that layer put out, (B, C, rows, cols) or (B, C).
-        output: (B, classes) logits, or None if no term asked for them.
-        classes: the names of the classes, if the model has some.
-    """
-
-    picture: Tensor
-    layers: Mapping[str, Tensor] = {}
-    output: Tensor | None = None
-    classes: tuple[str, ...] = ()
-
-
-class Term(NamedTuple):
-    """One part of an objective.
-
-    Attributes:
-        name: what is printed.
-        value: Seen -> (B,).
-        layers: those that must be recorded.
-        output: are the logits needed?
-        batch: for how many pictures; None: any number.
-    """
-
-    name: str
-    value: Callable[[Seen], Tensor]
-    layers: tuple[str, ...] = ()
-    output: bool = False
-    batch: int | None = None
-
-
-class Objective:
-    """A sum of weighted terms: the value of a picture, to be made large.
-
-    Objectives add and subtract; a number scales them; a minus sign turns them round.
-
-    >>> sum([neuron("conv2", 7), 2 * logit("cat")]) / 4
-    0.25 * neuron conv2 7 + 0.5 * logit cat
-    """
-
-    def __init__(self, terms: Sequence[tuple[float, Term]]):
-        self.terms = tuple(terms)
-        batches = sorted({term.batch for _, term in self.terms if term.batch is not None})
-        if len(batches) > 1:
-            raise ValueError(
-                f"these terms are about {' and '.join(map(str, batches))} pictures; take one number"
-            )
-        self.batch = batches[0] if batches else None
-        self.layers = tuple(dict.fromkeys(name for _, term in self.terms for name in term.layers))
-        self.output = any(term.output for _, term in self.terms)
-
-    def __call__(self, seen: Seen) -> Tensor:
-        """One value for each picture, (B,); gradients flow through."""
-        values = [weight * term.value(seen) for weight, term in self.terms]
-        return sum(values[1:], values[0])
-
-    def __add__(self, other: "Objective") -> "Objective":
-        if isinstance(other, Real) and other == 0:  # where sum() starts
-            return self
-        return Objective(self.terms + other.terms) if isinstance(other, Objective) else NotImplemented
-
-    def __sub__(self, other: "Objective") -> "Objective":
-        return self + -other if isinstance(other, Objective) else NotImplemented
-
-    def __mul__(self, factor: float) -> "Objective":
-        if not isinstance(factor, Real) or isinstance(factor, bool):
-            return NotImplemented
-        if not abs(factor) < float("inf"):
-            raise ValueError(f"an objective is scaled by a finite number, not by {factor}")
-        return Objective([(weight * float(factor), term) for weight, term in self.terms])
-
-    def __truediv__(self, divisor: float) -> "Objective":
-        return self * (1 / divisor) if isinstance(divisor, Real) else NotImplemented
-
-    def __neg__(self) -> "Objective":
-        return self * -1
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __repr__(self) -> str:
-        text = ""
-        for weight, term in self.terms:
-            size = "" if abs(weight) == 1 else f"{abs(weight):g} * "
-            sign = "-" if weight < 0 else "+"
-            text += f" {sign} {size}{term.name}" if text else f"{'-' if weight < 0 else ''}{size}{term.name}"
-        return text
 
 
 def neuron(layer: str, channel: Which, row: int | None = None, col: int | None = None) -> Objective:
@@ -133,7 +41,7 @@ def neuron(layer: str, channel: Which, row: int | None = None, col: int | None =
 
     batch = _many(channel, "channel")
     place = "" if row is None else f" at {row}, {col}"
-    return _one(f"neuron {layer} {_listed(channel)}{place}", value, layer, batch=batch)
+    return term(f"neuron {layer} {_listed(channel)}{place}", value, layer, batch=batch)
 
 
 def channel(layer: str, channel: Which) -> Objective:
@@ -143,12 +51,12 @@ def channel(layer: str, channel: Which) -> Objective:
         return _mean(_chosen(seen.layers[layer], layer, channel))
 
     batch = _many(channel, "channel")
-    return _one(f"channel {layer} {_listed(channel)}", value, layer, batch=batch)
+    return term(f"channel {layer} {_listed(channel)}", value, layer, batch=batch)
 
 
 def layer(layer: str) -> Objective:
     """All of a layer at once: the mean of the squares. The objective of deep dream."""
-    return _one(f"layer {layer}", lambda seen: _mean(seen.layers[layer].square()), layer)
+    return term(f"layer {layer}", lambda seen: _mean(seen.layers[layer].square()), layer)
 
 
 def logit(target: int | str | Sequence[int | str]) -> Objective:
@@ -158,7 +66,7 @@ def logit(target: int | str | Sequence[int | str]) -> Objective:
         return _class(seen, seen.output, target)
 
     batch = _many(target, "class")
-    return _one(f"logit {_listed(target)}", value, output=True, batch=batch)
+    return term(f"logit {_listed(target)}", value, output=True, batch=batch)
 
 
 def probability(target: int | str | Sequence[int | str]) -> Objective:
@@ -168,7 +76,7 @@ def probability(target: int | str | Sequence[int | str]) -> Objective:
         return _class(seen, seen.output.softmax(dim=1), target)
 
     batch = _many(target, "class")
-    return _one(f"probability {_listed(target)}", value, output=True, batch=batch)
+    return term(f"probability {_listed(target)}", value, output=True, batch=batch)
 
 
 def direction(
@@ -205,7 +113,7 @@ def direction(
         return dot.mean(dim=1)
 
     place = "" if row is None else f" at {row}, {col}"
-    return _one(f"direction {layer}{place}", value, layer, batch=len(vector) if vector.dim() == 2 else None)
+    return term(f"direction {layer}{place}", value, layer, batch=len(vector) if vector.dim() == 2 else None)
 
 
 def diversity(layer: str) -> Objective:
@@ -223,12 +131,12 @@ def diversity(layer: str) -> Objective:
         alike = grams @ grams.T
         return -(alike.sum(dim=1) - alike.diagonal()) / (count - 1)
 
-    return _one(f"diversity {layer}", value, layer)
+    return term(f"diversity {layer}", value, layer)
 
 
 def l2() -> Objective:
     """How far the pixels are from grey: the mean of (x - 1/2) squared. To be subtracted."""
-    return _one("L2", lambda seen: _mean((seen.picture - 0.5).square()))
+    return term("L2", lambda seen: _mean((seen.picture - 0.5).square()))
 
 
 def total_variation() -> Objective:
@@ -239,7 +147,7 @@ def total_variation() -> Objective:
         across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
         return _mean(across.abs()) + _mean(down.abs())
 
-    return _one("total variation", value)
+    return term("total variation", value)
 
 
 def blur() -> Objective:
@@ -253,13 +161,7 @@ def blur() -> Objective:
             soft = F.conv2d(F.conv2d(soft, kernel.view(1, 1, 3, 1)), kernel.view(1, 1, 1, 3)).view_as(x)
         return _mean((x - soft).square())
 
-    return _one("blur", value)
-
-
-def _one(
-    name: str, value: Callable, *layers: str, output: bool = False, batch: int | None = None
-) -> Objective:
-    return Objective([(1.0, Term(name, value, layers, output, batch))])
+    return term("blur", value)
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from cnnlab.methods.ascent import Progress, Rendered
 from cnnlab.methods.attribution import Passes
-from cnnlab.methods.objectives import Objective
+from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Warp, jitter
-from cnnlab.methods.watching import Watch, shape_of
+from cnnlab.methods.watching import Watch, refuse_no_picture
 
 
 def deep_dream(
@@ -59,7 +59,6 @@ def deep_dream(
     """
     began = time.perf_counter()
     _check(objective, image, octaves, scale, steps, rate)
-    shape_of(model, None, image)
     photo, sizes = image.detach().clone(), _sizes(image, octaves, scale)
     total, history, strip, stopped = steps * octaves, [], [], "finished"
     moved = torch.zeros(len(photo), dtype=torch.bool, device=photo.device)
@@ -134,8 +133,7 @@ def _resized(picture: Tensor, size: tuple[int, int], *, clamp: bool = True) -> T
 def _check(objective: object, image: object, octaves: int, scale: float, steps: int, rate: float) -> None:
     if not isinstance(objective, Objective):
         raise TypeError(f"an objective is made by layer(…), channel(…) and the like; {objective!r} is none")
-    if not isinstance(image, Tensor):
-        raise ValueError(f"a photo is (N, C, H, W) in [0, 1], not {type(image).__name__}")
+    refuse_no_picture(image, "the photo")
     for name, number, least in (("octaves", octaves, 1), ("steps", steps, 0)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise ValueError(f"{name} is a whole number, {least} or more, not {number!r}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnlab.methods import objectives
 from cnnlab.methods.ascent import climb
-from cnnlab.methods.objectives import Objective
+from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Transform
 from cnnlab.methods.watching import shape_of
 from cnnlab.names import unknown
@@ -105,7 +105,7 @@ def in_batches(
     rate: float,
     seed: int,
 ) -> Icons:
-    """Pictures for objectives 0 to count - 1, so many at a time: about(rows) is the objective of these rows."""
+    """Pictures for objectives 0 to count - 1, so many at a time; about(rows) is what rows climb."""
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch is a whole number, 1 or more, not {batch!r}")
     parts, stopped = [], "finished"

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.objectives import Objective, Seen
+from cnnlab.methods.objective import Objective, Seen
 from cnnlab.probing import Recorder, relu_rule, settled
 
 
@@ -133,11 +133,8 @@ def shape_of(
     if isinstance(start, str):
         if start != "noise":
             raise ValueError(f"start is 'noise' or a picture (N, C, H, W), not {start!r}")
-    elif not isinstance(start, Tensor) or start.dim() != 4 or not start.is_floating_point() or not len(start):
-        given = tuple(start.shape) if isinstance(start, Tensor) else type(start).__name__
-        raise ValueError(f"start is 'noise' or a picture (N, C, H, W), floating point; not {given}")
-    elif not (start.isfinite().all() and start.min() >= 0 and start.max() <= 1):
-        raise ValueError("the picture to start from has pixels in [0, 1]; this one has others")
+    else:
+        refuse_no_picture(start, "start")
     own = getattr(model, "input_size", None)
     if size is None:
         sides = tuple(own[1:]) if own is not None else (64, 64)
@@ -154,3 +151,12 @@ def shape_of(
         return (own[0], *sides)
     first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
     return (3 if first is None else first.in_channels, *sides)
+
+
+def refuse_no_picture(image: object, name: str = "the picture") -> None:
+    """(N, C, H, W), floating point, in [0, 1], or a ValueError."""
+    if not isinstance(image, Tensor) or not image.is_floating_point() or image.dim() != 4 or not len(image):
+        given = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"{name} is (N, C, H, W), floating point, at least one; not {given}")
+    if not (image.isfinite().all() and image.min() >= 0 and image.max() <= 1):
+        raise ValueError(f"{name} has pixels in [0, 1]; here are others, or some that are not finite")

@@ -274,7 +274,7 @@ def test_what_cannot_be_is_refused():
     asked(ValueError, "rate is a number above 0", rate=float("nan"))
     asked(ValueError, "size is a side", size=(16, 16, 16))
     asked(ValueError, "start is 'noise'", start="zeros")
-    asked(ValueError, "start is 'noise' or a picture", start=torch.zeros(3, 16, 16))
+    asked(ValueError, r"start is \(N, C, H, W\)", start=torch.zeros(3, 16, 16))
     asked(ValueError, r"pixels in \[0, 1\]", start=picture().float() * 255)
     asked(ValueError, r"pixels in \[0, 1\]", start=picture().float() / 0)
     asked(ValueError, "resize one of them", start=picture(8).float())
