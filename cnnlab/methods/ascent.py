@@ -22,7 +22,6 @@ from cnnlab.methods.watching import Watch, shape_of
 
 # (steps done, all steps, pictures (B, C, H, W), mean value of the objective) -> True to stop.
 Progress = Callable[[int, int, Tensor, float], object]
-_REDIRECTED = 16  # steps in which a unit that is off may be woken
 
 
 class Rendered(NamedTuple):
@@ -79,14 +78,15 @@ def render(
     fill: str = "mirror",
     rate: float = 0.05,
     batch: int | None = None,
+    redirect: int = 16,
     seed: int = 0,
     film: int = 8,
     progress: Progress | None = None,
 ) -> Rendered:
     """Pictures that make an objective large.
 
-    A ReLU that is off passes no slope. While no slope at all arrives at a picture, in the first 16 steps, it
-    is let through where it would open the unit.
+    A ReLU that is off passes no slope. In the first steps, the slope of a map that is off everywhere is let
+    through where it would open it, see `watching.redirected`.
 
     Args:
         model: any network; it runs in eval mode, and only as far as the objective looks.
@@ -100,6 +100,7 @@ def render(
         fill: what is seen beyond the border: "mirror", "edge" or "grey".
         rate: of Adam.
         batch: how many pictures; left out, as many as the objective is about, or one.
+        redirect: in how many of the first steps ReLUs are asked to let a slope through. 0: the true slope.
         seed: of the noise and the moves. A picture does not depend on how many others come after it.
         film: how many pictures the filmstrip keeps.
         progress: called after each step with (steps done, all steps, pictures, mean value). True stops.
@@ -130,6 +131,7 @@ def render(
         fill=fill,
         rate=rate,
         batch=batch,
+        redirect=redirect,
         seed=seed,
         film=film,
         progress=progress,
@@ -154,6 +156,7 @@ def climb(
     fill: str,
     rate: float,
     batch: int | None,
+    redirect: int,
     seed: int,
     film: int,
     progress: Progress | None,
@@ -183,19 +186,13 @@ def climb(
         frames = {round(steps * k / (film - 1)) for k in range(film - 1)}
         history, strip, stopped = [], [], "finished"
         moved = torch.zeros(batch, dtype=torch.bool, device=like.device)
-        resting = True
         try:
             for step in range(steps):
                 move = warp.draw()
                 picture = space.picture(numbers, shape[1:])
-                values, slope, awake = watch.slopes(numbers, picture, warp.view(picture, move))
-                if resting and not awake.all() and step < _REDIRECTED:
-                    picture = space.picture(numbers, shape[1:])
-                    view = warp.view(picture, move)
-                    values, slope, awake = watch.slopes(numbers, picture, view, redirect=True)
-                if resting:
-                    moved |= awake
-                    resting = not moved.all()
+                view = warp.view(picture, move)
+                values, slope, awake = watch.slopes(numbers, picture, view, redirect=step < redirect)
+                moved |= awake
                 if step in frames:
                     strip.append((step, picture.detach().clone()))
                 history.append(values)

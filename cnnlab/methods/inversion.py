@@ -82,6 +82,7 @@ def invert(
         fill="mirror",
         rate=rate,
         batch=len(image),
+        redirect=0,
         seed=seed,
         film=film,
         progress=progress,

@@ -61,9 +61,9 @@ def deep_dream(
     _check(objective, image, octaves, scale, steps, rate)
     photo, sizes = image.detach().clone(), _sizes(image, octaves, scale)
     total, history, strip, stopped = steps * octaves, [], [], "finished"
-    moved = torch.zeros(len(photo), dtype=torch.bool, device=photo.device)
     with Watch(model, objective) as watch:
         photo = photo.clone()  # one that was not born in the caller's inference mode
+        moved = torch.zeros(len(photo), dtype=torch.bool, device=photo.device)
         picture = base = _resized(photo, sizes[0])
         try:
             for octave, size in enumerate(sizes):

@@ -25,7 +25,7 @@ class Watch:
     def __init__(self, model: nn.Module, objective: Objective):
         self.model, self.objective = model, objective
         self.classes = tuple(getattr(model, "classes", ()))
-        self.passes, self.layout = 0, torch.channels_last
+        self.passes, self.layout, self.rule = 0, torch.channels_last, True
         layers, whole = objective.layers, objective.output
         self.acts = Recorder(model, *layers, stop=not whole, grad=True) if layers else None
 
@@ -52,8 +52,8 @@ class Watch:
             redirect: let slopes through ReLUs that are off, as `redirected` says.
 
         Returns:
-            (B,) values; a slope like numbers; (B,) bool: did any slope come through the network? (Where the
-            objective looks at no layer: was there any slope?)
+            (B,) values; a slope like numbers; (B,) bool: did any slope come through the network, redirected
+            or not? (Where the objective looks at no layer: was there any slope?)
 
         Raises:
             ValueError: a value or a slope is not finite, or does not depend on the picture.
@@ -84,17 +84,17 @@ class Watch:
         if self.acts is None and not self.objective.output:
             return Seen(picture)
         self.passes += 1
-        output = None
-        if redirect:
-            try:
-                with relu_rule(self.model, redirected):
-                    output = self.model(view.clone(memory_format=self.layout))
-            except ValueError:  # no ReLU, or another activation: nothing to redirect
-                output = self._plain(view)
-        else:
-            output = self._plain(view)
+        output = self._redirected(view) if redirect and self.rule else self._plain(view)
         layers = {name: self.acts.calls(name)[0] for name in self.objective.layers}
         return Seen(picture, layers, output if self.objective.output else None, self.classes)
+
+    def _redirected(self, view: Tensor) -> Tensor | None:
+        try:
+            with relu_rule(self.model, redirected):
+                return self._plain(view)
+        except ValueError:  # no ReLU on the way, or another activation: nothing to redirect, now or later
+            self.rule = False
+        return self._plain(view)
 
     def _plain(self, view: Tensor) -> Tensor | None:
         # A clone: a first layer may work in place.
@@ -111,15 +111,19 @@ class Watch:
 
 
 def redirected(g: Tensor, y: Tensor) -> Tensor:
-    """The rule of a ReLU that may be off everywhere: the plain slope; if there is none, what would open it.
+    """The rule of a ReLU whose maps may be off everywhere: the plain slope; for these, what would open them.
+
+    Each map is asked by itself; of a layer without places, the layer as a whole. (In lucid all maps of a
+    picture are asked together: a single one that is on lets the others sleep.)
 
     Args:
-        g: (B, …), the slope from above, of something that is to rise.
-        y: (B, …), the output of the ReLU.
+        g: (B, C, …), the slope from above, of something that is to rise.
+        y: (B, C, …), the output of the ReLU.
     """
     plain = torch.where(y > 0, g, 0)
-    off = plain.flatten(1).abs().amax(dim=1) == 0  # (B,)
-    return torch.where(off.view(-1, *[1] * (g.dim() - 1)), g.clamp(min=0), plain)
+    places = tuple(range(min(2, g.dim() - 1), g.dim()))
+    off = plain.abs().amax(dim=places, keepdim=True) == 0  # (B, C, 1, 1), or (B, 1)
+    return torch.where(off, g.clamp(min=0), plain)
 
 
 def shape_of(

@@ -61,7 +61,10 @@ def test_every_build_of_network_and_nothing_left_behind(name, dtype):
     last = [key for key, part in model.named_modules() if isinstance(part, nn.Linear)][-1]
     model.train()
     before = state(model)
-    found = dream.render(model, dream.neuron(last, 1) + dream.logit(2), size=16, steps=5, transforms=())
+    objective = dream.neuron(last, 1) + dream.logit(2)
+    dream.render(model, objective, size=16, steps=2)
+    assert state(model) == before
+    found = dream.render(model, objective, size=16, steps=6, transforms=(), redirect=0)
     assert state(model) == before and found.pictures.dtype == dtype
     assert found.history[-1] > found.history[0] and 0 <= found.pictures.min() <= found.pictures.max() <= 1
     if name in LAYER:
@@ -112,7 +115,7 @@ def test_adam_is_that_of_torch():
 def test_the_first_slope_is_that_of_plain_autograd():
     model, x = seeded(SMALL["residual"], torch.float64), picture(n=2).clamp(0.1, 0.9)
     found = dream.render(
-        model, dream.logit(1), start=x, steps=1, rate=1e-6, transforms=(), parametrise="pixel"
+        model, dream.logit(1), start=x, steps=1, rate=1e-6, transforms=(), parametrise="pixel", redirect=0
     )
     leaf = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
@@ -229,11 +232,13 @@ class Asleep(nn.Module):
 def test_a_unit_that_is_off_is_woken():
     before = state(model := Asleep())
     found = dream.render(model, dream.channel("last", 1), size=8, steps=200)
-    assert found.history[0] == 0 and found.history[-1] > 0.15 and found.moved.all()
-    assert found.passes.forward > 200 and state(model) == before
+    assert found.history[0] == 0 and found.history[-1] > 0.1 and found.moved.all()
+    with pytest.raises(ValueError, match="nothing was rendered"):
+        dream.render(model, dream.channel("last", 1), size=8, steps=20, redirect=0)
+    assert found.passes.forward == 200 and state(model) == before
     # The penalty alone has a slope at every step; the unit must be woken nonetheless.
     penalised = dream.render(model, dream.channel("last", 1) - 0.01 * dream.l2(), size=8, steps=200)
-    assert penalised.history[-1] > 0.15
+    assert penalised.history[-1] > 0.1
 
 
 def test_the_redirected_rule_acts_only_where_all_is_off():
@@ -241,6 +246,11 @@ def test_the_redirected_rule_acts_only_where_all_is_off():
     g = torch.tensor([[1.0, -4.0, -1.0], [1.0, -4.0, 2.0], [5.0, 0.0, -1.0]])
     expected = torch.tensor([[0.0, -4.0, 0.0], [1.0, 0.0, 2.0], [5.0, 0.0, 0.0]])
     assert torch.equal(redirected(g, y), expected)
+    # The same numbers as three maps of one picture: each is asked by itself, and so is each picture.
+    assert torch.equal(redirected(g[None, :, None], y[None, :, None]), expected[None, :, None])
+    assert torch.equal(
+        redirected(g[:, :, None], y[:, :, None]), torch.where(y > 0, g, g.clamp(min=0))[:, :, None]
+    )
 
 
 def test_a_dead_unit_is_refused_and_not_shown_as_noise():
