@@ -71,12 +71,12 @@ def render(
     objective: Objective,
     *,
     size: int | tuple[int, int] | None = None,
-    steps: int = 128,
+    steps: int = 64,
     start: str | Tensor = "noise",
     parametrise: str | pictures.Pixel | pictures.Fourier = "fourier",
     transforms: str | Sequence[Transform] = "standard",
     fill: str = "mirror",
-    rate: float = 0.05,
+    rate: float = 0.1,
     batch: int | None = None,
     redirect: int = 16,
     seed: int = 0,
@@ -93,7 +93,7 @@ def render(
         objective: such as channel("relu3", 43) - 0.5 * total_variation(); see `objectives`.
         size: side in pixels, or (rows, columns); left out, that of `start`, or the model's own, or 64.
         steps: how many; 0 gives the start.
-        start: "noise", nearly grey; or a picture (1 or batch, C, H, W) in [0, 1].
+        start: "noise", soft clouds; or a picture (1 or batch, C, H, W) in [0, 1].
         parametrise: "fourier" or "pixel", or one with options: see `pictures`.
         transforms: how the picture is moved before each look: "standard", or a list such as [jitter(4)], or
             () for not at all. All pictures of a batch are moved alike.

@@ -29,10 +29,10 @@ class Pixel:
     """
 
     colours: bool = False
-    noise: float = 0.05
+    noise: float = 0.3
 
     def start(self, batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-        """Numbers of a nearly grey picture. The first pictures do not depend on how many there are."""
+        """Numbers of a noisy picture. The first pictures do not depend on how many there are."""
         # One at a time: how torch fills a tensor depends on its size.
         return torch.stack([self.noise * torch.randn(shape, generator=generator) for _ in range(batch)])
 
@@ -52,15 +52,16 @@ class Fourier:
     Attributes:
         decay: the power of the frequency; 0 treats all waves alike, 1 as photos do.
         colours: along the axes of photos' colours instead of red, green and blue.
-        noise: the deviation of the numbers at the start.
+        noise: the deviation of the numbers at the start: 0.5 is soft coloured clouds. From 0.01, nearly grey,
+            units that wait for something bright or coloured often never wake.
     """
 
     decay: float = 1.0
     colours: bool = True
-    noise: float = 0.01
+    noise: float = 0.5
 
     def start(self, batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-        """Numbers of a nearly grey picture: (batch, C, H, W // 2 + 1, 2)."""
+        """Numbers of a picture of soft clouds: (batch, C, H, W // 2 + 1, 2)."""
         channels, height, width = shape
         waves = (channels, height, width // 2 + 1, 2)
         return torch.stack([self.noise * torch.randn(waves, generator=generator) for _ in range(batch)])
@@ -98,7 +99,7 @@ def named(parametrise: str | Pixel | Fourier) -> Pixel | Fourier:
     """A parametrisation by its name, or itself.
 
     >>> named("pixel")
-    Pixel(colours=False, noise=0.05)
+    Pixel(colours=False, noise=0.3)
     """
     if isinstance(parametrise, Pixel | Fourier):
         return parametrise

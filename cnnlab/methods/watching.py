@@ -7,12 +7,13 @@ Paper: Olah, Mordvintsev & Schubert 2017; the redirected ReLU is in the code tha
 """
 
 from contextlib import ExitStack
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.objective import Objective, Seen
-from cnnlab.probing import Recorder, relu_rule, settled
+from cnnlab.probing import Recorder, relu_rule, rules, settled
 
 
 class Watch:
@@ -76,7 +77,8 @@ class Watch:
         else:
             awake = through.flatten(1).abs().amax(dim=1) > 0
         values = values.detach()
-        if not (values.isfinite().all() and slopes[0].isfinite().all()):
+        # One number says whether any of many is not finite.
+        if not isfinite(float(values.sum() + slopes[0].sum())):
             raise ValueError(f"{self.objective} or its slope is not finite (nan or inf): look at the weights")
         return values, slopes[0], awake
 
@@ -111,7 +113,7 @@ class Watch:
 
 
 def redirected(g: Tensor, y: Tensor) -> Tensor:
-    """The rule of a ReLU whose maps may be off everywhere: the plain slope; for these, what would open them.
+    """The rule of a ReLU that may be off: the plain slope; where a map has none, what would open it.
 
     Each map is asked by itself; of a layer without places, the layer as a whole. (In lucid all maps of a
     picture are asked together: a single one that is on lets the others sleep.)
@@ -120,10 +122,12 @@ def redirected(g: Tensor, y: Tensor) -> Tensor:
         g: (B, C, …), the slope from above, of something that is to rise.
         y: (B, C, …), the output of the ReLU.
     """
-    plain = torch.where(y > 0, g, 0)
-    places = tuple(range(min(2, g.dim() - 1), g.dim()))
-    off = plain.abs().amax(dim=places, keepdim=True) == 0  # (B, C, 1, 1), or (B, 1)
-    return torch.where(off, g.clamp(min=0), plain)
+    plain = rules.gradient(g, y)
+    places = tuple(range(2, g.dim())) if g.dim() > 2 else -1
+    off = torch.linalg.vector_norm(plain, ord=float("inf"), dim=places) == 0  # (B, C), or (B,)
+    if off.any():
+        plain[off] = g[off].clamp(min=0)
+    return plain
 
 
 def shape_of(

@@ -209,19 +209,18 @@ def test_every_channel_gets_its_own_picture_whatever_the_batch(objective):
 def test_a_units_picture_excites_it_more_than_the_best_of_many_crops(photonet):
     crops = photos.crops(64, 240).images
     for layer in ("relu2", "relu4"):
-        found = dream.superstimuli(photonet, layer, channels=range(0, 64, 16), steps=48)
+        found = dream.superstimuli(photonet, layer, channels=range(0, 64, 8), steps=32)
         made = answers(photonet, found.pictures, layer).amax(dim=(2, 3))
         best = torch.cat([answers(photonet, part, layer).amax(dim=(2, 3)) for part in crops.split(60)]).amax(
             0
         )
-        for k, channel in enumerate(found.channels.tolist()):
-            assert made[k, channel] > best[channel]
+        won = [made[k, channel] > best[channel] for k, channel in enumerate(found.channels.tolist())]
+        assert sum(won) >= 0.95 * len(won)
 
 
-def test_shapesnet_units_get_pictures_of_their_colour():
-    """A bright red scene for the class of red things: the pictures of classes differ as the classes do."""
+def test_the_picture_for_a_class_is_taken_for_it():
     model = models.load("shapesnet")
-    found = dream.render(model, dream.logit(list(range(len(model.classes)))), steps=40)
+    found = dream.render(model, dream.logit(list(range(len(model.classes)))))
     said = model(found.pictures).argmax(dim=1)
     assert said.tolist() == list(range(len(model.classes)))
 
