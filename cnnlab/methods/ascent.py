@@ -18,7 +18,7 @@ from cnnlab.methods import pictures, transforms
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Transform, Warp
-from cnnlab.methods.watching import Watch, shape_of
+from cnnlab.methods.watching import Watch, awake, shape_of
 
 # (steps done, all steps, pictures (B, C, H, W), mean value of the objective) -> True to stop.
 Progress = Callable[[int, int, Tensor, float], object]
@@ -78,7 +78,7 @@ def render(
     fill: str = "mirror",
     rate: float = 0.1,
     batch: int | None = None,
-    redirect: int = 16,
+    redirect: int = 8,
     seed: int = 0,
     film: int = 8,
     progress: Progress | None = None,
@@ -186,13 +186,16 @@ def climb(
         frames = {round(steps * k / (film - 1)) for k in range(film - 1)}
         history, strip, stopped = [], [], "finished"
         moved = torch.zeros(batch, dtype=torch.bool, device=like.device)
+        all_moved = False
         try:
             for step in range(steps):
                 move = warp.draw()
                 picture = space.picture(numbers, shape[1:])
                 view = warp.view(picture, move)
-                values, slope, awake = watch.slopes(numbers, picture, view, redirect=step < redirect)
-                moved |= awake
+                values, slope, through = watch.slopes(numbers, picture, view, redirect=step < redirect)
+                if not all_moved:
+                    moved |= awake(through, batch).to(moved.device)
+                    all_moved = bool(moved.all())
                 if step in frames:
                     strip.append((step, picture.detach().clone()))
                 history.append(values)

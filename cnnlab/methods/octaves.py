@@ -17,7 +17,7 @@ from cnnlab.methods.ascent import Progress, Rendered
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Warp, jitter
-from cnnlab.methods.watching import Watch, refuse_no_picture
+from cnnlab.methods.watching import Watch, awake, refuse_no_picture
 
 
 def deep_dream(
@@ -28,7 +28,7 @@ def deep_dream(
     octaves: int = 4,
     scale: float = 1.4,
     steps: int = 10,
-    rate: float = 0.02,
+    rate: float = 0.01,
     moves: int = 8,
     seed: int = 0,
     film: bool = True,
@@ -74,12 +74,12 @@ def deep_dream(
                 for _ in range(steps):
                     leaf = picture.clone().requires_grad_()
                     try:
-                        values, slope, awake = watch.slopes(leaf, leaf, warp.view(leaf, warp.draw()))
+                        values, slope, through = watch.slopes(leaf, leaf, warp.view(leaf, warp.draw()))
                     except RuntimeError as error:
                         if history and size != sizes[0]:
                             raise
                         raise ValueError(_TOO_SMALL.format(*size, error)) from error
-                    moved |= awake
+                    moved |= awake(through, len(photo)).to(moved.device)
                     length = slope.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
                     picture = (picture + rate * slope / length).clamp_(0, 1)
                     history.append(values)

@@ -127,7 +127,7 @@ def in_batches(
             fill="mirror",
             rate=rate,
             batch=None,
-            redirect=16,
+            redirect=8,
             seed=seed,
             film=0,
             progress=None if progress is None else told,

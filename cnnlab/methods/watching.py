@@ -43,7 +43,7 @@ class Watch:
 
     def slopes(
         self, numbers: Tensor, picture: Tensor, view: Tensor, *, redirect: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Value and slope of the objective.
 
         Args:
@@ -53,8 +53,8 @@ class Watch:
             redirect: let slopes through ReLUs that are off, as `redirected` says.
 
         Returns:
-            (B,) values; a slope like numbers; (B,) bool: did any slope come through the network, redirected
-            or not? (Where the objective looks at no layer: was there any slope?)
+            (B,) values; a slope like numbers; the slope at what the network saw, see `awake`. (Where the
+            objective looks at no layer, that at the numbers once more.)
 
         Raises:
             ValueError: a value or a slope is not finite, or does not depend on the picture.
@@ -71,16 +71,11 @@ class Watch:
             raise ValueError(
                 f"{self.objective} does not depend on the picture in a way that a slope comes back by"
             )
-        through = slopes[-1]
-        if through is None:  # only the terms that look at the picture itself depend on it
-            awake = torch.zeros(len(picture), dtype=torch.bool, device=picture.device)
-        else:
-            awake = through.flatten(1).abs().amax(dim=1) > 0
-        values = values.detach()
+        values, through = values.detach(), slopes[-1]
         # One number says whether any of many is not finite.
         if not isfinite(float(values.sum() + slopes[0].sum())):
             raise ValueError(f"{self.objective} or its slope is not finite (nan or inf): look at the weights")
-        return values, slopes[0], awake
+        return values, slopes[0], through
 
     def _pass(self, picture: Tensor, view: Tensor, redirect: bool) -> Seen:
         if self.acts is None and not self.objective.output:
@@ -110,6 +105,13 @@ class Watch:
         self.layout = torch.contiguous_format
         self.__enter__()
         return self.model(view.clone(memory_format=self.layout))
+
+
+def awake(through: Tensor | None, batch: int) -> Tensor:
+    """(B,) bool: did any slope come through the network?"""
+    if through is None:  # only the terms that look at the picture itself depend on it
+        return torch.zeros(batch, dtype=torch.bool)
+    return through.flatten(1).abs().amax(dim=1) > 0
 
 
 def redirected(g: Tensor, y: Tensor) -> Tensor:

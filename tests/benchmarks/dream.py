@@ -21,13 +21,12 @@ from cnnlab.methods import dream
 from cnnlab.nets import models
 from cnnlab.probing import Recorder
 
-ROUNDS, STEPS = 9, 20
+ROUNDS, STEPS = 7, 64
 CASES = [
     ("photonet", "relu5", 64, 1),
-    ("photonet", "relu5", 64, 16),
+    ("photonet", "relu5", 64, 8),
     ("photonet", "relu3", 64, 1),
     ("alexnet", "relu5", 128, 1),
-    ("alexnet", "relu5", 128, 9),
 ]
 
 
@@ -37,7 +36,7 @@ def main() -> None:
     print(f"steps a second, {torch.get_num_threads()} threads; in brackets: of the raw passes to the layer")
     print(f"{'':30}{'whole net':>11}{'raw':>9}{'render':>17}{'still':>17}{'lucent':>17}")
     for name, layer, size, batch in CASES:
-        model = models.build(name)
+        model = models.load(name) if name == "photonet" else models.build(name)
         fast = copy.deepcopy(model).requires_grad_(False).to(memory_format=torch.channels_last)
         objective = dream.channel(layer, list(range(batch)))
         x = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
