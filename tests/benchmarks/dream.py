@@ -21,10 +21,10 @@ from cnnlab.methods import dream
 from cnnlab.nets import models
 from cnnlab.probing import Recorder
 
-ROUNDS, STEPS = 7, 64
+ROUNDS, STEPS = 3, 64
 CASES = [
     ("photonet", "relu5", 64, 1),
-    ("photonet", "relu5", 64, 8),
+    ("photonet", "relu5", 64, 4),
     ("photonet", "relu3", 64, 1),
     ("alexnet", "relu5", 128, 1),
 ]

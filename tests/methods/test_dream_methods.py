@@ -84,6 +84,16 @@ def test_octaves_with_no_steps_give_the_photo(photonet):
         assert torch.equal(found.pictures, x) and found.history.shape == (0, 1)
 
 
+def test_what_was_found_in_the_large_is_carried_on(photonet):
+    photo = photos.load("cat", 64)
+    found = dream.deep_dream(
+        photonet, photo, dream.layer("relu3"), octaves=2, steps=6, progress=lambda done, *_: done == 7
+    )
+    assert len(found.history) == 7 and found.pictures.shape == photo.shape
+    # One step of 0.01 at the second octave, and six at the first.
+    assert float((found.pictures - photo).abs().mean()) > 0.02
+
+
 def test_a_stopped_dream_keeps_the_picture_so_far(photonet):
     photo, before = photos.load("coffee", 48), state(photonet)
     wish = {"octaves": 3, "steps": 3, "scale": 1.3}
@@ -272,6 +282,8 @@ def test_a_place_is_spelled_by_its_strongest_channels(net):
     found = dream.spelled(net, x, "4", 2, 3, k=3)
     order = sorted(range(8), key=lambda c: (-float(here[c]), c))
     count = min(3, int((here > 0).sum()))
+    one = dream.spelled(net, x, "4", 2, 3, k=1)
+    assert float(one.share) == pytest.approx(float(here.max() / here.sum())) and one.share < 0.99
     assert found.channels.tolist() == order[:count] and torch.equal(found.values, here[order[:count]])
     torch.testing.assert_close(found.share, found.values / here.sum())
     every = dream.spelled(net, x, "4", 2, 3, k=99)
