@@ -6,7 +6,7 @@
 # You will be able to
 #
 # - climb: forward, objective, gradient, one step up, again;
-# - say why the first try is noise, and three ways to mend it;
+# - say why the first try looks like no photo, and three ways to mend it;
 # - write and add objectives: a unit, a class, and what a picture may not be;
 # - read a place of a map as a sum of icons.
 #
@@ -99,14 +99,14 @@ hint("07.1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The first try
 #
-# Sixty steps up, from noise, with nothing else. The unit is delighted. And we?
+# From noise, pixel by pixel, with nothing else. The unit will be delighted. And we?
 
 # %% tags=["predict"]
 predict(
     "07.p1",
     "We climb from grey noise, pixel by pixel, for the mean of one feature map. What will the picture look like?",
-    options=["a clear texture", "fine, bright noise", "one of the nine pieces"],
-    truth="fine, bright noise",
+    options=["noise, as at the start", "a pattern in garish colours", "one of the nine pieces"],
+    truth="a pattern in garish colours",
 )
 
 # %% slideshow={"slide_type": "subslide"}
@@ -120,15 +120,16 @@ for k in range(steps):
     film += [picture] if (k + 1) % (steps // 4) == 0 else []
 assert values[-1] > values[0]
 show(images.row(film, titles=[f"step {k * (steps // 4)}" for k in range(len(film))]),
-     alt=f"A picture at five moments of the climb: it turns from grey to bright, fine noise, while the activation rises to {values[-1]:.2f}.")
+     alt=f"A picture at five moments of the climb: it turns from grey noise to a pattern in garish colours, while the activation rises to {values[-1]:.2f}.")
 print(f"the mean of the map: from {values[0]:.3f} to {values[-1]:.3f}; the best of {len(data.images)} pictures has "
       f"{max(head(part)[:, chosen[0]].mean(dim=(1, 2)).max().item() for part in data.images.split(64)):.3f}")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## Why noise?
+# ## Why so garish?
 #
-# The network never saw such pictures, so nobody taught it to ignore them. Strides and pools pass some fine patterns on with more
-# force than others. The climb finds them at once. (Lecture 10 makes an attack of it.)
+# The pattern is there, and the map is several times as active as for any photo. But no photo has such colours, and such a fine grain.
+# The network never saw them, so nobody taught it to ignore them. The climb takes whatever raises the number, and in a larger network
+# that ends in noise altogether. (Lecture 10 makes an attack of it.)
 #
 # Three ways to mend it:
 #
@@ -192,10 +193,11 @@ results = {
     for said, options in tries.items()
 }
 show(images.row([result.pictures for result in results.values()], titles=list(results)),
-     alt="One unit, five pictures: by pixels it is noise; with total variation, with moves and with waves a texture appears, clearest with waves and moves together.")
+     alt="One unit, five pictures: by pixels in garish colours; with total variation smoother; moved, with thicker lines; by waves in the colours of photos.")
 
 # %% [markdown]
-# One unit, one seed, five ways. Nothing was said about photos but this: they are smooth, and they may be shifted.
+# One unit, one seed, five ways. Nothing was said about photos but this: how smooth they are, which colours go together, and that they
+# may be shifted. The rule is ours. So is part of what we see.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Objectives add
@@ -247,7 +249,8 @@ show(images.row(list(seen.pictures), titles=[model.classes[k] for k in classes])
      alt=f"Five pictures, drawn for the classes {', '.join(model.classes[k] for k in classes)}.")
 
 # %% [markdown]
-# The network draws no animal. It draws what tells one of its classes from the others: a stripe, a colour, an eye, many times over.
+# The network draws no whole animal. It draws what tells one of its classes from the others: a colour, a snout, a row of windows, many
+# times over.
 
 # %% slideshow={"slide_type": "skip"}
 quiz("07.q1")
@@ -354,7 +357,12 @@ widgets.dictionary()
 quiz("07.q2")
 
 # %% slideshow={"slide_type": "slide"}
-grids = {layer: dream.grid(model, photo, layer, steps=16 if FAST else 48, seed=SEED) for layer in names[-2:]}
+def top_places(layer):
+    """How many rows and columns the maps of a layer have."""
+    return receptive.field(model, layer, side).grid
+
+
+grids = {layer: dream.grid(model, photo, layer, cells=min(6, *top_places(layer)), steps=16 if FAST else 48, seed=SEED) for layer in names[-2:]}
 fig, axes = plt.subplots(1, 1 + len(grids), figsize=(12.5, 4.4), layout="constrained")
 images.picture(photo, ax=axes[0], title="the photo")
 for ax, (layer, found) in zip(axes[1:], grids.items(), strict=True):
@@ -372,7 +380,7 @@ progress()
 # ## Three things to keep
 #
 # 1. Feature visualisation is training turned round: the weights stay, the picture climbs.
-# 2. Without a rule for what pictures are like, the climb ends in noise. The rule is ours, not the network's.
+# 2. Without a rule for what pictures are like, the climb leaves all photos behind. The rule is ours, not the network's.
 # 3. Data show what comes along with a cause; a drawn picture shows the cause. Look at both.
 
 # %% [markdown] slideshow={"slide_type": "skip"}

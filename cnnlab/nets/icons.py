@@ -1,7 +1,7 @@
 """The pictures that units of the embedded networks ask for, drawn once and shipped.
 
-Type: (network, layer) -> (C, 1 or 3, side, side), one sheet a layer. A semantic dictionary needs them at once,
-and to draw them takes minutes: `python -m cnnlab icons NET` (see `cnnlab.methods.superstimuli`).
+Type: (network, layer) -> (C, 1 or 3, side, side), one sheet a layer. A semantic dictionary needs them now,
+and to draw them takes minutes: `python -m cnnlab icons NET`, by `cnnlab.methods.superstimuli`.
 """
 
 import hashlib
