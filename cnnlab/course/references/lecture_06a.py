@@ -245,10 +245,7 @@ EXERCISES = (
                 "The squares that are cut at the edge are left out. Go on to the last row and column.",
                 lambda s, x, w, f: _drops(s, x, w, f)[: x.shape[2] // w, : x.shape[3] // w],
             ),
-            Mistake(
-                "Rows and columns are swapped.",
-                lambda s, x, w, f: _drops(s, x, w, f).T,
-            ),
+            Mistake("Rows and columns are swapped.", lambda s, x, w, f: _drops(s, x, w, f).T),
             Mistake(
                 "You cover with black. The window gets `fill`.",
                 lambda s, x, w, f: _drops(s, x, w, 0.0 if f else 1.0),
