@@ -283,12 +283,28 @@ widgets.studio()
 # Drawn once, and shipped with the course. Go from layer to layer: edges and colours, textures, patterns, parts.
 
 # %%
-layer_names = icons.layers(NET) or [name]
-for layer in layer_names[-2:]:
-    sheet = icons.load(NET, layer) if icons.layers(NET) else drawn
-    fig, ax = plt.subplots(figsize=(9, 5.6), layout="constrained")
-    images.grid(sheet[:60], ax=ax, columns=12, title=f"{layer}: what each unit asks for (the first {min(60, len(sheet))})")
-    show(fig, alt=f"A sheet of small pictures, one for each of the first units of {layer}: what each of them asks for.")
+def sheet(k):
+    """The icons of the k-th layer from the end, if the course ships them for this network."""
+    for layer in icons.layers(NET)[::-1][k : k + 1]:
+        all_of_them = icons.load(NET, layer)
+        fig, ax = plt.subplots(figsize=(10, 4.4), layout="constrained")
+        images.grid(all_of_them[:60], ax=ax, columns=12, title=f"{layer}: what each unit asks for (the first {min(60, len(all_of_them))})")
+        show(fig, alt=f"A sheet of small pictures, one for each of the first units of {layer}: what each of them asks for.")
+
+
+sheet(2)
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### One layer further
+
+# %%
+sheet(1)
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### And the last
+
+# %%
+sheet(0)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Deep dream

@@ -174,7 +174,7 @@ def octaves():
         layer=list(embedded.stage_names(_NET)),
         octaves=(1, 4),
         steps=(0, 20),
-        start={"layer": "relu4", "octaves": 3, "steps": 6},
+        start={"layer": "relu4", "octaves": 2, "steps": 6},
         presets={"the photo": {"steps": 0}, "one octave": {"octaves": 1}, "much": {"steps": 20}},
         alt="a photo, and what a layer makes of it",
     )
