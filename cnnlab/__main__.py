@@ -47,6 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     top.add_argument("--batch", type=int, default=32, help="pictures per pass; 32")
     top.add_argument("--output", default="runs/top.safetensors", help="file; runs/top.safetensors")
     top.add_argument("--cache", help="folder for what was found so far: a stopped scan goes on from there")
+    icons = commands.add_parser("icons", help="draw what every unit of an embedded network asks for")
+    icons.add_argument("name", metavar="NET", help="photonet, shapesnet or simpleconvnet")
+    icons.add_argument("--output", default="runs/icons", help="folder to write to; runs/icons")
+    icons.add_argument("--steps", type=int, default=96, help="steps of each picture; 96")
+    icons.add_argument("--seed", type=int, default=0)
     commands.add_parser("binder", help="write binder/requirements.txt from what is installed, for authors")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
@@ -73,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.fetch(given.name)
             case "binder":
                 return do.binder()
+            case "icons":
+                return do.icons(given.name, given.output, given.steps, given.seed)
             case "top":
                 wanted = given.k, given.per_image, given.batch
                 return do.top(given.name, given.layer, given.folder, given.output, *wanted, given.cache)

@@ -34,6 +34,7 @@ OTHER = {
     "05_deconvnet": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "06a_saliency": {"NET": "shapesnet", "DATA": "scenes", "PICTURE": str(OWN), "SEED": 3},
     "06b_believing_maps": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
+    "07_deep_dream": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "03_activations": {"NET": "shapesnet", "PHOTO": "coins", "SEED": 3},
 }
 

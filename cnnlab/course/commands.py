@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from cnnlab.course import syllabus
@@ -177,6 +178,34 @@ def top(
         if rank == 0:
             found.write(output, {"net": name, "folder": folder, "names": json.dumps(pictures.names)})
             print(f"the {k} strongest of {found.seen} pictures for {len(found.values)} channels: {output}")
+    return 0
+
+
+def icons(name: str, output: str, steps: int, seed: int) -> int:
+    """Draw what every channel of a network's ReLUs asks for, one sheet a layer."""
+    import torch
+
+    from cnnlab.data import photos
+    from cnnlab.methods import superstimuli
+    from cnnlab.nets import icons, models
+    from cnnlab.probing import stages
+
+    model = models.load(name)
+    for layer in stages(model, torch.zeros(1, *model.input_size)):
+
+        def show(done: int, total: int, _pictures: object, _value: float, layer: str = layer) -> None:
+            print(f"\r{layer}: {done} of {total}", end="", file=sys.stderr, flush=True)
+
+        began = time.perf_counter()
+        told = show if sys.stderr.isatty() else None
+        # In the size that the network was made for; an icon is smaller.
+        drawn = superstimuli.superstimuli(model, layer, steps=steps, seed=seed, progress=told)
+        if drawn.stopped != "finished":
+            raise KeyboardInterrupt
+        about = {"steps": steps, "seed": seed, "never_moved": drawn.channels[~drawn.moved].tolist()}
+        small = photos.resize(drawn.pictures, icons.SIDE)
+        path = icons.put(name, layer, small, about, Path(output))
+        print(f"{layer}: {len(drawn.pictures)} icons in {time.perf_counter() - began:.0f} s, {path}")
     return 0
 
 

@@ -7,6 +7,7 @@ unit side by side, in the same order, so that the eye can go to and fro.
 from collections.abc import Sequence
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
 from cnnlab.drawing import paper, pixels, weights
@@ -34,6 +35,34 @@ def nine(patches: Tensor, *, centred: bool = False) -> np.ndarray:
     draw = weights.centred if centred else pixels.grey
     drawn = [pixels.enlarge(draw(patch), factor) for patch in patches]
     return pixels.tile(drawn, columns=3, gap=max(2, round(_GAP * side * factor)))
+
+
+def mosaic(pictures: Tensor, magnitude: Tensor) -> Tensor:
+    """Pictures of the places of a map, laid out as the places are; the stronger a place, the larger.
+
+    Args:
+        pictures: (rows, columns, C, side, side) in [0, 1].
+        magnitude: (rows, columns), zero or more; the largest fills its cell. The AREA is in proportion.
+
+    Returns:
+        (C, rows * side, columns * side) in [0, 1], on white.
+
+    Raises:
+        ValueError: shapes that do not go together.
+    """
+    if pictures.dim() != 5 or magnitude.shape != pictures.shape[:2]:
+        raise ValueError(f"pictures {tuple(pictures.shape)} and magnitudes {tuple(magnitude.shape)}")
+    rows, columns, channels, side, _ = pictures.shape
+    page = pictures.new_ones(rows, columns, channels, side, side)
+    share = (magnitude / magnitude.max().clamp(min=1e-12)).sqrt()
+    for row, column in np.ndindex(rows, columns):
+        small = max(1, round(side * share[row, column].item()))
+        start = (side - small) // 2
+        inner = F.interpolate(
+            pictures[row, column, None], size=(small, small), mode="bilinear", antialias=True
+        )
+        page[row, column, :, start : start + small, start : start + small] = inner[0].clamp(0, 1)
+    return page.permute(2, 0, 3, 1, 4).reshape(channels, rows * side, columns * side)
 
 
 def units(

@@ -5,7 +5,7 @@
 
 from cnnlab.probing import receptive
 from cnnlab.probing.hooks import Recorder, edit, evaluating, relu_rule
-from cnnlab.probing.quiet import undisturbed
+from cnnlab.probing.quiet import settled, undisturbed
 from cnnlab.probing.units import Unit, layer, layers, shapes, stages
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "layers",
     "receptive",
     "relu_rule",
+    "settled",
     "shapes",
     "stages",
     "undisturbed",

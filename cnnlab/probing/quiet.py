@@ -28,6 +28,41 @@ def undisturbed(model: nn.Module, *, grad: bool) -> Iterator[None]:
 
 
 @contextmanager
+def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
+    """`undisturbed`, and made ready for many passes whose gradient is wanted for the picture only.
+
+    No weight asks for a gradient inside the block, so none is computed; and the filters lie in memory as
+    fast convolutions read them, not to be laid out anew in each pass. Afterwards every weight is the one it
+    was: the same tensor in the same memory, which still asks for a gradient if it did.
+
+    Args:
+        model: any network.
+        channels_last: lay out the filters? The numbers stay the same; sums are rounded in another order.
+    """
+    asking = [weight for weight in model.parameters() if weight.requires_grad]
+    filters = {
+        id(weight): weight
+        for part in model.modules()
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)
+        and isinstance(weight := part._parameters.get("weight"), nn.Parameter)
+        and not weight.is_inference()
+    }
+    with undisturbed(model, grad=True):  # outside: no tensor may be born in the caller's inference mode
+        own = [(weight, weight.data) for weight in filters.values()] if channels_last else []
+        try:
+            for weight in asking:
+                weight.requires_grad_(False)
+            for weight, data in own:
+                weight.data = data.contiguous(memory_format=torch.channels_last)
+            yield
+        finally:
+            for weight, data in own:
+                weight.data = data
+            for weight in asking:
+                weight.requires_grad_(True)
+
+
+@contextmanager
 def _buffers_back(model: nn.Module) -> Iterator[None]:
     """Counters and running means that move in eval mode, too: after the block they are as before."""
     # One made in inference mode cannot change here.

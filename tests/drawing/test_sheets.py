@@ -67,3 +67,13 @@ def test_what_does_not_go_together_is_refused_without_an_empty_figure(arguments,
     assert plt.get_fignums() == []
     with pytest.raises(ValueError, match="patches of one unit"):
         sheets.nine(torch.rand(3, 8, 8))
+
+
+def test_a_mosaic_gives_each_place_an_area_in_proportion():
+    pictures = torch.zeros(2, 2, 1, 16, 16)
+    page = sheets.mosaic(pictures, torch.tensor([[1.0, 0.25], [0.0, 1.0]]))
+    assert page.shape == (1, 32, 32)
+    black = [(page[0, r : r + 16, c : c + 16] < 0.5).sum().item() for r in (0, 16) for c in (0, 16)]
+    assert black == [256, 64, 1, 256]
+    with pytest.raises(ValueError, match="magnitudes"):
+        sheets.mosaic(pictures, torch.ones(2, 3))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from cnnlab.data import photos
 from cnnlab.nets import kernels, models
-from cnnlab.widgets import activations, belief, convolution, deconvnet, filters, saliency, start, top
+from cnnlab.widgets import activations, belief, convolution, deconvnet, dream, filters, saliency, start, top
 
 WIDGETS = (
     convolution.scan,
@@ -35,6 +35,8 @@ WIDGETS = (
     belief.truth_browser,
     belief.shuffled,
     belief.removal,
+    dream.octaves,
+    dream.dictionary,
 )
 
 

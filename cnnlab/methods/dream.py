@@ -1,0 +1,62 @@
+"""What does a unit look for? Pictures made for it, from noise or from a photo: the methods, by one door.
+
+Type: (model, objective) -> Rendered. An objective says what is to be large; it adds, scales and prints.
+
+>>> from cnnlab.nets import models
+>>> found = render(models.load("photonet"), neuron("relu3", 7) - 0.5 * total_variation(), size=32, steps=3)
+>>> found.stopped, found.passes
+('finished', Passes(forward=3, backward=3))
+"""
+
+from cnnlab.methods.ascent import Rendered, render
+from cnnlab.methods.dictionary import Grid, Spelled, grid, spelled
+from cnnlab.methods.inversion import Inverted, invert
+from cnnlab.methods.objectives import (
+    Objective,
+    blur,
+    channel,
+    direction,
+    diversity,
+    l2,
+    layer,
+    logit,
+    neuron,
+    probability,
+    total_variation,
+)
+from cnnlab.methods.octaves import deep_dream
+from cnnlab.methods.pictures import Fourier, Pixel
+from cnnlab.methods.superstimuli import Icons, superstimuli
+from cnnlab.methods.transforms import jitter, pad, rotate, scale, standard
+
+__all__ = [
+    "Fourier",
+    "Grid",
+    "Icons",
+    "Inverted",
+    "Objective",
+    "Pixel",
+    "Rendered",
+    "Spelled",
+    "blur",
+    "channel",
+    "deep_dream",
+    "direction",
+    "diversity",
+    "grid",
+    "invert",
+    "jitter",
+    "l2",
+    "layer",
+    "logit",
+    "neuron",
+    "pad",
+    "probability",
+    "render",
+    "rotate",
+    "scale",
+    "spelled",
+    "standard",
+    "superstimuli",
+    "total_variation",
+]
