@@ -118,6 +118,33 @@ def test_fact_10_without_biases_gradient_x_input_sums_to_the_logit():
     assert not torch.allclose(with_bias.total, with_bias.score, atol=1e-3)
 
 
+@pytest.mark.parametrize("bias", (False, True))
+def test_fact_11_lrp_0_walked_down_by_hand_is_gradient_x_input(bias):
+    """Relevance goes down in proportion to what each input gave; it keeps the logit only without biases."""
+    convs = [nn.Conv2d(2, 4, 3, bias=bias), nn.ReLU(), nn.Conv2d(4, 3, 3, stride=2, bias=bias), nn.ReLU()]
+    model = nn.Sequential(*convs, nn.Flatten(), nn.Linear(3 * 5 * 5, 4, bias=bias)).double().eval()
+    x = torch.rand(1, 2, 13, 13, dtype=torch.float64)
+    inputs = [x]
+    for part in model:
+        inputs.append(part(inputs[-1]).detach())
+    relevance = torch.zeros_like(inputs[-1])
+    relevance[0, 1] = inputs[-1][0, 1]
+    for part, given in zip(reversed(model), reversed(inputs[:-1]), strict=True):
+        if isinstance(part, nn.Flatten):
+            relevance = relevance.view_as(given)
+        elif isinstance(part, nn.Linear):
+            relevance = given * ((relevance / part(given)) @ part.weight).detach()
+        elif isinstance(part, nn.Conv2d):
+            share = torch.where(relevance == 0, 0.0, relevance / part(given).detach())
+            rest = given.shape[2] - ((share.shape[2] - 1) * part.stride[0] + part.kernel_size[0])
+            back = F.conv_transpose2d(share, part.weight, stride=part.stride, output_padding=rest)
+            relevance = given * back.detach()
+    found = gradient_x_input(model, x, 1)
+    torch.testing.assert_close(found.map, relevance, atol=1e-12, rtol=1e-9)
+    kept = abs(relevance.sum().item() - found.score.item()) < 1e-10
+    assert kept is not bias
+
+
 def test_fact_22_a_sure_softmax_has_no_slope():
     sure = Formula(lambda x: x.sum(1))
     x = pixels(5.0, 6.33)  # the logits are 11.33 and 0
