@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cnnlab.data import photos
-from cnnlab.drawing import element, pixels
+from cnnlab.drawing import element, pixels, sheets
 from cnnlab.methods import dream
 from cnnlab.nets import icons, models
 from cnnlab.probing import stages
@@ -223,7 +223,7 @@ def dictionary():
 
 
 def dictionary_view(picture: Tensor, layer: str, row: int, column: int) -> dict:
-    """The strongest channels at one place, as icons whose frames are as long as they are strong.
+    """The strongest channels at one place, as icons that are the larger the stronger the channel answers.
 
     Args:
         picture: (1, 3, S, S).
@@ -238,15 +238,19 @@ def dictionary_view(picture: Tensor, layer: str, row: int, column: int) -> dict:
     shown = {"what the place sees": pixels.boxed(pixels.grey(picture[0]), box, _LARGE)}
     if not len(found.channels):
         return {**shown, "": f"{layer} is silent at this place"}
-    sheet = _sheet(layer)
-    weighted = [pixels.enlarge(pixels.grey(sheet[channel]), 2) for channel in found.channels.tolist()]
+    # As icons whose areas are in proportion to the answers; where fewer channels answer, places stay empty.
+    row_of_icons = torch.ones(_ICONS, *_sheet(layer).shape[1:])
+    row_of_icons[: len(found.channels)] = _sheet(layer)[found.channels]
+    strength = torch.zeros(_ICONS)
+    strength[: len(found.values)] = found.values
+    page = sheets.mosaic(row_of_icons.unflatten(0, (2, -1)), strength.view(2, -1))
     names = ", ".join(
         f"{channel} ({value:.2f})"
         for channel, value in zip(found.channels.tolist(), found.values.tolist(), strict=True)
     )
     return {
         **shown,
-        "the strongest first": pixels.tile(weighted, columns=3, gap=4),
+        "the strongest first, each as large as its answer": pixels.enlarge(pixels.grey(page), 2),
         "": f"channels {names}\ntogether {found.share.sum().item():.0%} of all that is positive there",
     }
 

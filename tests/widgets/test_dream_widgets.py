@@ -94,4 +94,8 @@ def test_a_place_is_read_by_its_strongest_channels(cat):
     assert said == best.indices.tolist()
     share = best.values.clamp(min=0).sum() / here.clamp(min=0).sum()
     assert f"together {share:.0%}" in view[""]
-    assert view["the strongest first"].shape[:2] == (2 * 96 + 4, 3 * 96 + 8)
+    drawn = view[next(caption for caption in view if "the strongest first" in caption)]
+    assert drawn.shape[:2] == (2 * 96, 3 * 96)
+    areas = [(drawn[r : r + 96, c : c + 96] < 255).any(axis=2).mean() for r in (0, 96) for c in (0, 96, 192)]
+    wanted = (best.values / best.values[0]).tolist()
+    assert areas == pytest.approx(wanted, abs=0.08)
