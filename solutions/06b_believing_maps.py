@@ -355,7 +355,7 @@ def summed_maps(maps, gradients):
     """The weighted sum of Grad-CAM, before its ReLU: (C, h, w), (C, h, w) -> (h, w)."""
     weights = gradients.mean(dim=(1, 2))
     total = torch.ones(maps.shape[1:])
-    for weight, one in zip(weights, maps):
+    for weight, one in zip(weights, maps, strict=True):
         total += weight * one
     return total
 
@@ -367,7 +367,7 @@ def summed_maps(maps, gradients):
     """The weighted sum of Grad-CAM, before its ReLU: (C, h, w), (C, h, w) -> (h, w)."""
     weights = gradients.mean(dim=(1, 2))
     total = torch.zeros(maps.shape[1:])  # a sum begins with nothing
-    for weight, one in zip(weights, maps):
+    for weight, one in zip(weights, maps, strict=True):
         total += weight * one
     return total
 
