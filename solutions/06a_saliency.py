@@ -47,7 +47,7 @@ guess = targets.best(model, pictures, 1)[:, 0]  # the class that the network nam
 said = [targets.name(model, number) for number in guess.tolist()]
 answers = {
     "gradient": saliency.gradient(model, pictures, guess),
-    "integrated\ngradients": saliency.integrated_gradients(model, pictures, guess, steps=10 if FAST else 50),
+    "integrated\ngradients": saliency.integrated_gradients(model, pictures, guess, steps=10 if FAST else 30),
     "occlusion": roundup.covered(model, pictures, guess),
     "Grad-CAM": saliency.grad_cam(model, pictures, guess),
 }
@@ -216,7 +216,7 @@ mine = integrated_gradients(lambda x: model(x)[0, number], one, torch.zeros_like
 ours = saliency.integrated_gradients(model, one, number, steps=5).map
 assert (mine - ours).norm() < 0.05 * ours.norm()
 rows = []
-for points in (1, 5, 20) if FAST else (1, 5, 20, 100):
+for points in (1, 5) if FAST else (1, 5, 20, 50):
     answer = saliency.integrated_gradients(model, one, number, steps=points)
     rows.append([points, answer.total.item(), answer.difference.item(), answer.gap.item()])
 Table(["points on the way", "sum of the map", "f(x) - f(x')", "gap"], rows, f"Does the map of {said[0]} add up?")
@@ -279,7 +279,7 @@ widgets.smooth()
 # %%
 sharp = {
     "gradient": saliency.gradient(model, pictures, guess),
-    "SmoothGrad": saliency.smoothgrad(model, pictures, guess, samples=5 if FAST else 25, seed=SEED),
+    "SmoothGrad": saliency.smoothgrad(model, pictures, guess, samples=5 if FAST else 15, seed=SEED),
     "guided": saliency.guided(model, pictures, guess),
 }
 show(maps.sheet(pictures, {name: answer.map for name, answer in sharp.items()}, titles=said, each=True),

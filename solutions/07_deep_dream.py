@@ -38,11 +38,11 @@ model = models.load(NET)
 side = model.input_size[-1]
 names = stages(model, torch.zeros(1, *model.input_size))
 name = names[len(names) // 2]
-data = sets.load(DATA, model.input_size, n=120 if FAST else 600, seed=SEED)
+data = sets.load(DATA, model.input_size, n=120 if FAST else 400, seed=SEED)
 field = receptive.field(model, name, side)
 found = top.scan(model, data.images, name, k=9)
 chosen = found.values[:, 0].argsort(descending=True)[:3].tolist()
-steps = 16 if FAST else 64
+steps = 8 if FAST else 32
 drawn = dream.superstimuli(model, name, channels=chosen, steps=steps, seed=SEED).pictures
 fig, axes = plt.subplots(2, 3, figsize=(9, 6.1), layout="constrained")
 for place, channel in enumerate(chosen):
@@ -355,7 +355,7 @@ predict(
 photo = data.images[:1] if DATA != "photos" else photos.load("cat", side)
 if photo.shape[1] != model.input_size[0]:
     photo = photo.mean(dim=1, keepdim=True)
-back = {layer: dream.invert(model, photo, layer, steps=32 if FAST else 160, seed=SEED) for layer in (names[0], names[len(names) // 2], names[-1])}
+back = {layer: dream.invert(model, photo, layer, steps=16 if FAST else 64, seed=SEED) for layer in (names[0], names[len(names) // 2], names[-1])}
 show(images.row([photo, *(found.pictures for found in back.values())],
                 titles=["the photo", *(f"{layer}: error {found.error.item():.0%}" for layer, found in back.items())]),
      alt="; ".join(["a photo and three pictures drawn from the activations of a layer"] + [f"{layer}, error {found.error.item():.0%}" for layer, found in back.items()]))
@@ -378,7 +378,7 @@ def top_places(layer):
     return receptive.field(model, layer, side).grid
 
 
-grids = {layer: dream.grid(model, photo, layer, cells=min(6, *top_places(layer)), steps=16 if FAST else 48, seed=SEED) for layer in names[-2:]}
+grids = {layer: dream.grid(model, photo, layer, cells=min(6, *top_places(layer)), steps=8 if FAST else 24, seed=SEED) for layer in names[-2:]}
 fig, axes = plt.subplots(1, 1 + len(grids), figsize=(12.5, 4.4), layout="constrained")
 images.picture(photo, ax=axes[0], title="the photo")
 for ax, (layer, found) in zip(axes[1:], grids.items(), strict=True):

@@ -33,6 +33,8 @@ def lab(tmp_path_factory):
         pytest.skip("there is no chromium on this machine; on Debian: apt-get install chromium")
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    for path in (folder / "notebooks").glob("*.ipynb"):  # here the page is tested, not the numbers
+        path.write_text(path.read_text().replace('"FAST = False', '"FAST = True'))
     # Settings and histories of whoever runs the tests are neither seen nor changed.
     own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
     with server(folder / "notebooks", environment=own) as (address, token):
