@@ -425,6 +425,9 @@ show(maps.sheet(again, {"Grad-CAM": cams.map[0], "guided\nGrad-CAM": guided_cams
 # The softmax makes probabilities of the logits. When the network is sure, one of them is nearly 1, and **cannot rise any more**. Its
 # gradient is nearly zero. The map of the probability goes blank exactly where the network is most sure.
 
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Five scenes of which a network is sure
+
 # %%
 logits = torch.tensor([[12.0, 0.5, -1.0, 0.0]], requires_grad=True)
 probability = logits.softmax(dim=1)[0, 0]

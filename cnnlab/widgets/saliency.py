@@ -69,10 +69,8 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
         )
     return {
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
-        f"{method}: red for, blue against, to ±{limit:.2g}": pixels.enlarge(
-            pixels.signed(flat, limit), _LARGE
-        ),
-        "where it speaks for the class, the brighter the more": pixels.enlarge(
+        f"{method}, to ±{limit:.2g}": pixels.enlarge(pixels.signed(flat, limit), _LARGE),
+        "where it speaks for the class": pixels.enlarge(
             pixels.overlay(picture[0], flat.clamp(min=0), limit), _LARGE
         ),
         "": "\n".join(said),
