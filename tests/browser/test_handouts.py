@@ -15,6 +15,7 @@ NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]*_*.ip
 def test_a_handout_needs_nothing_but_itself(browser, root, name, tmp_path):
     file = tmp_path / "page.html"
     command = [sys.executable, "-m", "cnnlab", "handout", name.split("_")[0], "--output", str(file)]
+    command += ["-p", "FAST", "true"]  # the page is tested, not the numbers
     made = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert made.returncode == 0 and str(file) in made.stdout, made.stderr
     assert file.stat().st_size < 12e6
