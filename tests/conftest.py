@@ -4,7 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch starts its threads, here and in every kernel
+    # Two processes with two threads each, on two cores, wait for each other most of the time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+import torch  # noqa: E402
 
 os.environ.setdefault("MPLBACKEND", "agg")
 ROOT = Path(__file__).resolve().parents[1]
