@@ -198,17 +198,12 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
     inside = rules.Inside(model, name, apply)
     # Of all modules, so that a part called by itself counts as a pass, too; not on each of them one by one,
     # which takes a tenth of the time that a small network needs for a picture.
-    handles = (
-        register_module_forward_pre_hook(inside.enter),
-        register_module_forward_hook(inside.finish),
-        register_module_forward_hook(inside.leave, always_call=True),
-    )
-    try:
+    with ExitStack() as stack:
+        stack.callback(register_module_forward_pre_hook(inside.enter).remove)
+        stack.callback(register_module_forward_hook(inside.finish).remove)
+        stack.callback(register_module_forward_hook(inside.leave, always_call=True).remove)
         with inside:
             yield
-    finally:
-        for handle in handles:
-            handle.remove()
     inside.check()
 
 

@@ -40,6 +40,9 @@ class Studio(ipywidgets.VBox):
         self._net = net
         self.model = models.load(net)  # its own: it is frozen while a picture is drawn
         layers = stages(self.model, torch.zeros(1, *self.model.input_size))
+        # Asked now: while a picture is drawn, the network belongs to the thread.
+        there = shapes(self.model, torch.zeros(1, *self.model.input_size))
+        self._channels = {name: there[name][1] for name in layers}
         self.kind = ipywidgets.Dropdown(options=_KINDS, description="ask for", **look())
         self.layer = ipywidgets.Dropdown(
             options=layers, value=layers[len(layers) // 2], description="layer", **look()
@@ -158,7 +161,7 @@ class Studio(ipywidgets.VBox):
         known = self.layer.value in icons.layers(self._net)
         if self.kind.value != "channel" or not known:
             self.stage.value = ""
-            self._say("Press Draw. The picture starts as soft grey clouds.")
+            self._say("Press Draw. The picture starts as soft clouds.")
             return
         icon = embedded.icons(self._net, self.layer.value)[self.number.value]
         large = pixels.enlarge(pixels.grey(icon), max(1, _STAGE // icon.shape[-1]))
@@ -185,13 +188,10 @@ class Studio(ipywidgets.VBox):
     def _limit(self) -> None:
         """How far the channels go, and which controls count."""
         of_a_class = self.kind.value in ("logit", "probability")
-        self.number.max = self._channels(self.layer.value) - 1
+        self.number.max = self._channels[self.layer.value] - 1
         self.number.disabled = of_a_class or self.kind.value == "layer"
         self.layer.disabled = of_a_class
         self.target.disabled = not of_a_class
-
-    def _channels(self, layer: str) -> int:
-        return shapes(self.model, torch.zeros(1, *self.model.input_size))[layer][1]
 
     def _say(self, text: str) -> None:
         self.status.value = f'<div role="status">{html.escape(text)}</div>'

@@ -127,3 +127,33 @@ def test_a_place_is_read_by_its_strongest_channels(cat):
     ]
     few = icons.load("photonet", "relu4")[best.indices]
     assert (drawn == sheets.icons(few, best.values, names)).all()
+
+
+def test_controls_may_be_moved_while_it_draws():
+    widget = dream.studio(net="shapesnet")
+    widget.steps.value = 200
+    widget.start()
+    until = time.monotonic() + 60
+    while not widget.stage.value.count("step") and time.monotonic() < until:
+        time.sleep(0.01)
+    layers = widget.layer.options
+    for k in range(12):
+        widget.layer.value = layers[k % len(layers)]
+        widget.kind.value = ("channel", "logit")[k % 2]
+    widget.stop()
+    widget.wait(60)
+    assert widget.error is None and widget.rendered is not None
+
+
+@pytest.mark.parametrize("change", [("moved", False), ("waves", False), ("seed", 3)])
+def test_every_setting_counts(change):
+    found = []
+    for changed in (False, True):
+        widget = dream.studio(net="simpleconvnet")
+        widget.steps.value = 8
+        if changed:
+            getattr(widget, change[0]).value = change[1]
+        widget.start()
+        widget.wait(60)
+        found.append(widget.rendered.pictures)
+    assert (found[0] - found[1]).abs().max() > 1e-3
