@@ -83,7 +83,11 @@ class Studio(ipywidgets.VBox):
         settings = [self.kind, self.layer, self.number, self.target]
         settings += [self.rough, self.large, self.soft, self.waves, self.moved]
         buttons = ipywidgets.HBox([self.draw, self.halt])
-        super().__init__([*settings, self.steps, self.seed, buttons, self.status, self.stage])
+        left = ipywidgets.VBox([*settings, self.steps, self.seed, buttons])
+        right = ipywidgets.VBox(
+            [self.status, self.stage], layout={"max_width": "720px", "margin": "0 0 0 16px"}
+        )
+        super().__init__([ipywidgets.HBox([left, right], layout={"flex_flow": "row wrap"})])
         self.add_class("cnnlab-live")
         self._limit()
         self._before()
