@@ -19,7 +19,7 @@ from cnnlab.widgets import embedded
 from cnnlab.widgets.look import look
 
 _CHANNEL = 37  # at the start: an arc, easy to see
-_FILM, _FRAME, _STAGE = 6, 104, 256  # pictures of the filmstrip; pixels of each, and of the large one
+_FILM, _FRAME, _STAGE = 6, 128, 256  # pictures of the filmstrip; pixels of each, and of the large one
 _KINDS = ("channel", "neuron", "layer", "logit", "probability")
 
 
@@ -83,10 +83,8 @@ class Studio(ipywidgets.VBox):
         settings = [self.kind, self.layer, self.number, self.target]
         settings += [self.rough, self.large, self.soft, self.waves, self.moved]
         buttons = ipywidgets.HBox([self.draw, self.halt])
-        left = ipywidgets.VBox([*settings, self.steps, self.seed, buttons])
-        right = ipywidgets.VBox(
-            [self.status, self.stage], layout={"max_width": "720px", "margin": "0 0 0 16px"}
-        )
+        left = ipywidgets.VBox([*settings, self.steps, self.seed, buttons], layout={"flex": "1 1 340px"})
+        right = ipywidgets.VBox([self.status, self.stage], layout={"flex": "2 1 420px"})
         super().__init__([ipywidgets.HBox([left, right], layout={"flex_flow": "row wrap"})])
         self.add_class("cnnlab-live")
         self._limit()
