@@ -23,12 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     build.add_argument("--discard", action="store_true", help="also over notebooks that a reader has changed")
     present = commands.add_parser("present", help="show a lecture as live slides")
     present.add_argument("number", metavar="NN")
+    _takes_parameters(present)
     handout = commands.add_parser("handout", help="write a lecture's slides as one HTML file, with notes")
     handout.add_argument("number", metavar="NN")
     handout.add_argument("--output", help="file to write; runs/NN_name.html if left out")
+    _takes_parameters(handout)
     run = commands.add_parser("run", help="run a lecture, with other parameters")
     run.add_argument("number", metavar="NN")
-    run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("name", "value"))
+    _takes_parameters(run)
     run.add_argument("--output", help="where to write; runs/NN_name.ipynb if left out")
     fetch = commands.add_parser("fetch", help="download a data set or a network's weights, and check them")
     fetch.add_argument("name", help="mnist, cifar10, imagenette, tiny_imagenet, or alexnet and its like")
@@ -52,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     icons.add_argument("--output", default="runs/icons", help="folder to write to; runs/icons")
     icons.add_argument("--steps", type=int, default=96, help="steps of each picture; 96")
     icons.add_argument("--seed", type=int, default=0)
+    sweep = commands.add_parser("sweep", help="run one of the sweeps of lectures 08 and 09 again")
+    sweep.add_argument("name", metavar="NAME", help="dropout, remedies, depth, rates or gains")
+    sweep.add_argument("--output", help="csv file to write; runs/NAME.csv if left out")
     commands.add_parser("binder", help="write binder/requirements.txt from what is installed, for authors")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
@@ -69,9 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
             case "build":
                 return do.build(given.numbers, given.check, given.discard)
             case "present":
-                return do.present(given.number)
+                return do.present(given.number, given.parameters)
             case "handout":
-                return do.handout(given.number, given.output)
+                return do.handout(given.number, given.output, given.parameters)
             case "run":
                 return do.run(given.number, given.parameters, given.output)
             case "fetch":
@@ -83,6 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
             case "top":
                 wanted = given.k, given.per_image, given.batch
                 return do.top(given.name, given.layer, given.folder, given.output, *wanted, given.cache)
+            case "sweep":
+                return do.sweep(given.name, given.output)
             case "train":
                 return do.train(given.name, given.output, given.seed, given.epochs, given.data)
             case _:
@@ -93,6 +100,18 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, LookupError, OSError) as error:
         print(f"cnnlab: {error}", file=sys.stderr)
         return 2
+
+
+def _takes_parameters(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("name", "value"),
+        help="another value for one of the lecture's parameters, as -p NET alexnet",
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import photos, sets
 from cnnlab.drawing import charts, images, sheets, show
-from cnnlab.methods import dream, top
+from cnnlab.methods import dream, top, transforms
 from cnnlab.nets import icons, models
 from cnnlab.probing import receptive, stages
 from cnnlab.widgets import dream as widgets
@@ -33,7 +33,10 @@ SEED = 0
 NET = "photonet"
 DATA = "photos"
 
-# %% slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Three units, and a picture drawn for each
+
+# %%
 model = models.load(NET)
 side = model.input_size[-1]
 names = stages(model, torch.zeros(1, *model.input_size))
@@ -44,7 +47,7 @@ found = top.scan(model, data.images, name, k=9)
 chosen = found.values[:, 0].argsort(descending=True)[:3].tolist()
 steps = 8 if FAST else 32
 drawn = dream.superstimuli(model, name, channels=chosen, steps=steps, seed=SEED).pictures
-fig, axes = plt.subplots(2, 3, figsize=(9, 6.1), layout="constrained")
+fig, axes = plt.subplots(2, 3, figsize=(7.6, 5.2), layout="constrained")
 for place, channel in enumerate(chosen):
     nine = top.patches(data.images, found, field, channels=[channel], outside=0.5)[0]
     images.grid(nine, ax=axes[0, place], columns=3, title=f"{name}, {channel}")
@@ -52,21 +55,18 @@ for place, channel in enumerate(chosen):
 show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to which each answers most, below a picture drawn for it.")
 
 # %% [markdown]
-# Above: the pieces of photos that three units like best (lecture 04). Below: pictures that **nobody took**. Each began as grey
-# noise, and was changed until its unit was as active as can be.
-#
-# A photo shows a unit many things at once. A drawn picture shows only what the unit itself asks for. So it separates the cause
-# from what merely comes along.
+# Above: the pieces of photos that three channels answer to most (lecture 04). Below: pictures that **nobody took**, drawn from noise
+# for the same channels. Is it the head, or the curve? There is no head below: the curve is enough.
 
 # %% [markdown] tags=["teacher"]
-# 3 minutes. Ask of each column: what do the nine pieces share? Then look below. Often the drawing settles it: it was the curve, not
-# the face. Sometimes it surprises everybody.
+# 3 minutes. Ask of each column: what do the nine pieces share? Then look below: is that there, too? What is missing? The nine
+# pieces come from few photos, so ask also what a tenth piece from another photo could look like.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Climb
 #
 # 1. **Forward**: show the network a picture.
-# 2. **Objective**: read one number off it, such as the activation of a unit.
+# 2. **Objective**: read one number off it. Here: the mean of one feature map, that is one unit at all places at once.
 # 3. **Gradient**: which pixel should change, and which way? (Lecture 06a.)
 # 4. **Step up**: change the picture a little. Then again.
 #
@@ -76,7 +76,7 @@ show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to w
 # ### By hand 07.1: one step up
 #
 # Take the gradient of the objective at the picture. Divide it by its length, so that every step is `rate` long. Add it. Keep the
-# picture between 0 and 1.
+# picture between 0 and 1. Give back plain numbers, without a gradient of their own: the next step starts afresh.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def ascend(objective, picture, rate):
@@ -84,10 +84,10 @@ def ascend(objective, picture, rate):
     # BEGIN SOLUTION: a copy that asks for gradients; its gradient, made as long as `rate`; added and clamped
     # hint: Three parts: the gradient as in 06a.1, its length by .norm(), the sum with the picture.
     # hint: leaf = picture.clone().requires_grad_(); the gradient is torch.autograd.grad(objective(leaf), leaf)[0].
-    # hint: return (picture + rate * slope / slope.norm()).clamp(0, 1)
+    # hint: return (picture + rate * slope / slope.norm()).clamp(0, 1).detach()
     leaf = picture.clone().requires_grad_()
     slope = torch.autograd.grad(objective(leaf), leaf)[0]
-    return (picture + rate * slope / slope.norm()).clamp(0, 1)
+    return (picture + rate * slope / slope.norm()).clamp(0, 1).detach()
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -99,23 +99,26 @@ hint("07.1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The first try
 #
-# From noise, pixel by pixel, with nothing else. The unit will be delighted. And we?
+# From noise, pixel by pixel, with nothing else. The channel will answer. And what shall we see?
 
 # %% tags=["predict"]
 predict(
     "07.p1",
-    "We climb from grey noise, pixel by pixel, for the mean of one feature map. What will the picture look like?",
-    options=["noise, as at the start", "a pattern in garish colours", "one of the nine pieces"],
-    truth="a pattern in garish colours",
+    "We climb from grey noise, pixel by pixel, for the mean of one map. How will the map answer, and what will the picture look like?",
+    options=["less than to the best photo, and like noise", "about as to the best photo, and like a photo", "far more than to any photo, and like none"],
+    truth="far more than to any photo, and like none",
 )
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Thirty-two steps
+
+# %%
 seeded = torch.Generator().manual_seed(SEED)
 picture = (0.5 + 0.02 * torch.randn(1, *model.input_size, generator=seeded)).clamp(0, 1)
 film, values = [picture], []
 head = torch.nn.Sequential(*list(model.children())[: [k for k, _ in model.named_children()].index(name) + 1])  # up to our layer
 for k in range(steps):
-    picture = ascend(lambda x: head(x)[0, chosen[0]].mean(), picture, 2.0)  # yours, if it is right
+    picture = ascend(lambda x: head(x)[0, chosen[0]].mean(), picture, 2.0).detach()  # yours, if it is right
     values.append(head(picture)[0, chosen[0]].mean().item())
     film += [picture] if (k + 1) % (steps // 4) == 0 else []
 assert values[-1] > values[0]
@@ -127,15 +130,14 @@ print(f"the mean of the map: from {values[0]:.3f} to {values[-1]:.3f}; the best 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Why so garish?
 #
-# The pattern is there, and the map is several times as active as for any photo. But no photo has such colours, and such a fine grain.
-# The network never saw them, so nobody taught it to ignore them. The climb takes whatever raises the number, and in a larger network
-# that ends in noise altogether. (Lecture 10 makes an attack of it.)
+# The map answers several times as much as to any photo. But no photo has such colours, and such a fine grain. The network never saw
+# them, so nobody taught it to ignore them. The climb takes whatever raises the number. (Lecture 10 makes an attack of it.)
 #
 # Three ways to mend it:
 #
-# - **punish** what photos do not have: total variation, L2, blur;
+# - **punish** what photos do not have: subtract it from the objective;
 # - **move** the picture before each look: what vanishes when it is shifted by a pixel was no part of it;
-# - **draw with waves** instead of pixels: slow waves first, as in photos, with colours as in photos.
+# - **draw with waves** instead of pixels.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 07.2: total variation
@@ -179,25 +181,92 @@ jitter = check("07.3", jitter)
 # %% slideshow={"slide_type": "skip"}
 hint("07.3")
 
-# %% slideshow={"slide_type": "slide"}
-wish = dream.channel(name, chosen[0])
-tries = {
-    "pixels, nothing else": {"parametrise": "pixel", "transforms": ()},
-    "pixels, total variation": {"parametrise": "pixel", "transforms": ()},
-    "pixels, moved": {"parametrise": "pixel"},
-    "waves": {"transforms": ()},
-    "waves, moved": {},
-}
-results = {
-    said: dream.render(model, wish - (2.0 * dream.total_variation() if "variation" in said else 0.0 * wish), steps=steps, rate=0.1, seed=SEED, **options)
-    for said, options in tries.items()
-}
-show(images.row([result.pictures for result in results.values()], titles=list(results)),
-     alt="One unit, five pictures: by pixels in garish colours; with total variation smoother; moved, with thicker lines; by waves in the colours of photos.")
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Both at work: the first try again, once with your total variation subtracted, once moved by your jitter before each look.
 
-# %% [markdown]
-# One unit, one seed, five ways. Nothing was said about photos but this: how smooth they are, which colours go together, and that they
-# may be shifted. The rule is ours. So is part of what we see.
+# %% slideshow={"slide_type": "skip"}
+smooth, shaken = film[0], film[0]
+for _ in range(steps):
+    down, right = (int(by) for by in torch.randint(-2, 3, (2,), generator=seeded))
+    smooth = ascend(lambda x: head(x)[0, chosen[0]].mean() - 0.0005 * total_variation(x), smooth, 2.0).detach()
+    shaken = ascend(lambda x, down=down, right=right: head(jitter(x, down, right))[0, chosen[0]].mean(), shaken, 2.0).detach()
+show(images.row([picture, smooth, shaken], titles=["the first try", "less variation", "moved"]),
+     alt="The first try, the same with total variation subtracted, and the same moved before each look: a pattern of one kind in all three, with less and less grain.")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What is a picture made of?
+#
+# Of **pixels**: raise one number, and one dot changes. Or of **waves**: raise one number, and stripes appear everywhere. All waves
+# together make any picture. Few slow waves make a soft one.
+
+# %%
+still = photos.load("cat", 64)
+waves = torch.fft.rfft2(still)
+down, across = torch.fft.fftfreq(64)[:, None], torch.fft.rfftfreq(64)
+speed = 64 * (down.square() + across.square()).sqrt()  # of each wave: how often it fits into the picture
+dot, stripes = torch.full((1, 3, 64, 64), 0.5), torch.zeros(1, 3, 64, 33, dtype=torch.complex64)
+dot[..., 30:33, 30:33] = 1.0
+stripes[..., 2, 3] = 64 * 64 / 2
+parts = [dot, 0.5 + torch.fft.irfft2(stripes) / 2, *(torch.fft.irfft2(waves * (speed <= most)).clamp(0, 1) for most in (3, 8, 16)), still]
+show(images.row(parts, titles=["one pixel", "one wave", "slow waves", "and faster", "and faster", "all waves"]),
+     alt="A dot for one pixel; slanted stripes for one wave; a cat's face from slow waves only, blurred, then sharper and sharper as faster waves are added.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Start slow, and in the colours of photos
+#
+# We climb in waves, and let slow ones move in wider steps: so large forms come before fine grain. And in photos red, green and
+# blue rise together. So we draw in brightness and two differences of colours, as far as photos have them.
+
+# %%
+clouds = [dream.Fourier(colours=colours).start(1, (3, 64, 64), torch.Generator().manual_seed(SEED)) for colours in (False, True)]
+clouds = [dream.Fourier(colours=colours).picture(2 * cloud, (64, 64)) for colours, cloud in zip((False, True), clouds, strict=True)]
+grain = dream.Pixel(noise=2.0)
+grain = grain.picture(grain.start(1, (3, 64, 64), torch.Generator().manual_seed(SEED)), (64, 64))
+show(images.row([grain, *clouds], titles=["random pixels", "random waves", "waves, colours of photos"]),
+     alt="Random numbers as pixels: coloured grain. As waves: clouds in all colours. As waves with the colours of photos: clouds from dark to light, with little colour.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Moved before each look
+#
+# Jitter, scale, rotate: in each step the network is shown the picture a little shifted, enlarged and turned.
+
+# %%
+moves = {"as it is": (), "jitter": (dream.jitter(8),), "scale": (dream.scale(1.25, 1.3),), "rotate": (dream.rotate(15, 12),), "all, small": dream.standard(64)}
+shown = [transforms.Warp(move, (64, 64), seed=SEED) for move in moves.values()]
+show(images.row([warp.view(still, warp.draw()) for warp in shown], titles=list(moves)),
+     alt="A cat's face as it is, shifted, enlarged, turned, and all of these by a little.")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## One unit, one seed, six ways
+
+# %%
+wish = dream.channel(name, chosen[0])
+flat = {"parametrise": "pixel", "transforms": ()}
+tries = {
+    "pixels": (wish, flat),
+    "less variation": (wish - 10 * dream.total_variation(), flat),
+    "less blur error": (wish - 100 * dream.blur(), flat),
+    "pixels, moved": (wish, {"parametrise": "pixel"}),
+    "waves": (wish, {"transforms": ()}),
+    "waves, moved": (wish, {}),
+}
+results = {said: dream.render(model, aim, steps=steps, rate=0.1, seed=SEED, **options) for said, (aim, options) in tries.items()}
+
+
+def answer(pictures):
+    """The mean of our map, for each picture."""
+    with torch.no_grad():
+        return head(pictures)[:, chosen[0]].mean(dim=(1, 2))
+
+
+show(images.row([result.pictures for result in results.values()], titles=[f"{said}: {answer(result.pictures).item():.2f}" for said, result in results.items()], columns=3, side=2.5),
+     alt="One unit, six pictures with the mean of its map: by pixels in garish colours and the highest; with less variation or blur smoother; moved, with thicker lines; by waves in the colours of photos, and the lowest.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### What does the rule cost?
+#
+# The numbers are the means of the map. The rule costs some of the answer, and buys a picture that we can read. Nothing was said about photos but this: how smooth they are,
+# which colours go together, and that they may be moved. The rule is ours. So is part of what we see.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Objectives add
@@ -217,9 +286,9 @@ show(images.row([alone[0].pictures, alone[1].pictures, both.pictures], titles=[f
 #
 # The same for the logit of a class. The first paper to do so (Simonyan et al. 2014) asked for
 #
-# $$\arg\max_I \; S_c(I) - \lambda \, \|I\|^2$$
+# $$S_c(I) - \lambda \, \|I\|^2$$
 #
-# The logit, not the probability. Why? A probability also rises when the *other* classes fall.
+# to be as large as can be: $S_c$ is the logit of class c, and $\lambda$ says how much a bright picture costs.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 07.4: the objective of a class
@@ -242,15 +311,68 @@ class_objective = check("07.4", class_objective)
 # %% slideshow={"slide_type": "skip"}
 hint("07.4")
 
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Your objective draws a class, pixel by pixel. Without and with the penalty: which is darker?
+
+# %% slideshow={"slide_type": "skip"}
+target, drawings = len(model.classes) // 3 + 1, []
+for strength in (0.0, 0.01):
+    picture = film[0]
+    for _ in range(steps):
+        picture = ascend(lambda x, strength=strength: class_objective(model(x), target, x, strength), picture, 1.0).detach()
+    drawings.append(picture)
+show(images.row(drawings, titles=["no penalty", f"penalty: {drawings[1].mean().item():.2f} bright, not {drawings[0].mean().item():.2f}"]),
+     alt=f"Two garish pictures for the class {model.classes[target]}, the second darker.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Five classes
+
 # %%
 classes = [int(k * len(model.classes) / 5) for k in range(5)]
-seen = dream.render(model, dream.logit(classes) - 0.05 * dream.l2(), steps=steps, rate=0.1, seed=SEED)
+seen = dream.render(model, dream.logit(classes), steps=steps, rate=0.1, seed=SEED)
 show(images.row(list(seen.pictures), titles=[model.classes[k] for k in classes]),
-     alt=f"Five pictures, drawn for the classes {', '.join(model.classes[k] for k in classes)}.")
+     alt=f"Five pictures, drawn for the classes {', '.join(model.classes[k] for k in classes)}: what tells each from the others, in its colours, several times over.")
 
 # %% [markdown]
-# The network draws no whole animal. It draws what tells one of its classes from the others: a colour, a snout, a row of windows, many
-# times over.
+# What tells a class from the others appears: a colour, a head, a dome. It appears several times over. Nothing asked for **one** animal,
+# in its place.
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### What does a penalty do?
+#
+# Our `l2()` is the same idea, counted from grey, and as a mean: so its weights are larger than in the formula.
+
+# %%
+penalties = {weight: dream.render(model, dream.logit(target) - weight * dream.l2(), steps=steps, rate=0.1, seed=SEED) for weight in (0, 200, 2000)}
+logits = [model(found.pictures)[0, target].item() for found in penalties.values()]
+show(images.row([found.pictures for found in penalties.values()], titles=[f"{weight} * L2: logit {logit:.0f}" for weight, logit in zip(penalties, logits, strict=True)]),
+     alt=f"The class {model.classes[target]} with three weights of the penalty: the larger the weight, the greyer the picture and the lower the logit.")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Logit or probability?
+
+# %% tags=["predict"]
+predict(
+    "07.p3",
+    "We climb for the probability of a class instead of its logit. What will we see?",
+    options=["the same picture", "a clearer picture", "a faint beginning, and then it stops"],
+    truth="a faint beginning, and then it stops",
+)
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The same class, two objectives
+
+# %%
+both_ways = {"logit": dream.logit(target), "probability": dream.probability(target)}
+both_ways = {said: dream.render(model, aim, steps=steps, rate=0.1, seed=SEED) for said, aim in both_ways.items()}
+logits = {said: model(found.pictures)[0] for said, found in both_ways.items()}
+show(images.row([found.pictures for found in both_ways.values()],
+                titles=[f"{said}: logit {logits[said][target].item():.0f}, p = {logits[said].softmax(0)[target].item():.3f}" for said in both_ways]),
+     alt=f"The class {model.classes[target]} drawn for its logit: clear parts of it. Drawn for its probability: a faint beginning in the soft noise of the start.")
+
+# %% [markdown]
+# After a few steps the probability is nearly 1. It **cannot rise any more**, so there is nothing left to climb (lecture 06a). The logit
+# goes on. And a probability also rises when the *other* classes fall.
 
 # %% slideshow={"slide_type": "skip"}
 quiz("07.q1")
@@ -258,53 +380,69 @@ quiz("07.q1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## One unit, many faces
 #
-# One picture may show one face of a unit. Draw four at once, and reward them for being **different**.
+# One picture may show one face of a unit. Draw four at once (above), and four that are rewarded for being **different** (below). The
+# number is what the map answers. What does it cost to be different?
 
 # %%
-many = dream.render(model, dream.channel(name, chosen[0]) + 0.2 * dream.diversity(name), batch=4, steps=steps, rate=0.1, seed=SEED)
-show(images.row(list(many.pictures), titles=["first", "second", "third", "fourth"]),
-     alt=f"Four pictures for channel {chosen[0]} of {name}, drawn together and rewarded for being different.")
+alike, unlike = (
+    dream.render(model, dream.channel(name, chosen[0]) + weight * dream.diversity(name), batch=4, steps=steps, rate=0.1, seed=SEED)
+    for weight in (0, 2)
+)
+show(images.row([*alike.pictures, *unlike.pictures], titles=[f"{answer(picture[None]).item():.2f}" for picture in (*alike.pictures, *unlike.pictures)], columns=4, side=2.1),
+     alt=f"Above four pictures for channel {chosen[0]} of {name}, nearly alike. Below four that were rewarded for being different, with lower answers.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Draw one yourself
 #
-# Choose what to ask for. Press **Draw**, and watch. **Stop** when you like it: the picture stays.
+# Choose what to ask for. Press **Draw**, and watch. **Stop** when you like it: the picture stays. Try a *neuron*: one place of the
+# map. A *layer*: all of its channels. A *logit*: a class.
 
 # %% tags=["widget"]
 widgets.studio()
 
 # %% [markdown] tags=["teacher"]
-# 8 minutes. Pixels without moves: noise. Then waves. Then total variation at 5: nothing is left but a soft colour. Let the room choose a
-# unit from the sheet below and draw it.
+# 8 minutes. Pixels without moves: garish colours. Then waves. Then total variation at 30: stripes without grain. Neuron against channel:
+# one spot against a pattern everywhere. Let the room choose a unit from the sheets below and draw it.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
-# ## All units of a layer on one sheet
+# ## The units of a layer on one sheet
 #
-# Drawn once, and shipped with the course. Go from layer to layer: edges and colours, textures, patterns, parts.
+# Drawn once, in waves, moved, 96 steps each, and shipped with the course. First the first layer: which colours, which edges?
 
 # %%
-def sheet(k):
-    """The icons of the k-th layer from the end, if the course ships them for this network."""
-    for layer in icons.layers(NET)[::-1][k : k + 1]:
-        all_of_them = icons.load(NET, layer)
-        fig, ax = plt.subplots(figsize=(10, 4.4), layout="constrained")
-        images.grid(all_of_them[:60], ax=ax, columns=12, title=f"{layer}: what each unit asks for (the first {min(60, len(all_of_them))})")
-        show(fig, alt=f"A sheet of small pictures, one for each of the first units of {layer}: what each of them asks for.")
+shipped = icons.layers(NET)
 
 
-sheet(2)
+def sheet(layer):
+    """The icons of a layer, 12 in a row; the number of the first stands beside each row."""
+    all_of_them = icons.load(NET, layer)
+    few = all_of_them[:60]
+    fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
+    images.grid(few, ax=ax, columns=min(12, len(few)), title=f"{layer}: {len(few)} of {len(all_of_them)} units")
+    cell = few.shape[-1] + 2
+    for first in range(0, len(few), 12):
+        ax.text(-10, (first // 12 + 0.5) * cell, first, ha="right", va="center", fontsize=14)
+    show(fig, alt=f"A sheet of small pictures, one for each of the first {len(few)} units of {layer}: what each of them asks for.")
+
+
+for layer in shipped[:1]:
+    sheet(layer)
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ### One layer further
+# ### In the middle: textures
 
 # %%
-sheet(1)
+for layer in shipped[len(shipped) // 2 : len(shipped) // 2 + 1]:
+    sheet(layer)
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ### And the last
+# ### The last: parts
+#
+# Find a unit that asks for eyes or snouts. Draw it in the studio.
 
 # %%
-sheet(0)
+for layer in shipped[-1:]:
+    sheet(layer)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Deep dream
@@ -328,6 +466,7 @@ def jittered_gradient(gradient_of, picture, down, right):
 
 
 dot = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])
+# A gradient that simply repeats what it is shown: so it must come back to where the dot stood.
 print("found:", jittered_gradient(lambda x: x, dot, 0, 1).flatten().tolist(), "- the dot stood at the first place")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
@@ -351,20 +490,27 @@ predict(
     truth="the first layer",
 )
 
-# %% slideshow={"slide_type": "subslide"}
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### What came back
+
+# %%
 photo = data.images[:1] if DATA != "photos" else photos.load("cat", side)
 if photo.shape[1] != model.input_size[0]:
     photo = photo.mean(dim=1, keepdim=True)
-back = {layer: dream.invert(model, photo, layer, steps=16 if FAST else 64, seed=SEED) for layer in (names[0], names[len(names) // 2], names[-1])}
-show(images.row([photo, *(found.pictures for found in back.values())],
-                titles=["the photo", *(f"{layer}: error {found.error.item():.0%}" for layer, found in back.items())]),
-     alt="; ".join(["a photo and three pictures drawn from the activations of a layer"] + [f"{layer}, error {found.error.item():.0%}" for layer, found in back.items()]))
+back = {layer: dream.invert(model, photo, layer, steps=16 if FAST else 64, seed=SEED).pictures for layer in (names[0], names[len(names) // 2], names[-1])}
+off = {layer: (found - photo).square().mean().sqrt().item() for layer, found in back.items()}
+show(images.row([photo, *back.values()], titles=["the photo", *(f"{layer}: pixels off by {off[layer]:.2f}" for layer in back)]),
+     alt="A photo, and three pictures drawn from the activations of a layer; the later the layer, the less of the photo comes back.")
+
+# %% [markdown]
+# From the first layer the photo comes back, a little pale. From the last come textures and a few parts: where they stood is mostly
+# gone. Part of the difference is ours: we stopped after a few steps.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Read a place as a sum of icons
 #
 # At one place of a map stands a vector: one number for each channel. Which channels are strongest there? Show their icons. Move the
-# place, and read the network's view aloud.
+# place, and read aloud: *here it sees much of this, and a little of that*.
 
 # %% tags=["widget"]
 widgets.dictionary()
@@ -372,22 +518,39 @@ widgets.dictionary()
 # %% slideshow={"slide_type": "skip"}
 quiz("07.q2")
 
-# %% slideshow={"slide_type": "slide"}
-def top_places(layer):
-    """How many rows and columns the maps of a layer have."""
-    return receptive.field(model, layer, side).grid
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Every place, layer by layer
+#
+# Draw for each place what its whole vector asks for. The longer the vector, the larger the picture.
+
+# %%
+def grid_of(layer):
+    """A mosaic: what each place of a layer asks for."""
+    cells = min(4, *receptive.field(model, layer, side).grid)
+    found = dream.grid(model, photo, layer, cells=cells, steps=8 if FAST else 32, seed=SEED)
+    fig, axes = plt.subplots(1, 2, figsize=(10, 4.7), layout="constrained")
+    images.picture(photo, ax=axes[0], title="the photo")
+    images.picture(sheets.mosaic(found.pictures, found.magnitude), ax=axes[1], title=f"{layer}, place by place")
+    show(fig, alt=f"A photo, and beside it a mosaic: at each place a small picture of what {layer} sees there, the larger the stronger its answer.")
 
 
-grids = {layer: dream.grid(model, photo, layer, cells=min(6, *top_places(layer)), steps=8 if FAST else 24, seed=SEED) for layer in names[-2:]}
-fig, axes = plt.subplots(1, 1 + len(grids), figsize=(12.5, 4.4), layout="constrained")
-images.picture(photo, ax=axes[0], title="the photo")
-for ax, (layer, found) in zip(axes[1:], grids.items(), strict=True):
-    images.picture(sheets.mosaic(found.pictures, found.magnitude), ax=ax, title=f"{layer}, place by place")
-show(fig, alt="A photo, and for two layers a mosaic: at each place a small picture of what the layer sees there, the larger the stronger its answer.")
+grid_of(names[1])
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Further up
+
+# %%
+grid_of(names[len(names) // 2])
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### At the top
+
+# %%
+grid_of(names[-1])
 
 # %% [markdown]
-# Each place drew what its whole vector asks for; its size is the vector's length. From layer to layer the cells show larger and more
-# definite things: the network's understanding grows.
+# In an early layer, a place asks for an edge or a colour. At the top, places ask for parts, and neighbours ask for the same: each of
+# them sees most of the picture.
 
 # %% slideshow={"slide_type": "skip"}
 progress()
@@ -397,7 +560,7 @@ progress()
 #
 # 1. Feature visualisation is training turned round: the weights stay, the picture climbs.
 # 2. Without a rule for what pictures are like, the climb leaves all photos behind. The rule is ours, not the network's.
-# 3. Data show what comes along with a cause; a drawn picture shows the cause. Look at both.
+# 3. Photos show what comes along with a cause; a drawn picture shows what is enough. Look at both.
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # ## New words
@@ -405,7 +568,8 @@ progress()
 # | word | meaning |
 # |---|---|
 # | objective | the number that the picture is to make large |
-# | superstimulus | a picture that excites a unit more than any photo |
+# | superstimulus | a picture drawn for a unit, to which it answers more than to photos |
+# | L2 | the sum, or mean, of squares: here how far a picture is from grey |
 # | total variation | the sum of all differences between neighbours |
 # | jitter | moving the picture at random before each look |
 # | parametrisation | the numbers of which a picture is made: pixels, or waves |

@@ -69,24 +69,9 @@ def build(numbers: list[str], check: bool, discard: bool = False) -> int:
 def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> int:
     """Run a lecture with other parameters; say where the result lies, and which cell failed."""
     import papermill
-    import yaml
 
     lecture = _lecture(number)
-    known = papermill.inspect_notebook(str(lecture))
-    for name, _ in parameters:
-        if name not in known:
-            raise unknown("parameter", name, known)
-    values = {}
-    for name, text in parameters:
-        try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(
-                f"-p {name} {text}: not a value. Write a number, true, false or a text"
-            ) from error
-        # A lecture runs in its own folder: a path counts from where the command was typed.
-        if isinstance(values[name], str) and values[name] and Path(values[name]).is_file():
-            values[name] = str(Path(values[name]).absolute())
+    values = _values(lecture, parameters)
     target = Path(output) if output is not None else root() / "runs" / lecture.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -111,6 +96,28 @@ def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> i
         print(f"a widget of {lecture.name} failed: {message}", file=sys.stderr)
     print(f"{lecture.name}: {ran.metadata.papermill.duration:.1f} s, result in {target}")
     return int(bool(failed))
+
+
+def _values(lecture: Path, parameters: list[tuple[str, str]]) -> dict[str, object]:
+    """What `-p name value` means for a lecture: only names that it has, and plain values."""
+    import papermill
+    import yaml
+
+    known = papermill.inspect_notebook(str(lecture)) if parameters else {}
+    values: dict[str, object] = {}
+    for name, text in parameters:
+        if name not in known:
+            raise unknown("parameter", name, known)
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(
+                f"-p {name} {text}: not a value. Write a number, true, false or a text"
+            ) from error
+        # A lecture runs in its own folder: a path counts from where the command was typed.
+        if isinstance(values[name], str) and values[name] and Path(values[name]).is_file():
+            values[name] = str(Path(values[name]).absolute())
+    return values
 
 
 def widget_errors(notebook) -> list[str]:
@@ -223,20 +230,30 @@ def train(name: str, output: str, seed: int, epochs: int | None, data: str | Non
     return 0
 
 
-def present(number: str) -> int:
+def present(number: str, parameters: list[tuple[str, str]]) -> int:
     """Show a lecture as live slides, until Ctrl+C."""
     from cnnlab.course.present import present
 
-    return present(_answered(number), root() / "runs" / "present")
+    answered = _answered(number)
+    return present(answered, root() / "runs" / "present", _values(answered, parameters))
 
 
-def handout(number: str, output: str | None = None) -> int:
+def handout(number: str, output: str | None, parameters: list[tuple[str, str]]) -> int:
     """Write a lecture's slides as one HTML file, and say where it lies."""
     from cnnlab.course.handout import handout
 
     answered = _answered(number)
-    page = handout(answered, Path(output) if output else root() / "runs" / f"{answered.stem}.html")
+    page = Path(output) if output else root() / "runs" / f"{answered.stem}.html"
+    handout(answered, page, _values(answered, parameters))
     print(f"{page}\nSpace goes on, n shows the notes; it needs no kernel and no network")
+    return 0
+
+
+def sweep(name: str, output: str | None) -> int:
+    """Run a sweep by papermill, and say where its rows lie."""
+    from cnnlab.course.sweeping import sweep
+
+    print(sweep(name, Path(output) if output else root() / "runs" / f"{name}.csv"))
     return 0
 
 

@@ -6,7 +6,9 @@ what is left out (exercises) runs without a trace, for what comes after it.
 """
 
 import ast
+import copy
 import textwrap
+from collections.abc import Mapping
 
 import nbformat
 
@@ -32,6 +34,26 @@ def kinds(notebook: nbformat.NotebookNode) -> list[str | None]:
             guessed = "predict" in tags
         found.append(kind)
     return found
+
+
+def given(notebook: nbformat.NotebookNode, parameters: Mapping[str, object]) -> nbformat.NotebookNode:
+    """The lecture with other values for some of its parameters.
+
+    Args:
+        notebook: stays as it is.
+        parameters: name -> a number, a text, True or False, …; written as Python writes it.
+
+    Raises:
+        ValueError: the lecture has no cell of parameters.
+    """
+    made = copy.deepcopy(notebook)
+    if parameters:
+        cells = [cell for cell in made.cells if "parameters" in cell.metadata.get("tags", ())]
+        if not cells:
+            raise ValueError("this lecture has no cell of parameters to change")
+        lines = [f"{name} = {value!r}" for name, value in parameters.items()]
+        cells[0].source = "\n".join([cells[0].source, "# Given on the command line:", *lines])
+    return made
 
 
 def slides(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

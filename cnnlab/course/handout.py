@@ -6,6 +6,7 @@ Pictures lie in the file, formulas are MathML, and every widget is there as it s
 
 import html
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -21,12 +22,15 @@ _SCRIPT = re.compile(r"<script\b.*?(</script\s*>|\Z)", re.DOTALL | re.IGNORECASE
 _PAGE = Path(__file__).with_name("lab") / "handout.html"
 
 
-def handout(notebook: Path, output: Path, timeout: int = 300) -> Path:
+def handout(
+    notebook: Path, output: Path, parameters: Mapping[str, object] | None = None, timeout: int = 300
+) -> Path:
     """Run an answered lecture and write its slides, with the notes, into one HTML file.
 
     Args:
         notebook: an answered lecture.
         output: the file to write.
+        parameters: other values for those of the lecture.
         timeout: seconds for one cell.
 
     Returns:
@@ -36,7 +40,7 @@ def handout(notebook: Path, output: Path, timeout: int = 300) -> Path:
         ValueError: a cell failed; says which and how.
         OSError: the file cannot be written.
     """
-    run = nbformat.read(notebook, as_version=4)
+    run = deck.given(nbformat.read(notebook, as_version=4), parameters or {})
     stills = _executed(run, notebook, timeout)
     texts = (cell.source.strip() for cell in run.cells if cell.cell_type == "markdown")
     title = next((text.splitlines()[0].lstrip("# ") for text in texts if text), notebook.stem)

@@ -11,13 +11,13 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import nbformat
 from nbformat.sign import NotebookNotary
 
-from cnnlab.course.deck import slides
+from cnnlab.course.deck import given, slides
 from cnnlab.course.server import SETTINGS, ask, server
 
 # What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs. A slide is
@@ -46,12 +46,19 @@ STYLE = {
 }
 
 
-def present(notebook: Path, folder: Path, *, opened: Callable[[str], object] = webbrowser.open) -> int:
+def present(
+    notebook: Path,
+    folder: Path,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    opened: Callable[[str], object] = webbrowser.open,
+) -> int:
     """Show a notebook as slides until Ctrl+C.
 
     Args:
         notebook: an answered lecture.
         folder: where the copy that is run lies; made if it is not there.
+        parameters: other values for those of the lecture.
         opened: gets the address of the deck when it is ready.
 
     Returns:
@@ -61,7 +68,7 @@ def present(notebook: Path, folder: Path, *, opened: Callable[[str], object] = w
         ValueError: a cell of the notebook failed.
         OSError: JupyterLab did not start, or the folder cannot be written.
     """
-    with _ended_by_signals(), deck(notebook, folder) as place:
+    with _ended_by_signals(), deck(notebook, folder, parameters) as place:
         print(
             f"the slides: {place}\nSpace or Page down goes on, Shift+Space or Page up back, Esc stops the "
             "deck; Ctrl+C here ends all"
@@ -93,11 +100,11 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def deck(notebook: Path, folder: Path) -> Iterator[str]:
+def deck(notebook: Path, folder: Path, parameters: Mapping[str, object] | None = None) -> Iterator[str]:
     """The address of a notebook as live slides, as long as the block lasts. Arguments as for `present`."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / notebook.name
-    shown = slides(nbformat.read(notebook, as_version=4))
+    shown = slides(given(nbformat.read(notebook, as_version=4), parameters or {}))
     shown.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
     nbformat.write(shown, copy)
     # The deck notes in the settings that it is active: those of the server, which nobody else uses.

@@ -139,11 +139,11 @@ def grid(images: Tensor, ax=None, *, columns: int | None = None, title: str | No
     return _bare(ax, title)
 
 
-def row(images: Sequence[Tensor], *, titles: Sequence[str], columns: int | None = None):
-    """A figure of pictures with a title each, in rows of `columns`.
+def row(images: Sequence[Tensor], *, titles: Sequence[str], columns: int | None = None, side: float = 3.4):
+    """A figure of pictures with a title each, in rows of `columns`, so many inches for each picture.
 
     Returns:
-        The figure, 3.4 inches for each picture.
+        The figure.
 
     Raises:
         ValueError: not as many titles as pictures.
@@ -154,7 +154,7 @@ def row(images: Sequence[Tensor], *, titles: Sequence[str], columns: int | None 
         pixels.grey(image)  # refuses what is no picture before there is a figure
     columns = columns if columns is not None else len(images)
     rows = math.ceil(len(images) / columns)
-    fig, axes = paper.figure((3.4 * columns, 3.7 * rows), rows, columns, squeeze=False)
+    fig, axes = paper.figure((side * columns, (side + 0.3) * rows), rows, columns, squeeze=False)
     for ax in axes.flat[len(images) :]:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):

@@ -210,6 +210,18 @@ def cells(
     return _framed(_separated(magnitude(matrix, limit=1.0), cell), highlight, cell)
 
 
+def line(text: str, width: int, height: int) -> np.ndarray:
+    """A line of words, dark on white, in the middle: (height, width, 3) uint8."""
+    from PIL import Image, ImageDraw
+
+    page = Image.new("RGB", (width, height), (255, 255, 255))
+    size = height - 7
+    while size > 7 and _font(size).getlength(text) > width - 2:
+        size -= 1
+    ImageDraw.Draw(page).text((width / 2, height / 2), text, font=_font(size), fill=(30, 30, 30), anchor="mm")
+    return np.asarray(page)
+
+
 def _fitting(text: str, cell: int):
     """The largest font, up to a third of a cell, in which the text leaves a little air beside it."""
     size = max(10, round(cell * 0.36))

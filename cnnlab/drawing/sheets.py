@@ -7,6 +7,7 @@ unit side by side, in the same order, so that the eye can go to and fro.
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from cnnlab.drawing import paper, pixels, weights
 
 _CELL = 72  # pixels: about the side of a patch
 _GAP = 0.06  # as a part of that side: a sheet of tiny patches must not be mostly gap
+_NAME = 22  # pixels for a line of words
 _SIDE, _WIDTH = 2.6, 12.6  # inches of a square of nine patches at most, and of a figure: it fits on a slide
 
 
@@ -63,6 +65,37 @@ def mosaic(pictures: Tensor, magnitude: Tensor) -> Tensor:
         )
         page[row, column, :, start : start + small, start : start + small] = inner[0].clamp(0, 1)
     return page.permute(2, 0, 3, 1, 4).reshape(channels, rows * side, columns * side)
+
+
+def icons(pictures: Tensor, strength: Tensor, names: Sequence[str], *, columns: int = 3) -> np.ndarray:
+    """Small pictures with a name each, the larger the stronger.
+
+    Args:
+        pictures: (K, C, side, side) in [0, 1].
+        strength: (K,), zero or more. The AREA is in proportion; zero leaves the place empty.
+        names: what stands above each.
+        columns: in a row.
+
+    Returns:
+        (H, W, 3) uint8, twice as large as the pictures.
+
+    Raises:
+        ValueError: not as many names or strengths as pictures.
+    """
+    if len(names) != len(pictures) or strength.shape != pictures.shape[:1]:
+        raise ValueError(f"{len(pictures)} pictures, {len(names)} names, strengths {tuple(strength.shape)}")
+    top = max(float(strength.max()), 1e-12)
+    side, cells = 2 * pictures.shape[-1], []
+    for picture, value, name in zip(pictures, strength.tolist(), names, strict=True):
+        page = np.full((side + _NAME, side, 3), 255, np.uint8)
+        if value > 0:
+            # One at a time: beside one that fills its cell.
+            pair = torch.stack([picture, picture])[None]
+            drawn = mosaic(pair, torch.tensor([[value / top, 1.0]]))[..., : picture.shape[-1]]
+            page[_NAME:] = pixels.enlarge(pixels.grey(drawn), 2)
+        page[:_NAME] = pixels.line(name, side, _NAME)
+        cells.append(page)
+    return pixels.tile(cells, columns=columns, gap=6)
 
 
 def units(

@@ -32,7 +32,8 @@ class Rendered(NamedTuple):
         history: (steps done, B), the value of the objective before each step, of the picture as it was moved.
         filmstrip: a few (steps done, pictures (B, C, H, W)), from the start to the end.
         stopped: "finished"; "stopped" by progress; "interrupted" by Ctrl+C.
-        moved: (B,) bool; False: the objective never had a slope, and the picture still shows its start.
+        moved: (B,) bool; False: the objective never had a slope, but for what ReLUs were asked to let through
+            in the first steps; the picture shows little more than its start.
         seconds: wall clock.
         passes: through the network.
     """
@@ -64,6 +65,28 @@ class Adam:
         self.square.mul_(second).addcmul_(slope, slope, value=1 - second)
         size = (self.square / (1 - second**self.steps)).sqrt_().add_(1e-8)
         self.numbers.addcdiv_(self.mean, size, value=self.rate / (1 - first**self.steps))
+
+
+class Scale:
+    """Slopes brought to a size at which Adam's 1e-8 is nothing, by one factor for each picture.
+
+    So 1e-9 times an objective gives the same picture. The factor is that of the first slope above zero.
+    """
+
+    def __init__(self):
+        self.factor: Tensor | None = None
+        self.known = False
+
+    def __call__(self, slope: Tensor) -> Tensor:
+        if not self.known:
+            # By a power of two: no number is rounded. In float64, where the smallest slopes have room.
+            size = slope.flatten(1).abs().amax(dim=1).double()
+            found = torch.where(size > 0, torch.exp2(-torch.log2(size.clamp(min=1e-300)).round()), 0.0)
+            found = found.clamp(max=torch.finfo(slope.dtype).max).to(slope.dtype)
+            found = found.view(-1, *[1] * (slope.dim() - 1))
+            self.factor = found if self.factor is None else torch.where(self.factor > 0, self.factor, found)
+            self.known = bool((self.factor > 0).all())
+        return slope * self.factor
 
 
 def render(
@@ -101,7 +124,8 @@ def render(
         rate: of Adam.
         batch: how many pictures; left out, as many as the objective is about, or one.
         redirect: in how many of the first steps ReLUs are asked to let a slope through. 0: the true slope.
-        seed: of the noise and the moves. A picture does not depend on how many others come after it.
+        seed: of the noise and the moves. A picture does not depend on how many others come after it, but
+            for rounding, which a long climb can enlarge.
         film: how many pictures the filmstrip keeps.
         progress: called after each step with (steps done, all steps, pictures, mean value). True stops.
 
@@ -168,8 +192,10 @@ def climb(
         alike: all pictures of the batch start from the same noise.
     """
     began = time.perf_counter()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
     space = pictures.named(parametrise)
-    _check(objective, steps, rate, film)
+    _check(objective, steps, rate, film, redirect, progress)
     batch = _how_many(objective, batch, start)
     shape = shape_of(model, size, start)
     like = next((w for w in model.parameters() if w.is_floating_point()), torch.zeros(()))
@@ -179,14 +205,17 @@ def climb(
             numbers = space.start(1 if alike else batch, shape, generator)
             numbers = numbers.expand(batch, *numbers.shape[1:]) if alike else numbers
         else:
-            numbers = space.numbers(start.detach().to(like).expand(batch, -1, -1, -1))
-        numbers = numbers.to(like.device, like.dtype).clone().requires_grad_()
+            kind = torch.float64 if like.dtype == torch.float64 else torch.float32
+            numbers = space.numbers(start.detach().to(like.device, kind).expand(batch, -1, -1, -1))
+        # Half precision has no room for a small slope's square: only the network works in it.
+        kind = like.dtype if like.dtype == torch.float64 else torch.float32
+        numbers = numbers.to(like.device, kind).clone().requires_grad_()
         warp = Warp(_chain(transforms, shape), shape[1:], seed=seed, fill=fill)
         adam = Adam(numbers.detach(), rate)  # shares their memory
         frames = {round(steps * k / (film - 1)) for k in range(film - 1)}
         history, strip, stopped = [], [], "finished"
         moved = torch.zeros(batch, dtype=torch.bool, device=like.device)
-        all_moved = False
+        opened, all_moved, scale = moved.clone(), False, Scale()
         try:
             for step in range(steps):
                 move = warp.draw()
@@ -194,12 +223,14 @@ def climb(
                 view = warp.view(picture, move)
                 values, slope, through = watch.slopes(numbers, picture, view, redirect=step < redirect)
                 if not all_moved:
-                    moved |= awake(through, batch).to(moved.device)
+                    # What was let through a ReLU that is off is no slope of the objective.
+                    found = opened if watch.redirecting else moved
+                    found |= awake(through, batch).to(moved.device)
                     all_moved = bool(moved.all())
                 if step in frames:
                     strip.append((step, picture.detach().clone()))
                 history.append(values)
-                adam.step(slope)
+                adam.step(scale(slope))
                 if progress is not None:
                     now = space.picture(numbers.detach(), shape[1:])
                     if progress(step + 1, steps, now, float(values.mean())) is True and step + 1 < steps:
@@ -207,7 +238,11 @@ def climb(
                         break
         except KeyboardInterrupt:
             stopped = "interrupted"
+        if len(history) <= redirect:  # it had no time to wake what sleeps
+            moved |= opened
         last = space.picture(numbers.detach(), shape[1:]).contiguous()
+        if not last.isfinite().all():
+            raise ValueError(f"the last step led to numbers that are not finite: a smaller rate than {rate}?")
         if film:
             strip.append((len(history), last.clone()))
         record = torch.stack(history) if history else last.new_zeros(0, batch)
@@ -216,14 +251,16 @@ def climb(
     return Rendered(last, record, strip, stopped, moved, seconds, Passes(looks, looks))
 
 
-def _check(objective: object, steps: int, rate: float, film: int) -> None:
+def _check(objective: object, steps: int, rate: float, film: int, redirect: int, progress: object) -> None:
     if not isinstance(objective, Objective):
         raise TypeError(f"an objective is made by channel(…), logit(…) and the like; {objective!r} is none")
-    for name, number in (("steps", steps), ("film", film)):
+    for name, number in (("steps", steps), ("film", film), ("redirect", redirect)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise ValueError(f"{name} is a whole number, 0 or more, not {number!r}")
-    if not 0 < rate < float("inf"):
-        raise ValueError(f"rate is a number above 0, not {rate}")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6:
+        raise ValueError(f"rate is a number above 0, not {rate!r}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress is a function of (done, all, pictures, value), not {progress!r}")
 
 
 def _how_many(objective: Objective, batch: int | None, start: str | Tensor) -> int:
@@ -249,4 +286,6 @@ def _chain(wanted: str | Sequence[Transform], shape: tuple[int, int, int]) -> Se
         if wanted != "standard":
             raise ValueError(f"transforms are 'standard', or a list such as [jitter(4)]; not {wanted!r}")
         return transforms.standard(min(shape[1:]))
+    if not isinstance(wanted, Sequence):
+        raise TypeError(f"transforms are 'standard', or a list such as [jitter(4)]; not {wanted!r}")
     return wanted

@@ -99,6 +99,12 @@ def whole(value: object, wanted: str, least: int = 1) -> int:
     return number
 
 
+def finite(numbers: Tensor) -> bool:
+    """Are all numbers finite? By their sum, which is quick; one by one only where that is not finite."""
+    total = float(numbers.detach().sum())
+    return total - total == 0 or bool(numbers.isfinite().all())
+
+
 def _same(alone: Tensor, other: object) -> bool:
     """Is the last row of the other that of the picture alone, to rounding?"""
     if not isinstance(other, Tensor) or other.shape[1:] != alone.shape[1:]:

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.methods import objectives
+from cnnlab.methods.asking import whole
 from cnnlab.methods.superstimuli import Progress, in_batches
 from cnnlab.methods.transforms import Transform
-from cnnlab.methods.watching import refuse_no_picture
+from cnnlab.methods.watching import fitting, refuse_no_picture
 from cnnlab.probing import Recorder, undisturbed
 from cnnlab.probing import layer as find
 
@@ -40,7 +41,8 @@ class Grid(NamedTuple):
     """A picture for the answer at each place.
 
     Attributes:
-        pictures: (rows, columns, C, size, size) in [0, 1]; grey where it was stopped before, or silent.
+        pictures: (rows, columns, C, size, size) in [0, 1]; grey where it was stopped before, where the layer
+            is silent, and where the climb never found a slope.
         magnitude: (rows, columns), the length of the activation vector. To be shown by the cells' sizes.
         stopped: "finished", "stopped" or "interrupted".
     """
@@ -69,6 +71,8 @@ def spelled(model: nn.Module, image: Tensor, layer: str, row: int, col: int, k: 
     """
     maps = _maps(model, image, layer)
     rows, cols = maps.shape[1:]
+    whole(row, "row is a whole number, 0 or more", least=0)
+    whole(col, "col is a whole number, 0 or more", least=0)
     if not (0 <= row < rows and 0 <= col < cols):
         raise ValueError(f"{layer} has no place {row}, {col}: it has {rows} rows and {cols} columns")
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
@@ -121,7 +125,8 @@ def grid(
         ValueError: more cells than places, numbers out of range, or more than one picture.
     """
     maps = _maps(model, image, layer)
-    rows, cols = (maps.shape[1:]) if cells is None else ((cells, cells) if isinstance(cells, int) else cells)
+    rows, cols = maps.shape[1:] if cells is None else _pair(cells)
+    whole(size, "size is the side of the cells' pictures: a whole number, 2 or more", least=2)
     if not (1 <= rows <= maps.shape[1] and 1 <= cols <= maps.shape[2]):
         raise ValueError(f"{layer} has {maps.shape[1]} x {maps.shape[2]} places: cells are as many or fewer")
     vectors = F.adaptive_avg_pool2d(maps[None], (rows, cols))[0].flatten(1).T  # (rows * cols, C)
@@ -143,9 +148,18 @@ def grid(
             rate=rate,
             seed=seed,
         )
-        pictures[loud[found.channels]] = found.pictures.cpu()
+        # A cell that never had a slope shows nothing but the noise at its start.
+        shown = found.channels[found.moved.cpu()]
+        pictures[loud[shown]] = found.pictures[found.moved].cpu().to(pictures.dtype)
         stopped = found.stopped
     return Grid(pictures.unflatten(0, (rows, cols)), magnitude.view(rows, cols), stopped)
+
+
+def _pair(cells: object) -> tuple[int, int]:
+    both = (cells, cells) if isinstance(cells, int) else cells
+    if not isinstance(both, tuple | list) or len(both) != 2:
+        raise ValueError(f"cells are one number, or (rows, columns); not {cells!r}")
+    return tuple(whole(each, "cells are whole numbers, 1 or more") for each in both)
 
 
 def _maps(model: nn.Module, image: Tensor, layer: str) -> Tensor:
@@ -155,7 +169,7 @@ def _maps(model: nn.Module, image: Tensor, layer: str) -> Tensor:
     if len(image) != 1:
         raise ValueError(f"one picture is asked for, (1, C, H, W), not {len(image)}")
     with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
-        model(image.detach().clone())
+        model(fitting(model, image))
         maps = acts.calls(layer)[0]
     if maps.dim() != 4:
         raise ValueError(

@@ -32,7 +32,7 @@ def refuse(reached: Tensor, rule: str) -> None:
         node = stack.pop()
         if node is not None and node not in seen:
             seen.add(node)
-            name = node.name().removeprefix("torch::autograd::").split("Backward")[0]
+            name = node.name().removeprefix("torch::autograd::").split("Backward")[0].removesuffix("InPlace")
             names.add(name)
             # x * (x > 0) is a ReLU, too: a factor of True and False.
             factor = getattr(node, "_saved_other", None) if name == "Mul" else None

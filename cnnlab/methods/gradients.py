@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods import disguised
-from cnnlab.methods.asking import whole
+from cnnlab.methods.asking import finite, whole
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.targets import Asked, Target, ask
 from cnnlab.names import unknown
@@ -125,12 +125,14 @@ def slopes(
     """Scores and their gradients for pictures that fit into one pass."""
 
     with undisturbed(model, grad=True):
-        leaf = images.detach().clone().requires_grad_()
+        leaf = images.detach()  # the caller's memory: the model gets a copy of it
+        leaf = (leaf.clone() if leaf.is_inference() else leaf).requires_grad_()
         given = as_usual(model, leaf)
         with relu_rule(model, rule):
             scores = asked.scores(model, given)
         disguised.refuse(scores, rule)
-        return scores.detach(), torch.stack(backward(scores, leaf), dim=1)
+        down = backward(scores, leaf)
+        return scores.detach(), down[0][:, None] if len(down) == 1 else torch.stack(down, dim=1)
 
 
 def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor:
@@ -151,10 +153,12 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
     h.flatten(1).relu_() changes a copy of h without a word. So only where all parts are known, in a row.
     The filters are laid out anew in each pass, which pays if there are not many more of them than pixels.
     """
-    own = all(type(part) in _ANY_LAYOUT and not _changed(part) for part in model.modules())
-    filters = sum(part.weight.numel() for part in model.modules() if type(part) is nn.Conv2d) if own else 0
-    fast = own and filters <= _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
-    return images.clone(memory_format=torch.channels_last if fast else torch.contiguous_format)
+    filters, most = 0, _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
+    for part in model.modules():
+        filters += part.weight.numel() if type(part) is nn.Conv2d else 0
+        if type(part) not in _ANY_LAYOUT or _changed(part) or filters > most:
+            return images.clone(memory_format=torch.contiguous_format)
+    return images.clone(memory_format=torch.channels_last)
 
 
 def _changed(part: nn.Module) -> bool:
@@ -177,7 +181,7 @@ def backward(scores: Tensor, source: Tensor) -> list[Tensor]:
             raise ValueError(
                 "the score does not depend on the picture by operations that a gradient can go back through"
             )
-        if not down.isfinite().all():
+        if not finite(down):
             raise ValueError("the gradient is not finite (nan or inf): look at the weights")
         found.append(down.contiguous())
     return found

@@ -14,7 +14,7 @@ from cnnlab.methods import objectives
 from cnnlab.methods.ascent import Progress, Rendered, climb
 from cnnlab.methods.objective import Objective, Seen, term
 from cnnlab.methods.pictures import Fourier, Pixel
-from cnnlab.methods.watching import refuse_no_picture
+from cnnlab.methods.watching import fitting, refuse_no_picture
 from cnnlab.probing import Recorder, undisturbed
 from cnnlab.probing import layer as find
 
@@ -60,7 +60,8 @@ def invert(
 
     Raises:
         LookupError: no such layer.
-        ValueError: the picture is not in [0, 1], or the layer answers nothing but zeros to it.
+        ValueError: the picture is not in [0, 1], the layer answers nothing but zeros to it, or has no slope
+            at the noise at the start.
 
     Paper: Mahendran & Vedaldi 2015.
     """
@@ -87,6 +88,11 @@ def invert(
         film=film,
         progress=progress,
     )
+    if len(found.history) and found.stopped == "finished" and not found.moved.any():
+        raise ValueError(
+            f"nothing was rendered: {layer} has no slope at the noise from which the climb starts. Try "
+            "another seed, or an earlier layer"
+        )
     error = _distance(_answers(model, found.pictures, layer), wanted)
     return Inverted(found.pictures, error, found)
 
@@ -106,7 +112,7 @@ def resembling(layer: str, wanted: Tensor) -> Objective:
         there = seen.layers[layer]
         if there.shape != wanted.shape:
             raise ValueError(f"{layer} puts out {tuple(there.shape)}; wanted is {tuple(wanted.shape)}")
-        return _distance(there, wanted)
+        return _distance(there, wanted.clone())  # not one that was born in the caller's inference mode
 
     return term(f"distance at {layer}", value, layer, batch=len(wanted))
 
@@ -118,5 +124,5 @@ def _distance(there: Tensor, wanted: Tensor) -> Tensor:
 def _answers(model: nn.Module, image: Tensor, name: str) -> Tensor:
     find(model, name)
     with undisturbed(model, grad=False), Recorder(model, name, stop=True) as acts:
-        model(image.detach().clone())
+        model(fitting(model, image))
         return acts.calls(name)[0]

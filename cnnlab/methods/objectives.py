@@ -104,7 +104,8 @@ def direction(
         if row is not None:
             maps = _at(maps, layer, row, col)
         maps = maps.reshape(*maps.shape[:2], -1)  # (B, C, places)
-        along = vector.to(maps).expand(len(maps), -1)  # (B, C)
+        # A copy made here: one that was born in the caller's inference mode has no place in a graph.
+        along = vector.clone().to(maps).expand(len(maps), -1)  # (B, C)
         dot = torch.einsum("bcp,bc->bp", maps, along)
         if power:
             own = maps.square().sum(dim=1).add(1e-12).sqrt()  # (B, places)

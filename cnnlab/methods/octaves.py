@@ -17,7 +17,7 @@ from cnnlab.methods.ascent import Progress, Rendered
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Warp, jitter
-from cnnlab.methods.watching import Watch, awake, refuse_no_picture
+from cnnlab.methods.watching import Watch, awake, fitting, refuse_no_picture
 
 
 def deep_dream(
@@ -62,25 +62,27 @@ def deep_dream(
     photo, sizes = image.detach().clone(), _sizes(image, octaves, scale)
     total, history, strip, stopped = steps * octaves, [], [], "finished"
     with Watch(model, objective) as watch:
-        photo = photo.clone()  # one that was not born in the caller's inference mode
+        photo = fitting(model, photo)  # a copy that was not born in the caller's inference mode
         moved = torch.zeros(len(photo), dtype=torch.bool, device=photo.device)
         picture = base = _resized(photo, sizes[0])
         try:
             for octave, size in enumerate(sizes):
-                before, base = base, _resized(photo, size)
-                if octave:
-                    picture = (base + _resized(picture - before, size, clamp=False)).clamp_(0, 1)
+                larger = _resized(photo, size)
+                carried = larger + _resized(picture - base, size, clamp=False) if octave else larger
+                # Both at once: an interruption finds a picture with the base that it was made on.
+                base, picture = larger, carried.clamp_(0, 1)
                 warp = Warp([jitter(min(moves, min(size) // 4))], size, seed=seed + octave)
                 for _ in range(steps):
                     leaf = picture.clone().requires_grad_()
                     try:
                         values, slope, through = watch.slopes(leaf, leaf, warp.view(leaf, warp.draw()))
                     except RuntimeError as error:
-                        if history and size != sizes[0]:
+                        if octaves == 1 or size != sizes[0] or history:
                             raise
                         raise ValueError(_TOO_SMALL.format(*size, error)) from error
                     moved |= awake(through, len(photo)).to(moved.device)
-                    length = slope.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+                    length = slope.abs().mean(dim=(1, 2, 3), keepdim=True)
+                    length = length.clamp(min=torch.finfo(slope.dtype).tiny)
                     picture = (picture + rate * slope / length).clamp_(0, 1)
                     history.append(values)
                     if progress is not None:
@@ -95,10 +97,7 @@ def deep_dream(
         except KeyboardInterrupt:
             stopped = "interrupted"
         if picture.shape != photo.shape:  # not at the last octave yet: its details, on the photo itself
-            detail = _resized(
-                picture - base if picture.shape == base.shape else picture * 0, sizes[-1], clamp=False
-            )
-            picture = (photo + detail).clamp_(0, 1)
+            picture = (photo + _resized(picture - base, sizes[-1], clamp=False)).clamp_(0, 1)
         record = torch.stack(history) if history else photo.new_zeros(0, len(photo))
         passes = Passes(watch.passes * len(photo), watch.passes * len(photo))
     if history and stopped == "finished" and not moved.any():

@@ -7,6 +7,7 @@ by 1 / frequency, and in colours along the axes in which those of photos vary, s
 Paper: Olah, Mordvintsev & Schubert, Feature visualization, Distill 2017 (preconditioning).
 """
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ class Pixel:
     def start(self, batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
         """Numbers of a noisy picture. The first pictures do not depend on how many there are."""
         # One at a time: how torch fills a tensor depends on its size.
-        return torch.stack([self.noise * torch.randn(shape, generator=generator) for _ in range(batch)])
+        return torch.stack([self.noise * _random(shape, generator) for _ in range(batch)])
 
     def numbers(self, picture: Tensor) -> Tensor:
         """Those of a given picture (B, C, H, W), to within 1/512 of its pixels."""
@@ -64,7 +65,7 @@ class Fourier:
         """Numbers of a picture of soft clouds: (batch, C, H, W // 2 + 1, 2)."""
         channels, height, width = shape
         waves = (channels, height, width // 2 + 1, 2)
-        return torch.stack([self.noise * torch.randn(waves, generator=generator) for _ in range(batch)])
+        return torch.stack([self.noise * _random(waves, generator) for _ in range(batch)])
 
     def numbers(self, picture: Tensor) -> Tensor:
         """Those of a given picture (B, C, H, W), to within 1/512 of its pixels."""
@@ -79,20 +80,19 @@ class Fourier:
 
     def _steps(self, size: tuple[int, int], like: Tensor) -> Tensor:
         """(H, W // 2 + 1): how far each wave moves for a step of one number."""
-        key = (self.decay, *size, like.dtype, like.device)
-        if key not in _STEPS:
-            height, width = size
-            down = torch.fft.fftfreq(height, dtype=like.dtype, device=like.device)[:, None]
-            across = torch.fft.rfftfreq(width, dtype=like.dtype, device=like.device)
-            frequency = (down.square() + across.square()).sqrt().clamp(min=1 / max(size))  # cycles per pixel
-            if len(_STEPS) > 15:
-                _STEPS.clear()
-            _STEPS[key] = frequency**-self.decay / 4
-        return _STEPS[key]
+        return _steps(self.decay, *size, like.dtype, like.device)
+
+
+@functools.lru_cache(maxsize=16)
+def _steps(decay: float, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # it is kept, also for callers who need gradients
+        down = torch.fft.fftfreq(height, dtype=dtype, device=device)[:, None]
+        across = torch.fft.rfftfreq(width, dtype=dtype, device=device)
+        frequency = (down.square() + across.square()).sqrt()  # cycles per pixel
+        return frequency.clamp(min=1 / max(height, width)) ** -decay / 4
 
 
 NAMED = {"fourier": Fourier(), "pixel": Pixel()}
-_STEPS: dict[tuple, Tensor] = {}
 
 
 def named(parametrise: str | Pixel | Fourier) -> Pixel | Fourier:
@@ -117,7 +117,13 @@ def colour_axes() -> Tensor:
     return root / root.norm(dim=0).max()
 
 
-_AXES = colour_axes()
+with torch.inference_mode(False):
+    _AXES = colour_axes()
+
+
+def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """The same numbers whatever torch's default type is."""
+    return torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
 def _coloured(flat: Tensor, colours: bool) -> Tensor:

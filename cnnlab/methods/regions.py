@@ -9,6 +9,7 @@ model that writes into a view of a map (`h[:, :3].mul_(2)`): the trial in `sweep
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable
 
 import torch
@@ -94,6 +95,9 @@ def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[Region]) 
         return None
     old = regions[0]
     kept.call(func, [region.held.base for region in regions])
+    if len({len(region.held.groups) for region in regions}) > 1:  # in some of them all groups are one by now
+        for region in regions:
+            region.held.groups = _one_group(region.held.groups)
     results = []
     for group in range(len(old.held.groups)):
         given, named = _mapped((args, kwargs), lambda region: region.held.groups[group])  # noqa: B023
@@ -107,14 +111,25 @@ def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[Region]) 
         results.append(rule(*bound.args, **bound.kwargs))
         if results[-1] is None:
             return None
+    if len(results) > 1 and all(patches.values.shape[2:] == patches.base.shape[2:] for patches in results):
+        results = _one_group(results)  # whole maps have no border: one call for all is faster
     if in_place:
         base = results[0].base
         if not args or args[0] is not old or base.shape != old.held.base.shape or base.dtype != old.dtype:
             return None
         old.held.groups = results
         return old
-    same = all(one is other for one, other in zip(results, old.held.groups, strict=True))
+    same = len(results) == len(old.held.groups) and all(map(operator.is_, results, old.held.groups))
     return old if same and func not in _COPIES else Region(kept, results)
+
+
+def _one_group(groups: list[Patches]) -> list[Patches]:
+    """The same maps in the same order, each of them whole, in one group."""
+    if len(groups) == 1:
+        return groups
+    maps = torch.cat([patches.whole() for patches in groups])
+    corner = torch.zeros(len(maps), dtype=groups[0].top.dtype, device=maps.device)
+    return [Patches(groups[0].base, maps, corner, corner)]
 
 
 def _not_in_place(func: Callable, args: tuple, kwargs: dict) -> tuple[Callable, tuple, dict, bool]:

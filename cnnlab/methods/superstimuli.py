@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from cnnlab.methods import objectives
 from cnnlab.methods.ascent import climb
+from cnnlab.methods.asking import whole
 from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Transform
-from cnnlab.methods.watching import shape_of
+from cnnlab.methods.watching import fitting, shape_of
 from cnnlab.names import unknown
+from cnnlab.probing import Recorder, undisturbed
 from cnnlab.probing import layer as find
-from cnnlab.probing import shapes
 
 OBJECTIVES = {"channel": objectives.channel, "neuron": objectives.neuron}
 # (pictures done, all pictures, the latest pictures (n, C, H, W), mean value) -> True to stop.
@@ -32,7 +33,7 @@ class Icons(NamedTuple):
         pictures: (n, C, H, W) in [0, 1], as far as it went.
         channels: (n,) which channel each is for.
         values: (n,) the objective at the last step.
-        moved: (n,) bool; False: the channel never had a slope, and the picture is noise.
+        moved: (n,) bool; False: the channel never had a true slope, and the picture says nothing about it.
         stopped: "finished", "stopped" or "interrupted".
     """
 
@@ -65,7 +66,8 @@ def superstimuli(
         channels: which; left out, all.
         objective: "channel", the mean over the map, or "neuron", its middle.
         size, steps, transforms, rate, seed: as in `render`.
-        batch: channels per pass. It changes nothing but time and memory.
+        batch: channels per pass: time and memory. The pictures stay the same but for rounding, which a long
+            climb can enlarge.
         progress: called after each step with (pictures done, all pictures, the pictures at work, their mean
             value). True stops.
 
@@ -80,7 +82,7 @@ def superstimuli(
         raise unknown("objective", objective, OBJECTIVES)
     find(model, layer)
     there = _channels(model, layer, size)
-    wanted = list(range(there)) if channels is None else [int(each) for each in channels]
+    wanted = list(range(there)) if channels is None else _numbers(channels)
     if not wanted or not all(0 <= each < there for each in wanted):
         raise ValueError(f"{layer} has the channels 0 to {there - 1}; these are not all among them: {wanted}")
 
@@ -108,44 +110,55 @@ def in_batches(
     """Pictures for objectives 0 to count - 1, so many at a time; about(rows) is what rows climb."""
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch is a whole number, 1 or more, not {batch!r}")
-    parts, stopped = [], "finished"
+    parts, stopped, enough = [], "finished", False
     for first in range(0, count, batch):
         rows = slice(first, min(first + batch, count))
 
         def told(_done: int, _all: int, pictures: Tensor, value: float, first: int = first) -> object:
+            nonlocal enough
             done = first + (len(pictures) if _done == _all else 0)
-            return progress(done, count, pictures, value)
+            enough = progress(done, count, pictures, value) is True
+            return enough
 
-        found = climb(
-            model,
-            about(rows),
-            size=size,
-            steps=steps,
-            start="noise",
-            parametrise="fourier",
-            transforms=transforms,
-            fill="mirror",
-            rate=rate,
-            batch=None,
-            redirect=8,
-            seed=seed,
-            film=0,
-            progress=None if progress is None else told,
-            alike=True,
-        )
+        try:
+            found = climb(
+                model,
+                about(rows),
+                size=size,
+                steps=steps,
+                start="noise",
+                parametrise="fourier",
+                transforms=transforms,
+                fill="mirror",
+                rate=rate,
+                batch=None,
+                redirect=8,
+                seed=seed,
+                film=0,
+                progress=None if progress is None else told,
+                alike=True,
+            )
+        except KeyboardInterrupt:  # before its first step: what is finished stays
+            if not parts:
+                raise
+            stopped = "interrupted"
+            break
         last = found.history[-1] if len(found.history) else found.pictures.new_zeros(len(found.pictures))
         parts.append((found.pictures, torch.arange(rows.start, rows.stop), last, found.moved))
-        if found.stopped != "finished":
-            stopped = found.stopped
+        if found.stopped != "finished" or (enough and rows.stop < count):
+            stopped = "stopped" if enough else found.stopped
             break
     return Icons(*(torch.cat(each) for each in zip(*parts, strict=True)), stopped)
 
 
+def _numbers(channels: Sequence[int]) -> list[int]:
+    """Whole numbers; of Python, numpy or a tensor."""
+    return [whole(each, "a channel is a whole number, 0 or more", least=0) for each in channels]
+
+
 def _channels(model: nn.Module, layer: str, size: int | tuple[int, int] | None) -> int:
-    """How many channels a layer puts out, for pictures of this size."""
+    """How many channels a layer puts out, for pictures of this size; nothing behind it is run."""
     shape = shape_of(model, size, "noise")
-    like = next((w for w in model.parameters() if w.is_floating_point()), torch.zeros(()))
-    there = shapes(model, torch.full((1, *shape), 0.5, dtype=like.dtype, device=like.device))
-    if layer not in there:
-        raise ValueError(f"layer {layer!r} does not run, or puts out something other than one tensor")
-    return there[layer][1]
+    with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
+        model(fitting(model, torch.full((1, *shape), 0.5)))
+        return acts.calls(layer)[0].shape[1]

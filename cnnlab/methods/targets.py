@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cnnlab.methods.asking import passing, sharing, whole
+from cnnlab.methods.asking import finite, passing, sharing, whole
 from cnnlab.names import unknown
 from cnnlab.probing import Recorder, Unit, layer, undisturbed
 
@@ -90,7 +90,7 @@ class Asked(NamedTuple):
             values = output.softmax(dim=1) if self.of == "probability" else output
             numbers = self.numbers.clone()  # made in inference mode, they could not be kept for the way back
             picked = values.gather(1, numbers.to(output.device))  # (N, T)
-        if not picked.detach().isfinite().all():
+        if not finite(picked.detach()):
             raise ValueError("the model's answer is not finite (nan or inf): look at the weights")
         return picked
 
@@ -113,7 +113,7 @@ def ask(model: nn.Module, images: Tensor, target: Target, of: str = "logit") -> 
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
     pictures(images)
-    if not images.isfinite().all():
+    if not finite(images):
         raise ValueError("a picture holds a number that is not finite (nan or inf)")
     if of not in OF:
         raise unknown("score", of, OF)

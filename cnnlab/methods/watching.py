@@ -21,12 +21,15 @@ class Watch:
 
     Attributes:
         passes: how often the network ran.
+        redirecting: were slopes let through ReLUs that are off, at the last look?
     """
 
     def __init__(self, model: nn.Module, objective: Objective):
         self.model, self.objective = model, objective
         self.classes = tuple(getattr(model, "classes", ()))
         self.passes, self.layout, self.rule = 0, torch.channels_last, True
+        self.redirecting = False
+        self.dtype = next((w.dtype for w in model.parameters() if w.is_floating_point()), None)
         layers, whole = objective.layers, objective.output
         self.acts = Recorder(model, *layers, stop=not whole, grad=True) if layers else None
 
@@ -59,6 +62,7 @@ class Watch:
         Raises:
             ValueError: a value or a slope is not finite, or does not depend on the picture.
         """
+        self.redirecting = False
         seen = self._pass(picture, view, redirect)
         values = self.objective(seen)
         if values.shape != (len(picture),):
@@ -82,6 +86,7 @@ class Watch:
             return Seen(picture)
         self.passes += 1
         output = self._redirected(view) if redirect and self.rule else self._plain(view)
+        self.redirecting = redirect and self.rule
         layers = {name: self.acts.calls(name)[0] for name in self.objective.layers}
         return Seen(picture, layers, output if self.objective.output else None, self.classes)
 
@@ -96,7 +101,7 @@ class Watch:
     def _plain(self, view: Tensor) -> Tensor | None:
         # A clone: a first layer may work in place.
         try:
-            return self.model(view.clone(memory_format=self.layout))
+            return self.model(self._copy(view))
         except RuntimeError as error:
             # A model that calls Tensor.view on its maps cannot take pictures whose channels lie side by side.
             if self.layout is torch.contiguous_format or "view size is not compatible" not in str(error):
@@ -104,7 +109,12 @@ class Watch:
         self._stack.close()
         self.layout = torch.contiguous_format
         self.__enter__()
-        return self.model(view.clone(memory_format=self.layout))
+        return self.model(self._copy(view))
+
+    def _copy(self, view: Tensor) -> Tensor:
+        """In the layout and the precision of the network."""
+        copy = view.clone(memory_format=self.layout)
+        return copy if self.dtype is None else copy.to(self.dtype)
 
 
 def awake(through: Tensor | None, batch: int) -> Tensor:
@@ -161,6 +171,21 @@ def shape_of(
         return (own[0], *sides)
     first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
     return (3 if first is None else first.in_channels, *sides)
+
+
+def fitting(model: nn.Module, image: Tensor) -> Tensor:
+    """A copy of a picture in the precision of the network, after a look at its channels.
+
+    Raises:
+        ValueError: the first convolution takes another number of channels.
+    """
+    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    own = getattr(model, "input_size", None)
+    wanted = own[0] if own is not None else None if first is None else first.in_channels
+    if wanted is not None and image.shape[1] != wanted:
+        raise ValueError(f"the network takes pictures of {wanted} channels, not {tuple(image.shape)}")
+    like = next((w for w in model.parameters() if w.is_floating_point()), image)
+    return image.detach().clone().to(like.device, like.dtype)
 
 
 def refuse_no_picture(image: object, name: str = "the picture") -> None:

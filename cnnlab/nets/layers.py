@@ -6,9 +6,11 @@ differentiable, because it is made of ordinary tensor operations.
 The words of the lectures: x a picture or a feature map, weight (F, C, K, K) a bank of F filters with one
 K x K kernel per input channel, y what comes out. Every size below is an int or a pair (rows, columns).
 
+Batch normalisation and dropout, which work otherwise in training than afterwards, are in `normalising` and
+`dropping`; their names are here, too.
+
 Papers: Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016;
-Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014 (switches);
-Ioffe & Szegedy, Batch normalization, 2015; Srivastava et al., Dropout, 2014.
+Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014 (switches).
 """
 
 import math
@@ -18,7 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnlab.nets import fitting
+from cnnlab.nets.dropping import dropout, dropout_backward
 from cnnlab.nets.fitting import Size, output_size, pair
+from cnnlab.nets.normalising import batch_norm, batch_norm_backward, fold
 
 __all__ = [
     "output_size",
@@ -29,7 +33,10 @@ __all__ = [
     "max_unpool2d",
     "relu",
     "batch_norm",
+    "batch_norm_backward",
+    "fold",
     "dropout",
+    "dropout_backward",
 ]
 
 
@@ -209,72 +216,3 @@ def max_unpool2d(pooled: Tensor, switches: Tensor, shape: tuple[int, ...]) -> Te
 def relu(x: Tensor) -> Tensor:
     """Rectify: negative numbers become 0, the others pass (and so does the gradient: where x > 0)."""
     return x.masked_fill(x <= 0, 0)
-
-
-def batch_norm(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    *,
-    training: bool,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Give every channel mean 0 and variance 1, then a scale and a shift that are learned.
-
-    In training the mean and variance are those of this batch, over pictures and places, and the running ones
-    move towards them. In evaluation the running ones are used: a picture's answer then does not depend on
-    its neighbours.
-
-    Args:
-        x: (N, C, H, W), or (N, C).
-        weight, bias: (C,), scale and shift.
-        running_mean, running_var: (C,), not changed.
-        training: use the batch's own numbers?
-        momentum: how far the running numbers move, 0 to 1.
-        eps: added to the variance, so that a constant channel is not divided by zero.
-
-    Returns:
-        y like x, and the new running mean and variance (C,).
-
-    Raises:
-        ValueError: the shapes do not belong together, or in training a channel has a single number.
-    """
-    if any(given.shape != x.shape[1:2] for given in (weight, bias, running_mean, running_var)):
-        raise ValueError(f"x has {x.shape[1]} channels: weight, bias, mean and variance need as many numbers")
-    axes = [axis for axis in range(x.dim()) if axis != 1]  # all but the channels
-    shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-    mean, var = running_mean, running_var
-    if training:
-        n = x.numel() // x.shape[1]
-        if n < 2:
-            raise ValueError("one number per channel has no variance: train with two pictures or more")
-        mean, var = x.mean(axes), x.var(axes, unbiased=False)
-        running_mean = (1 - momentum) * running_mean + momentum * mean.detach()
-        # The running variance estimates that of all pictures: divided by n - 1, not by n.
-        running_var = (1 - momentum) * running_var + momentum * var.detach() * n / (n - 1)
-    normal = (x - mean.view(shape)) / (var.view(shape) + eps).sqrt()
-    return weight.view(shape) * normal + bias.view(shape), running_mean, running_var
-
-
-def dropout(x: Tensor, rate: float, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Set each number to zero with probability `rate`, and enlarge the others so that the mean stays.
-
-    Args:
-        x: any shape.
-        rate: 0 to below 1.
-        generator: of the random numbers; torch's global one if None.
-
-    Returns:
-        dropped: like x; what stays is divided by 1 - rate ("inverted" dropout: nothing to do when testing).
-        kept: bool, like x.
-
-    Raises:
-        ValueError: the rate is not a share below 1.
-    """
-    if not 0 <= rate < 1:
-        raise ValueError(f"the rate is a share from 0 to below 1, but it is {rate}")
-    kept = torch.rand(x.shape, generator=generator, device=x.device) >= rate
-    return x * kept / (1 - rate), kept

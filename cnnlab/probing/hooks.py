@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from cnnlab.names import unknown
 from cnnlab.probing import rules
@@ -194,15 +195,13 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
         yield
         return
     refuse_compiled(model)
+    inside = rules.Inside(model, name, apply)
+    # Of all modules, so that a part called by itself counts as a pass, too; not on each of them one by one,
+    # which takes a tenth of the time that a small network needs for a picture.
     with ExitStack() as stack:
-        inside = rules.Inside(model, name, apply)
-        for module in model.modules():  # all, so that a part called by itself counts as a pass too
-            for handle in (
-                module.register_forward_pre_hook(inside.enter),
-                module.register_forward_hook(inside.finish),
-                module.register_forward_hook(inside.leave, always_call=True),
-            ):
-                stack.callback(handle.remove)
+        stack.callback(register_module_forward_pre_hook(inside.enter).remove)
+        stack.callback(register_module_forward_hook(inside.finish).remove)
+        stack.callback(register_module_forward_hook(inside.leave, always_call=True).remove)
         with inside:
             yield
     inside.check()

@@ -38,7 +38,14 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
     Args:
         model: any network.
         channels_last: lay out the filters? The numbers stay the same; sums are rounded in another order.
+
+    Raises:
+        ValueError: the weights were made in inference mode.
     """
+    if any(weight.is_inference() for weight in model.parameters()):
+        raise ValueError(
+            "weights that were made in torch.inference_mode() allow no gradient: make the model outside of it"
+        )
     asking = [weight for weight in model.parameters() if weight.requires_grad]
     filters = {
         id(weight): weight

@@ -73,16 +73,32 @@ class RuledRelu(torch.autograd.Function):
         return ctx.rule(g, *ctx.saved_tensors), None
 
 
+class RuledReluInPlace(RuledRelu):
+    """The same, written into x: as much memory and time as nn.ReLU(inplace=True)."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(x: Tensor, rule: Rule) -> Tensor:  # noqa: ARG004
+        return x.clamp_(min=0)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.mark_dirty(inputs[0])
+        RuledRelu.setup_context(ctx, inputs, output)
+
+
 # torch looks the signature up at every call; looked up once, it costs nothing.
-RuledRelu.forward.__signature__ = inspect.signature(RuledRelu.forward)
+for each in (RuledRelu, RuledReluInPlace):
+    each.forward.__signature__ = inspect.signature(each.forward)
 
 
 def rectify(x: Tensor, rule: Rule, in_place: bool) -> Tensor:
-    """ReLU of x under a rule; with in_place also written into x, as nn.ReLU(inplace=True) does.
-
-    By a copy: a function of autograd that works in place gives wrong gradients where x is a view.
-    """
+    """ReLU of x under a rule; with in_place also written into x, as nn.ReLU(inplace=True) does."""
+    if in_place and not x._is_view() and not torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return RuledReluInPlace.apply(x, rule)
     y = RuledRelu.apply(x, rule)
+    # By a copy: a function of autograd that works in place gives wrong gradients where x is a view.
     return x.copy_(y) if in_place else y
 
 
@@ -92,6 +108,7 @@ class Inside(TorchFunctionMode):
     def __init__(self, model: nn.Module, name: str, rule: Rule):
         super().__init__()
         self.model, self.name, self.rule = model, name, rule
+        self.parts = set(model.modules())
         self.depth = self.met = self.passes = self.finished = 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
@@ -108,13 +125,13 @@ class Inside(TorchFunctionMode):
             )
         return func(*args, **kwargs)
 
-    def enter(self, *_: object) -> None:
-        if not self.depth:
-            self.passes += 1
-        self.depth += 1
+    def enter(self, module: nn.Module, _inputs: object) -> None:
+        if module in self.parts:
+            self.passes += not self.depth
+            self.depth += 1
 
     def finish(self, module: nn.Module, _inputs: object, output: object) -> None:
-        if self.depth == 1 and output is not None:  # None: ended early by a Recorder
+        if self.depth == 1 and output is not None and module in self.parts:  # None: ended early by a Recorder
             self.finished += 1
             if module is self.model:
                 self.check()
@@ -131,5 +148,5 @@ class Inside(TorchFunctionMode):
                 "Use rule='gradient', or build the model with nn.ReLU or F.relu."
             )
 
-    def leave(self, *_: object) -> None:
-        self.depth -= 1
+    def leave(self, module: nn.Module, *_: object) -> None:
+        self.depth -= module in self.parts

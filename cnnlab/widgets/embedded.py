@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cnnlab.data import sets
 from cnnlab.data.labelled import Labelled
 from cnnlab.methods import top
+from cnnlab.nets import icons as sheets
 from cnnlab.nets import models
 from cnnlab.probing import Recorder, receptive, shapes, stages
 
@@ -72,3 +73,9 @@ def scan(layer: str, n: int, seed: int) -> top.Top:
     name, inner = layer.split(", ")
     images = data(name, n, seed).images
     return top.scan(net(name), images, inner, k=len(images))
+
+
+@functools.cache
+def icons(name: str, layer: str) -> Tensor:
+    """The shipped icons of a layer, one for each channel."""
+    return sheets.load(NETS[name][0] if name in NETS else name, layer)

@@ -165,7 +165,7 @@ def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, obje
         "Grad-CAM": {
             "limit": lambda: raw.grad_cam(x),
             "passes": lambda: raw.grad_cam(x, own=True),
-            "ours": lambda: saliency.grad_cam(model, x, TARGET),
+            "ours": lambda: saliency.grad_cam(model, x, TARGET, layer=name),
             "captum": lambda: cam.attribute(fresh(), target=TARGET),
         },
     }

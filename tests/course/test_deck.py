@@ -89,3 +89,17 @@ def test_each_slide_is_one_cell_and_shows_what_its_cells_showed():
 def test_code_that_is_no_python_is_refused():
     with pytest.raises(ValueError, match="plain Python.*%matplotlib"):
         deck.slides(notebook(cell("code", "%matplotlib inline")))
+
+
+def test_other_values_for_the_parameters_of_a_lecture():
+    made = notebook(
+        cell("code", "FAST = False\nNET = 'photonet'", None, "parameters"), cell("code", "x = NET")
+    )
+    other = deck.given(made, {"FAST": True, "NET": "alex'net"})
+    space = {}
+    exec("\n".join(each.source for each in other.cells), space)  # noqa: S102
+    assert space["FAST"] is True and space["x"] == "alex'net"
+    assert made.cells[0].source == "FAST = False\nNET = 'photonet'"  # as it was
+    assert deck.given(made, {}).cells[0].source == made.cells[0].source
+    with pytest.raises(ValueError, match="no cell of parameters"):
+        deck.given(LECTURE, {"FAST": True})

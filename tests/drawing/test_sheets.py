@@ -77,3 +77,18 @@ def test_a_mosaic_gives_each_place_an_area_in_proportion():
     assert black == [256, 64, 1, 256]
     with pytest.raises(ValueError, match="magnitudes"):
         sheets.mosaic(pictures, torch.ones(2, 3))
+
+
+def test_icons_are_as_large_as_their_strength_and_have_names():
+    dark = torch.zeros(3, 3, 24, 24)
+    page = sheets.icons(dark, torch.tensor([4.0, 1.0, 0.0]), ["a", "b", ""])
+    side, name = 48, 22
+    cells = [page[name : name + side, k * (side + 6) : k * (side + 6) + side] for k in range(3)]
+    areas = [(cell < 128).all(axis=2).mean() for cell in cells]
+    assert areas == pytest.approx([1.0, 0.25, 0.0], abs=0.01)
+    named = [(page[:name, k * (side + 6) : k * (side + 6) + side] < 128).any() for k in range(3)]
+    assert named == [True, True, False]
+    with pytest.raises(ValueError, match="2 names"):
+        sheets.icons(dark, torch.ones(3), ["a", "b"])
+    with pytest.raises(ValueError, match="strengths"):
+        sheets.icons(dark, torch.ones(2), ["a", "b", "c"])

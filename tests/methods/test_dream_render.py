@@ -324,3 +324,170 @@ def test_the_model_may_be_used_by_progress():
         assert acts["conv1"].shape[1] == 6
 
     dream.render(model, dream.logit(1), size=16, steps=2, progress=look)
+
+
+class Dead(nn.Module):
+    """Behind a true ReLU, and never on, whatever the picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.last = nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Identity()
+        nn.init.constant_(self.conv.weight, 1 / 3)
+        nn.init.constant_(self.conv.bias, -1.5)
+
+    def forward(self, x):
+        return self.last(self.relu(self.conv(x)))
+
+
+def test_a_dead_unit_behind_a_relu_is_said_and_not_drawn():
+    with pytest.raises(ValueError, match="nothing was rendered"):
+        dream.render(Dead(), dream.channel("last", 1), size=8, steps=20)
+    icons = dream.superstimuli(Dead(), "last", size=8, steps=12)
+    assert not icons.moved.any()
+    with pytest.raises(ValueError, match="nothing but zeros"):
+        dream.invert(Dead(), torch.rand(1, 3, 8, 8), "last", steps=2)
+
+
+@pytest.mark.parametrize("factor", (1e-30, 1e-9, 1e9, 1e25))
+def test_the_size_of_an_objective_does_not_count(factor):
+    model = seeded(SMALL["sequential"], torch.float64)
+    one, other = (
+        dream.render(model, weight * dream.channel("3", 1), size=16, steps=6) for weight in (1.0, factor)
+    )
+    torch.testing.assert_close(other.pictures, one.pictures, rtol=0, atol=1e-6)
+    assert other.moved.all()
+
+
+def test_half_precision_networks_are_climbed_in_single_precision():
+    model = seeded(SMALL["sequential"], torch.float32).to(torch.bfloat16)
+    for parametrise in ("pixel", "fourier"):
+        found = dream.render(model, dream.channel("3", 2), size=16, steps=8, parametrise=parametrise)
+        assert found.pictures.dtype == torch.float32 and found.pictures.isfinite().all()
+        assert found.history[-1] > found.history[0]
+
+
+def test_all_doors_in_the_caller_s_inference_mode():
+    model, x = seeded(SMALL["sequential"], torch.float32), torch.rand(1, 3, 16, 16)
+    with torch.inference_mode():
+        dream.Fourier().picture(torch.randn(1, 3, 18, 10, 2), (18, 18))
+        inside = torch.ones(8)
+        dream.render(model, dream.direction("3", inside), size=16, steps=2)
+        dream.grid(model, x, "3", cells=2, size=16, steps=2)
+        dream.invert(model, x, "3", steps=2)
+        dream.superstimuli(model, "3", size=16, steps=2, channels=[0, 1])
+        dream.deep_dream(model, x, dream.layer("3"), octaves=1, steps=2)
+    dream.render(model, dream.channel("0", 1), size=18, steps=2)  # nothing was kept that has no gradient
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 1},
+        {"transforms": ()},
+        {"rate": 0.05},
+        {"parametrise": "pixel"},
+        {"parametrise": dream.Fourier(decay=0.5)},
+        {"fill": "edge", "transforms": [dream.jitter(6)]},
+        {"fill": "grey", "transforms": [dream.jitter(6)]},
+    ],
+)
+def test_every_option_counts(changed):
+    model = seeded(SMALL["sequential"], torch.float32)
+    plain = {"transforms": [dream.jitter(6)]} if "fill" in changed else {}
+    usual = dream.render(model, dream.channel("3", 1), size=16, steps=4, **plain)
+    other = dream.render(model, dream.channel("3", 1), size=16, steps=4, **changed)
+    assert (usual.pictures - other.pictures).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 1}, {"transforms": ()}, {"rate": 0.05}, {"objective": "neuron"}]
+)
+def test_every_option_of_superstimuli_counts(changed):
+    model = seeded(SMALL["sequential"], torch.float32)
+    usual, other = (
+        dream.superstimuli(model, "3", channels=[1], size=16, steps=4, **some).pictures
+        for some in ({}, changed)
+    )
+    assert (usual - other).abs().max() > 1e-3
+
+
+def test_a_class_by_its_name_is_the_class_by_its_number():
+    model = models.load("shapesnet")
+    options = {"size": 32, "steps": 3}
+    number, name = (dream.render(model, dream.logit(each), **options) for each in (2, model.classes[2]))
+    assert torch.equal(number.pictures, name.pictures)
+    with pytest.raises(LookupError, match="class"):
+        dream.render(model, dream.logit("unicorn"), **options)
+
+
+def test_a_layer_is_asked_for_its_channels_without_what_follows():
+    """A dense layer behind it could not take pictures of this size."""
+    icons = dream.superstimuli(models.load("simpleconvnet"), "conv1", size=20, steps=1, channels=[0])
+    assert icons.pictures.shape == (1, 1, 20, 20)
+
+
+def test_stop_at_the_last_step_of_a_batch_is_heard():
+    model = seeded(SMALL["sequential"], torch.float32)
+    found = dream.superstimuli(model, "3", size=16, steps=1, batch=2, progress=lambda *_: True)
+    assert found.stopped == "stopped" and len(found.pictures) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"redirect": -3}, "redirect"),
+        ({"rate": True}, "rate"),
+        ({"rate": "x"}, "rate"),
+        ({"progress": 5}, "progress"),
+        ({"transforms": None}, "transforms"),
+    ],
+)
+def test_options_of_a_wrong_kind_are_named(options, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        dream.render(
+            seeded(SMALL["sequential"], torch.float32), dream.channel("3", 1), size=16, steps=2, **options
+        )
+
+
+def test_channels_and_places_are_whole_numbers():
+    model, x = seeded(SMALL["sequential"], torch.float32), torch.rand(1, 3, 16, 16)
+    for wrong in ([1.7], [True]):
+        with pytest.raises(ValueError, match="whole number"):
+            dream.superstimuli(model, "3", channels=wrong, size=16, steps=1)
+    with pytest.raises(ValueError, match="whole number"):
+        dream.spelled(model, x, "3", True, 0)
+    with pytest.raises(TypeError, match="a model"):
+        dream.render(lambda y: y, dream.channel("3", 1))
+
+
+def test_weights_of_inference_mode_are_refused_and_left_as_they_are():
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    flags = [weight.requires_grad for weight in model.parameters()]
+    with pytest.raises(ValueError, match="inference_mode"):
+        dream.render(model, dream.channel("0", 1), size=8, steps=1)
+    assert [weight.requires_grad for weight in model.parameters()] == flags
+
+
+def test_a_float64_photo_for_a_float32_network_and_a_grey_one_for_a_colour_net():
+    model, photo = seeded(SMALL["sequential"], torch.float32), torch.rand(1, 3, 16, 16, dtype=torch.float64)
+    assert dream.invert(model, photo, "3", steps=2).pictures.isfinite().all()
+    assert dream.deep_dream(model, photo, dream.layer("3"), octaves=1, steps=1).pictures.isfinite().all()
+    with pytest.raises(ValueError, match="3 channels"):
+        dream.deep_dream(model, photo[:, :1], dream.layer("3"), octaves=1, steps=1)
+
+
+def test_a_dream_that_is_stopped_stays_in_range_at_every_step():
+    model, photo = seeded(SMALL["sequential"], torch.float32), torch.rand(1, 3, 24, 24).round()
+    for last in range(1, 9):
+        found = dream.deep_dream(
+            model,
+            photo,
+            dream.layer("3"),
+            octaves=2,
+            steps=4,
+            rate=0.3,
+            progress=lambda d, *_, s=last: d >= s,
+        )
+        assert 0 <= found.pictures.min() and found.pictures.max() <= 1 and len(found.history) == last
+        assert not torch.equal(found.pictures, photo)

@@ -288,3 +288,52 @@ def test_the_small_networks_share_and_call_what_they_say():
     shared = one_relu_for_all()
     assert shared[1] is shared[4] is shared[7]
     assert set(Functional.CALLS) < set(SMALL)
+
+
+class Views(nn.Module):
+    """An in-place ReLU on a part of a map, on a map that is read again, and on one of a batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn, self.fc = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Linear(6, 5)
+
+    def forward(self, x):
+        h = self.conv(x)
+        F.relu(h[:, :3], inplace=True)  # a view: the rest of h stays
+        z = self.bn(h)
+        torch.relu_(z)
+        return self.fc((z + h.tanh()).mean((2, 3)))
+
+
+@pytest.mark.parametrize("rule", ["deconvnet", "guided"])
+def test_in_place_on_views_and_on_maps_that_are_read_again(rule):
+    model = seeded(Views, torch.float64).eval()
+    x = picture()
+    found = under(model, rule, x)
+    leaf, relu = x.clone().requires_grad_(), HandRelu.apply
+    HandRelu.rule = rule
+    h = model.conv(leaf)
+    h = torch.cat([relu(h[:, :3]), h[:, 3:]], dim=1)
+    y = model.fc((relu(model.bn(h)) + h.tanh()).mean((2, 3)))
+    torch.testing.assert_close(found, torch.autograd.grad(y[:, 2].sum(), leaf)[0])
+
+
+def test_no_hook_of_all_modules_stays_behind():
+    homes = torch.nn.modules.module
+    before = [dict(each) for each in (homes._global_forward_hooks, homes._global_forward_pre_hooks)]
+    model = seeded(sequential, torch.float64)
+    under(model, "guided", picture())
+    with pytest.raises(ZeroDivisionError), relu_rule(model, "guided"):
+        model(picture())
+        1 / 0  # noqa: B018
+    assert before == [dict(each) for each in (homes._global_forward_hooks, homes._global_forward_pre_hooks)]
+
+
+def test_another_model_that_runs_inside_the_block_keeps_its_gradient():
+    model, other = seeded(sequential, torch.float64), seeded(sequential, torch.float64)
+    x = picture().requires_grad_()
+    with relu_rule(model, "deconvnet"):
+        model(picture())
+        (inside,) = torch.autograd.grad(other(x)[:, 2].sum(), x)
+    (outside,) = torch.autograd.grad(other(x)[:, 2].sum(), x)
+    assert torch.equal(inside, outside)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from cnnlab.data import photos
+from cnnlab.drawing import sheets
 from cnnlab.methods import dream as methods
-from cnnlab.nets import models
+from cnnlab.nets import icons, models
 from cnnlab.probing import Recorder
 from cnnlab.widgets import dream
 
@@ -31,7 +32,9 @@ def test_a_picture_is_drawn_for_what_was_chosen():
         models.load("simpleconvnet"), methods.channel("relu2", 3), steps=12, rate=0.1, seed=0
     )
     torch.testing.assert_close(widget.rendered.pictures, alone.pictures)
-    assert widget.stage.value.count("<img") == 2
+    steps = [int(step) for step in re.findall(r"<div>step (\d+)</div>", widget.stage.value)]
+    assert widget.stage.value.count("<img") == 1 + len(steps)
+    assert steps[0] == 1 and steps[-1] == 12 and len(steps) <= 6 and steps == sorted(set(steps))
     assert not widget.draw.disabled and widget.halt.disabled
 
 
@@ -58,11 +61,37 @@ def test_controls_follow_what_is_asked_for():
     widget.layer.value = "relu2"
     assert widget.number.max == 63 and widget.number.value == 63
     widget.kind.value = "logit"
-    assert widget.number.max == 19 and widget.number.description == "class" and widget.layer.disabled
-    widget.rough.value, widget.large.value = 2.0, 0.5
-    assert str(widget.objective()) == "logit 19 - 2 * total variation - 0.5 * L2"
+    assert widget.number.disabled and widget.layer.disabled and not widget.target.disabled
+    widget.target.value = widget.model.classes.index("lion")
+    widget.rough.value, widget.large.value, widget.soft.value = 3, 10, 100
+    assert str(widget.objective()) == "logit lion - 3 * total variation - 10 * L2 - 100 * blur"
     widget.kind.value = "layer"
-    assert widget.number.disabled
+    assert widget.number.disabled and widget.target.disabled
+
+
+def test_before_it_draws_it_shows_what_was_drawn_before():
+    widget = dream.studio(net="photonet")
+    first = widget.stage.value
+    assert "relu3, channel 37, drawn before" in first and "shipped" in widget.status.value
+    widget.number.value = 5
+    assert "channel 5, drawn before" in widget.stage.value and widget.stage.value != first
+    widget.kind.value = "neuron"  # there is no icon of it
+    assert widget.stage.value == "" and "Press Draw" in widget.status.value
+
+
+def test_the_first_picture_of_the_strip_stays():
+    widget = dream.studio(net="simpleconvnet")
+    widget.steps.value = 96
+    widget.start()
+    widget.wait(120)
+    steps = [int(step) for step in re.findall(r"<div>step (\d+)</div>", widget.stage.value)]
+    assert steps[0] == 1 and steps[-1] == 96 and len(steps) == 6
+
+
+def test_presets_say_all_that_they_need():
+    widget = dream.octaves()
+    for values in widget.presets.values():
+        assert set(values) == {"octaves", "steps"}
 
 
 def test_an_error_is_shown_and_draw_can_be_pressed_again():
@@ -90,12 +119,41 @@ def test_a_place_is_read_by_its_strongest_channels(cat):
         acts.model(cat)
     here = acts["relu4"][0, :, 3, 4]
     best = here.topk(6)
-    said = [int(x) for x in re.findall(r"(\d+) \(", view[""])]
-    assert said == best.indices.tolist()
     share = best.values.clamp(min=0).sum() / here.clamp(min=0).sum()
     assert f"together {share:.0%}" in view[""]
-    drawn = view[next(caption for caption in view if "the strongest first" in caption)]
-    assert drawn.shape[:2] == (2 * 96, 3 * 96)
-    areas = [(drawn[r : r + 96, c : c + 96] < 255).any(axis=2).mean() for r in (0, 96) for c in (0, 96, 192)]
-    wanted = (best.values / best.values[0]).tolist()
-    assert areas == pytest.approx(wanted, abs=0.08)
+    drawn = view["channel and answer; the area is the answer"]
+    names = [
+        f"{k}: {value:.2f}" for k, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+    few = icons.load("photonet", "relu4")[best.indices]
+    assert (drawn == sheets.icons(few, best.values, names)).all()
+
+
+def test_controls_may_be_moved_while_it_draws():
+    widget = dream.studio(net="shapesnet")
+    widget.steps.value = 200
+    widget.start()
+    until = time.monotonic() + 60
+    while not widget.stage.value.count("step") and time.monotonic() < until:
+        time.sleep(0.01)
+    layers = widget.layer.options
+    for k in range(12):
+        widget.layer.value = layers[k % len(layers)]
+        widget.kind.value = ("channel", "logit")[k % 2]
+    widget.stop()
+    widget.wait(60)
+    assert widget.error is None and widget.rendered is not None
+
+
+@pytest.mark.parametrize("change", [("moved", False), ("waves", False), ("seed", 3)])
+def test_every_setting_counts(change):
+    found = []
+    for changed in (False, True):
+        widget = dream.studio(net="simpleconvnet")
+        widget.steps.value = 8
+        if changed:
+            getattr(widget, change[0]).value = change[1]
+        widget.start()
+        widget.wait(60)
+        found.append(widget.rendered.pictures)
+    assert (found[0] - found[1]).abs().max() > 1e-3

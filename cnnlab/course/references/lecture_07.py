@@ -113,12 +113,13 @@ def _classes():
 def _jittered():
     ramp = torch.arange(4.0).reshape(1, 1, 1, 4)
     weight = torch.randn(1, 3, 5, 6, generator=torch.Generator().manual_seed(2))
-    here = Score("image * [0, 1, 2, 3]", lambda image: image * ramp)
+    here = Score("gradient_of(x) = x * [0, 1, 2, 3]", lambda image: image * ramp)
+    square = Score("gradient_of(x) = x ** 2", lambda image: image**2)
     return [
         (here, torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), 0, 1),
         (here, torch.tensor([[[[1.0, 2.0, 0.0, 1.0]]]]), 0, -1),
-        (Score("image ** 2", lambda image: image**2), torch.arange(6.0).reshape(1, 1, 2, 3), 1, 2),
-        (Score("weights * image", lambda image: weight * image), _picture(), 3, 2),
+        (square, torch.arange(6.0).reshape(1, 1, 2, 3), 1, 2),
+        (Score("gradient_of(x) = weights * x", lambda image: weight * image), _picture(), 3, 2),
     ]
 
 
@@ -145,6 +146,10 @@ EXERCISES = (
                 "You took the sign of the gradient: then weak pixels move as far as strong ones.",
                 lambda o, x, r: _step(o, x, r, signs=True),
             ),
+            Mistake(
+                "You divided by the largest value. The length is slope.norm(): root of the sum of squares.",
+                lambda o, x, r: (x + r * _gradient(o, x) / _gradient(o, x).abs().max()).clamp(0, 1),
+            ),
         ),
     ),
     Exercise(
@@ -170,6 +175,14 @@ EXERCISES = (
                 lambda x: _variation(x, axes=(3,)),
             ),
             Mistake("That is the mean. Wanted is the sum.", lambda x: _variation(x) / x.numel()),
+            Mistake(
+                "You took the means of the differences. Wanted are their sums.",
+                lambda x: x.diff(dim=2).abs().mean() + x.diff(dim=3).abs().mean(),
+            ),
+            Mistake(
+                "Diagonal neighbours do not count here: only side by side, and one above the other.",
+                lambda x: _variation(x) + (x[..., 1:, 1:] - x[..., :-1, :-1]).abs().sum(),
+            ),
         ),
     ),
     Exercise(
@@ -189,6 +202,10 @@ EXERCISES = (
             Mistake(
                 "What leaves on one side is lost. It comes in on the other.",
                 lambda x, d, r: _lost(x, d, r),
+            ),
+            Mistake(
+                "torch.roll took the third argument for an axis. Say roll((down, right), dims=(2, 3)).",
+                lambda x, d, r: x.roll(d, r),
             ),
         ),
     ),

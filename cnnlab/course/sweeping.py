@@ -1,0 +1,100 @@
+"""Run a sweep: the same small notebook by papermill, once for each setting, and one csv file of all rows.
+
+Type: (name, file) -> the file. A run that was done is not done again: its notebook lies beside the file, so a
+sweep that was stopped goes on from there.
+"""
+
+import csv
+import json
+from collections.abc import Callable
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+
+from cnnlab.names import unknown
+from cnnlab.nets import sweeps
+
+SOURCE = "one_run.md"  # jupytext markdown, beside this file
+
+
+def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
+    """Run all settings of a sweep, and write their rows.
+
+    Args:
+        name: of `sweeps.SWEEPS`.
+        file: csv, written at the end; the executed notebooks go to a folder of its name beside it.
+        say: told how far it is.
+
+    Raises:
+        LookupError: no such sweep.
+        papermill.PapermillExecutionError: a run failed; its notebook shows where.
+    """
+    if name not in sweeps.SWEEPS:
+        raise unknown("sweep", name, sweeps.SWEEPS)
+    plan = sweeps.SWEEPS[name]
+    folder = file.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "one_run.ipynb"
+    nbformat.write(notebook(), source)
+    rows, settings = [], list(plan.settings())
+    for k, each in enumerate(settings, 1):
+        said = ", ".join(f"{key} {getattr(each, key)}" for key in plan.grid)
+        target = folder / f"{k:03}.ipynb"
+        found = _done(target, each)
+        if found is None:
+            found = run(source, target, each)
+        rows += [{key: getattr(each, key) for key in plan.grid} | row for row in found]
+        last = f"{found[-1]['test_accuracy']:.1%} right" if found else "diverged"
+        say(f"{k} of {len(settings)}: {said}: {last}")
+    columns = [*plan.grid, *sweeps.Row._fields]
+    part = file.with_name(file.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _short(value) for key, value in row.items()} for row in rows)
+    part.replace(file)  # whole, or not at all
+    return file
+
+
+def notebook() -> nbformat.NotebookNode:
+    """The notebook that every run executes, from its source."""
+    with as_file(files("cnnlab.course") / SOURCE) as path:
+        made = jupytext.read(path)
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return made
+
+
+def run(source: Path, target: Path, settings: sweeps.Settings) -> list[dict]:
+    """One training by papermill: its rows."""
+    parameters = {key.upper(): value for key, value in settings._asdict().items()}
+    ran = papermill.execute_notebook(
+        str(source), str(target), parameters=parameters, kernel_name="python3", progress_bar=False
+    )
+    return _rows(ran)
+
+
+def _rows(ran: nbformat.NotebookNode) -> list[dict]:
+    outputs = [output for cell in ran.cells if cell.cell_type == "code" for output in cell.outputs]
+    found = [
+        output.data["application/json"] for output in outputs if "application/json" in output.get("data", {})
+    ]
+    return json.loads(json.dumps(found[-1]))["rows"]
+
+
+def _done(target: Path, settings: sweeps.Settings) -> list[dict] | None:
+    """The rows of a run with these very settings that came to its end, or None."""
+    try:
+        ran = nbformat.read(target, as_version=4)
+        same = ran.metadata["papermill"]["parameters"] == {
+            key.upper(): value for key, value in settings._asdict().items()
+        }
+        return _rows(ran) if same else None
+    except (OSError, ValueError, LookupError, nbformat.reader.NotJSONError):
+        return None
+
+
+def _short(value: object) -> object:
+    return f"{value:.5g}" if isinstance(value, float) else value

@@ -1,0 +1,143 @@
+"""How sure is a network? Ask it many times, each time with other units dropped.
+
+Type: (model, images) -> Doubt. Dropout is left on while testing, so each answer is that of another, thinner
+network; where they disagree, the network does not know.
+
+Papers: Gal & Ghahramani, Dropout as a Bayesian approximation, ICML 2016; Houlsby et al., Bayesian active
+learning for classification and preference learning, 2011 (the mutual information).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from cnnlab.methods.asking import finite, whole
+from cnnlab.methods.targets import pictures
+from cnnlab.probing import undisturbed
+from cnnlab.probing.hooks import refuse_compiled
+
+_DROPS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
+
+
+class Doubt(NamedTuple):
+    """What many answers to the same pictures say, in nats.
+
+    Attributes:
+        mean: (N, K) the mean probability of each class.
+        variance: (N, K) of that probability, over the answers.
+        entropy: (N,) of the mean: all doubt, from 0 to log K.
+        expected: (N,) the mean entropy of a single answer: doubt that is in the picture, as in a digit
+            between 4 and 9.
+        samples: how many answers.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    entropy: Tensor
+    expected: Tensor
+    samples: int
+
+    @property
+    def information(self) -> Tensor:
+        """(N,) entropy less expected: how much the answers disagree, doubt that is in the network."""
+        return (self.entropy - self.expected).clamp(min=0)
+
+
+def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 256) -> Doubt:
+    """The mean answer of many thinned networks, and how far they disagree.
+
+    Args:
+        model: a classifier with dropout, as modules or by calls of F.dropout; everything else, such as batch
+            norm, works as in eval mode.
+        images: (N, C, H, W) in [0, 1].
+        samples: how often each picture is asked, 2 or more.
+        seed: of what is dropped.
+        batch: pictures per pass; memory does not grow with samples.
+
+    Raises:
+        ValueError: the model drops nothing, so that all answers are one; pictures or answers that are not
+            finite, or no (N, K) logits.
+    """
+    whole(samples, "samples is a whole number, 2 or more", least=2)
+    total = square = each = 0
+    for probabilities in answers(model, images, samples=samples, seed=seed, batch=batch):
+        # float64: a variance is a small difference of large sums.
+        p = probabilities.double()
+        total, square, each = total + p, square + p.square(), each + entropy(p)
+    mean = total / samples
+    variance = (square / samples - mean.square()).clamp(min=0)
+    like = probabilities.dtype
+    return Doubt(mean.to(like), variance.to(like), entropy(mean).to(like), (each / samples).to(like), samples)
+
+
+def answers(
+    model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 256
+) -> Iterator[Tensor]:
+    """One answer after the other: (N, K) probabilities, each by another thinned network.
+
+    Args, Raises: as `ask`.
+    """
+    pictures(images)
+    refuse_compiled(model)
+    whole(batch, "a pass takes 1 picture or more")
+    if not finite(images):
+        raise ValueError("a picture holds a number that is not finite (nan or inf)")
+    random = torch.Generator().manual_seed(seed)
+    for _ in range(samples):
+        start = int(torch.randint(2**62, (), generator=random))
+        with undisturbed(model, grad=False), _dropping(start, images.device) as drop:
+            parts = [model(part.clone()) for part in images.detach().split(batch)]
+        if not drop.met:
+            raise ValueError(
+                "the model drops nothing (no nn.Dropout or F.dropout with a rate above 0 ran): every answer "
+                "would be the same. Build it with dropout, such as the course's `encoder`"
+            )
+        logits = torch.cat(parts)
+        if logits.dim() != 2 or not finite(logits):
+            raise ValueError(
+                f"(N, classes) finite logits are wanted, and the model gave {tuple(logits.shape)}"
+                + ("" if logits.dim() != 2 else " with nan or inf")
+            )
+        yield logits.softmax(dim=1)
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Of each row, in nats: 0 where one class has it all, log K where all K are alike.
+
+    >>> entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+    tensor([0.0000, 0.6931])
+    """
+    return torch.special.entr(probabilities).sum(dim=-1)
+
+
+class _Dropping(TorchFunctionMode):
+    """Every dropout that runs, drops: nn.Dropout in eval mode calls F.dropout, too, with training=False."""
+
+    def __init__(self):
+        super().__init__()
+        self.met = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
+        kwargs = dict(kwargs or {})
+        if func in _DROPS:
+            rate = args[1] if len(args) > 1 else kwargs.get("p", 0.5)
+            self.met += rate > 0
+            args = (*args[:2], True, *args[3:]) if len(args) > 2 else args
+            kwargs |= {} if len(args) > 2 else {"training": True}
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _dropping(seed: int, device: torch.device) -> Iterator[_Dropping]:
+    """Inside the block dropout is on, and drops by this seed; then the old random state is back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        with _Dropping() as mode:
+            yield mode

@@ -1,0 +1,121 @@
+"""Sweeps: the shipped rows are those of their grids, and a run does the same again."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from cnnlab.course import sweeping
+from cnnlab.data import digits
+from cnnlab.nets import sweeps
+
+
+@pytest.mark.parametrize("name", sweeps.SWEEPS)
+def test_the_shipped_rows_are_those_of_the_grid(name):
+    rows, plan = sweeps.load(name), sweeps.SWEEPS[name]
+    asked = {tuple(getattr(each, key) for key in plan.grid) for each in plan.settings()}
+    there = {tuple(row[key] for key in plan.grid) for row in rows}
+    assert there <= asked
+    diverged = asked - there  # no epoch was finished: only where it may happen
+    assert not diverged or name in ("rates", "gains")
+    assert set(rows[0]) == {*plan.grid, *sweeps.Row._fields}
+    for row in rows:
+        assert 0 <= row["val_accuracy"] <= 1 and 1 <= row["epoch"] <= plan.fixed["epochs"]
+
+
+def test_a_run_of_the_shipped_sweep_does_the_same_again():
+    """Not bit for bit: other machines add in another order."""
+    settings = next(sweeps.SWEEPS["dropout"].settings())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fresh = sweeps.one(settings)
+    finally:
+        torch.set_num_threads(threads)
+    shipped = [row for row in sweeps.load("dropout") if row["dropout"] == 0 and row["seed"] == 0]
+    assert len(fresh) == len(shipped) == settings.epochs
+    assert fresh[-1].val_accuracy == pytest.approx(shipped[-1]["val_accuracy"], abs=0.03)
+    assert fresh[0].loss == pytest.approx(shipped[0]["loss"], rel=0.02)
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_another():
+    short = sweeps.Settings(digits=30, epochs=2, dropout=0.5)
+    first, again, other = (sweeps.one(s) for s in (short, short, short._replace(seed=1)))
+    assert first == again and first != other
+
+
+def test_no_digit_both_teaches_and_judges():
+    train, judge = sweeps.split(1042, 3)
+    everyone = digits.load("train").images
+    rows = {image.numpy().tobytes() for image in train.images}
+    assert len(train.labels) == 1042 and len(judge.labels) == 400
+    same = sum(image.numpy().tobytes() in rows for image in judge.images)
+    alike = len(everyone) - len({image.numpy().tobytes() for image in everyone})
+    assert same <= alike
+    assert torch.equal(sweeps.split(10, 0)[1].images, judge.images)
+    for wrong in (0, 1043, 2.5, True):
+        with pytest.raises(ValueError, match="digits to learn from"):
+            sweeps.split(wrong, 0)
+
+
+def test_so_many_labels_are_wrong_and_the_pictures_are_the_same():
+    train, _ = sweeps.split(200, 0)
+    for share in (0.0, 0.2, 1.0):
+        other = sweeps.mislabelled(train, share, seed=1)
+        assert (other.labels != train.labels).sum() == round(share * 200)
+        assert torch.equal(other.images, train.images) and other.labels.max() <= 9
+    assert torch.equal(sweeps.mislabelled(train, 0.5, 1).labels, sweeps.mislabelled(train, 0.5, 1).labels)
+    with pytest.raises(ValueError, match="wrong is a share"):
+        sweeps.mislabelled(train, 1.5, 0)
+
+
+@pytest.mark.parametrize("remedy", sweeps.REMEDIES)
+def test_every_remedy_trains(remedy):
+    rows = sweeps.one(sweeps.Settings(digits=20, epochs=1, remedy=remedy))
+    assert [row.epoch for row in rows] == [1] and 0 <= rows[0].test_accuracy <= 1
+
+
+def test_what_is_not_there_is_refused():
+    with pytest.raises(LookupError, match="remedy"):
+        sweeps.one(sweeps.Settings(remedy="prayer"))
+    with pytest.raises(LookupError, match="net"):
+        sweeps.one(sweeps.Settings(net="huge"))
+    with pytest.raises(LookupError, match="sweep"):
+        sweeps.load("all")
+
+
+def test_the_parameters_of_the_notebook_are_the_settings():
+    cell = next(cell for cell in sweeping.notebook().cells if "parameters" in cell.metadata.get("tags", ()))
+    names, values = {}, {"True": True, "False": False}
+    for line in cell.source.splitlines():
+        name, text = line.split(" = ")
+        names[name.lower()] = values.get(text, sweeps._value(text.strip('"')))
+    assert names == sweeps.Settings()._asdict()
+
+
+def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    tiny = sweeps.Sweep("?", {"dropout": (0.0, 0.5)}, {"epochs": 2, "digits": 20})
+    monkeypatch.setitem(sweeps.SWEEPS, "tiny", tiny)
+    said, real, runs = [], sweeping.run, []
+
+    def stopped(source, target, settings):
+        if settings.dropout:
+            raise KeyboardInterrupt
+        runs.append(settings)
+        return real(source, target, settings)
+
+    monkeypatch.setattr(sweeping, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        sweeping.sweep("tiny", tmp_path / "tiny.csv", say=said.append)
+    assert not (tmp_path / "tiny.csv").exists() and len(runs) == 1
+    monkeypatch.setattr(sweeping, "run", lambda *a: runs.append(a[2]) or real(*a))
+    file = sweeping.sweep("tiny", tmp_path / "tiny.csv", say=said.append)
+    assert [each.dropout for each in runs] == [0.0, 0.5]
+    lines = file.read_text().splitlines()
+    assert lines[0] == "dropout,epoch,loss,accuracy,val_loss,val_accuracy,test_accuracy,stopped"
+    assert len(lines) == 5 and lines[1].startswith("0,1,") and "1 of 2: dropout 0.0" in said[0]
+    # Other settings: nothing is taken over.
+    monkeypatch.setitem(sweeps.SWEEPS, "tiny", dataclasses.replace(tiny, fixed={"epochs": 1, "digits": 20}))
+    assert len(sweeping.sweep("tiny", file, say=said.append).read_text().splitlines()) == 3
+    with pytest.raises(LookupError, match="sweep"):
+        sweeping.sweep("none", file)

@@ -1,0 +1,115 @@
+"""The flight recorder: its numbers against plain loops, what counts as a step, bounded memory, no traces."""
+
+import pytest
+import torch
+from torch import nn
+
+from cnnlab.nets import deep
+from cnnlab.probing.flight import FlightRecorder, Note
+
+
+def small(inplace=False):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace), nn.Flatten(), nn.Linear(4 * 36, 3)).train()
+
+
+def step(model, x):
+    out = model(x)
+    out.square().sum().backward()
+    return out
+
+
+@pytest.mark.parametrize("inplace", (False, True))
+def test_the_numbers_of_one_step_against_plain_ones(inplace):
+    model, x = small(inplace), torch.rand(5, 1, 8, 8)
+    with torch.no_grad():
+        model[0].bias[2] = -50  # one channel is dead
+    with FlightRecorder(model, "0", "1") as flight:
+        step(model, x)
+    h = torch.nn.functional.conv2d(x, model[0].weight, model[0].bias).detach().requires_grad_()
+    r = h.relu()
+    model[3](r.flatten(1)).square().sum().backward(inputs=[h])
+    for name, values in (("0", h.detach()), ("1", r.detach())):
+        note = flight.last(name)
+        assert note.mean == pytest.approx(values.mean().item(), rel=1e-5)
+        assert note.deviation == pytest.approx(values.std(unbiased=False).item(), rel=1e-5)
+        dead = [all(values[n, c].max() <= 0 for n in range(5)) for c in range(4)]
+        assert note.dead == pytest.approx(sum(dead) / 4) and note.dead >= 0.25
+    assert flight.last("0").gradient == pytest.approx(h.grad.square().mean().sqrt().item(), rel=1e-5)
+
+
+def test_only_training_passes_with_a_graph_are_steps():
+    model, x = small(), torch.rand(2, 1, 8, 8)
+    with FlightRecorder(model) as flight:
+        step(model, x)
+        with torch.no_grad():
+            model(x)
+        model.eval()
+        model(x)
+        model.train()
+        step(model, x)
+    assert len(flight.steps) == 2 and flight.names == ["0", "1", "2", "3"]
+    assert len(flight["1"].gradient) == 2
+
+
+def test_memory_is_bounded_and_the_steps_stay_evenly_spread():
+    model, x = small(), torch.rand(2, 1, 8, 8)
+    with FlightRecorder(model, "1", most=8) as flight:
+        for _ in range(50):
+            step(model, x)
+    assert 4 <= len(flight.steps) <= 8 and flight.steps[-1] >= 40
+    assert {b - a for a, b in zip(flight.steps, flight.steps[1:], strict=False)} == {flight.every}
+    assert len(flight["1"].mean) == len(flight.steps)
+
+
+def test_every_so_many_steps():
+    model, x = small(), torch.rand(2, 1, 8, 8)
+    with FlightRecorder(model, "1", every=3) as flight:
+        for _ in range(8):
+            step(model, x)
+    assert flight.steps == [0, 3, 6]
+
+
+def test_no_traces_are_left_after_an_error_and_the_training_is_the_same():
+    model, x = small(), torch.rand(2, 1, 8, 8)
+    with pytest.raises(KeyError), FlightRecorder(model):
+        step(model, x)
+        raise KeyError
+    assert all(not part._forward_hooks and not part._forward_pre_hooks for part in model.modules())
+    plain, watched = small(), small()
+    step(plain, x)
+    with FlightRecorder(watched):
+        step(watched, x)
+    for a, b in zip(plain.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad)
+
+
+def test_a_pass_without_a_way_back_has_no_gradient():
+    model = small()
+    with FlightRecorder(model, "1") as flight:
+        model(torch.rand(2, 1, 8, 8))
+    assert flight.last("1").gradient != flight.last("1").gradient  # nan
+
+
+def test_residual_blocks_inside_and_the_names_of_the_leaves():
+    model = deep.deep(5, residual=True).train()
+    with FlightRecorder(model) as flight:
+        step(model, torch.rand(4, 1, 28, 28))
+    assert "block1.relu1" in flight.names and "block1" not in flight.names
+    assert flight.last("block2.conv2").gradient > 0
+
+
+def test_clear_refusals():
+    model = small()
+    with pytest.raises(LookupError, match="relu9"):
+        FlightRecorder(model, "relu9")
+    for options in ({"every": 0}, {"most": 1}, {"every": True}):
+        with pytest.raises(ValueError, match="whole number"):
+            FlightRecorder(model, **options)
+    with FlightRecorder(model, "1") as flight:
+        pass
+    with pytest.raises(LookupError, match="nothing was recorded"):
+        flight.last("1")
+    with pytest.raises(LookupError, match="was not recorded"):
+        flight["0"]
+    assert flight["1"] == Note([], [], [], [])
