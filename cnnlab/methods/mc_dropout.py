@@ -7,7 +7,7 @@ Papers: Gal & Ghahramani, Dropout as a Bayesian approximation, ICML 2016; Houlsb
 learning for classification and preference learning, 2011 (the mutual information).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from cnnlab.methods.targets import pictures
 from cnnlab.probing import undisturbed
 from cnnlab.probing.hooks import refuse_compiled
 
+_MOST_KEPT = 2**28  # bytes of what the answers share
 _DROPS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
 
 
@@ -88,22 +89,44 @@ def answers(
     if not finite(images):
         raise ValueError("a picture holds a number that is not finite (nan or inf)")
     random = torch.Generator().manual_seed(seed)
+    with undisturbed(model, grad=False), _dropping(seed, images.device):
+        parts, rest = _always_the_same(model, [part.clone() for part in images.detach().split(batch)])
     for _ in range(samples):
         start = int(torch.randint(2**62, (), generator=random))
         with undisturbed(model, grad=False), _dropping(start, images.device) as drop:
-            parts = [model(part.clone()) for part in images.detach().split(batch)]
+            logits = torch.cat([rest(part.clone()) for part in parts])
         if not drop.met:
             raise ValueError(
                 "the model drops nothing (no nn.Dropout or F.dropout with a rate above 0 ran): every answer "
                 "would be the same. Build it with dropout, such as the course's `encoder`"
             )
-        logits = torch.cat(parts)
         if logits.dim() != 2 or not finite(logits):
             raise ValueError(
                 f"(N, classes) finite logits are wanted, and the model gave {tuple(logits.shape)}"
                 + ("" if logits.dim() != 2 else " with nan or inf")
             )
         yield logits.softmax(dim=1)
+
+
+def _always_the_same(model: nn.Module, parts: list[Tensor]) -> tuple[list[Tensor], Callable]:
+    """What every answer begins with, computed once, and what is left to do with it.
+
+    The layers of a row (nn.Sequential) before the first one that draws a random number give the same in every
+    pass. Any other model, or one that is watched from outside, is left whole.
+    """
+    watched = model._forward_hooks or model._forward_pre_hooks
+    row = isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward and not watched
+    if not row or parts[0].device.type != "cpu":
+        return parts, model
+    layers = list(model)
+    while layers:
+        state = torch.get_rng_state()
+        first = layers[0](parts[0].clone())
+        too_large = first.nbytes * len(parts) > max(_MOST_KEPT, sum(part.nbytes for part in parts))
+        if too_large or not torch.equal(torch.get_rng_state(), state):
+            break
+        parts, layers = [first, *(layers[0](part.clone()) for part in parts[1:])], layers[1:]
+    return parts, nn.Sequential(*layers) if layers else nn.Identity()
 
 
 def entropy(probabilities: Tensor) -> Tensor:

@@ -113,3 +113,33 @@ def test_bad_pictures_and_answers():
 def test_entropy_of_the_sure_and_of_the_undecided():
     p = torch.tensor([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
     torch.testing.assert_close(mc_dropout.entropy(p), torch.tensor([0.0, math.log(3)]))
+
+
+def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_same():
+    class Whole(nn.Module):
+        """The same row of layers, but no nn.Sequential: asked whole every time."""
+
+        def __init__(self, row):
+            super().__init__()
+            self.row = row
+
+        def forward(self, x):
+            return self.row(x)
+
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)]
+    row, x, passes = nn.Sequential(*layers).eval(), torch.rand(5, 1, 4, 4), []
+    row[0].register_forward_hook(lambda *_: passes.append(1))
+    options = {"samples": 7, "seed": 2, "batch": 2}
+    once = torch.stack(list(mc_dropout.answers(row, x, **options)))
+    assert len(passes) == 3  # batches
+    whole = torch.stack(list(mc_dropout.answers(Whole(row), x, **options)))
+    assert len(passes) == 3 + 7 * 3
+    torch.testing.assert_close(once, whole, rtol=0, atol=0)
+
+
+def test_a_model_that_is_watched_from_outside_is_asked_whole():
+    model, seen = head(0.5), []
+    model.register_forward_hook(lambda *_: seen.append(1))
+    list(mc_dropout.answers(model, torch.rand(1, 1, 4, 4), samples=6))
+    assert len(seen) == 6
