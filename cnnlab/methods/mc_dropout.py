@@ -7,7 +7,7 @@ Papers: Gal & Ghahramani, Dropout as a Bayesian approximation, ICML 2016; Houlsb
 learning for classification and preference learning, 2011 (the mutual information).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -65,11 +65,25 @@ def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, b
             finite, or no (N, K) logits.
     """
     whole(samples, "samples is a whole number, 2 or more", least=2)
-    total = square = each = 0
-    for probabilities in answers(model, images, samples=samples, seed=seed, batch=batch):
+    return summary(answers(model, images, samples=samples, seed=seed, batch=batch))
+
+
+def summary(answers: Iterable[Tensor]) -> Doubt:
+    """What many answers to the same pictures say, one after the other: none of them is kept.
+
+    Args:
+        answers: (N, K) probabilities each, two or more; a tensor (S, N, K) is such a row, too.
+
+    Raises:
+        ValueError: less than two answers.
+    """
+    samples, total, square, each = 0, 0, 0, 0
+    for probabilities in answers:
         # float64: a variance is a small difference of large sums.
         p = probabilities.double()
         total, square, each = total + p, square + p.square(), each + entropy(p)
+        samples += 1
+    whole(samples, "there are 2 answers or more", least=2)
     mean = total / samples
     variance = (square / samples - mean.square()).clamp(min=0)
     like = probabilities.dtype

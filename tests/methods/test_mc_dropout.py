@@ -55,6 +55,10 @@ def test_the_numbers_are_those_of_all_answers_at_once():
     torch.testing.assert_close(found.entropy, whole, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.information, found.entropy - found.expected)
     assert (found.information > 0).all()
+    for one, other in zip(mc_dropout.summary(p.float()), found, strict=True):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(ValueError, match="2 answers or more"):
+        mc_dropout.summary(p[:1])
 
 
 def test_functional_dropout_drops_and_batch_norm_stays_as_in_eval_mode():
