@@ -49,7 +49,7 @@ class Doubt(NamedTuple):
         return (self.entropy - self.expected).clamp(min=0)
 
 
-def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 256) -> Doubt:
+def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 64) -> Doubt:
     """The mean answer of many thinned networks, and how far they disagree.
 
     Args:
@@ -91,7 +91,7 @@ def summary(answers: Iterable[Tensor]) -> Doubt:
 
 
 def answers(
-    model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 256
+    model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 64
 ) -> Iterator[Tensor]:
     """One answer after the other: (N, K) probabilities, each by another thinned network.
 
@@ -132,15 +132,17 @@ def _always_the_same(model: nn.Module, parts: list[Tensor]) -> tuple[list[Tensor
     row = isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward and not watched
     if not row or parts[0].device.type != "cpu":
         return parts, model
-    layers = list(model)
-    while layers:
+    layers, x, sure = list(model), parts[0].clone(), 0
+    for layer in layers:
         state = torch.get_rng_state()
-        first = layers[0](parts[0].clone())
-        too_large = first.nbytes * len(parts) > max(_MOST_KEPT, sum(part.nbytes for part in parts))
-        if too_large or not torch.equal(torch.get_rng_state(), state):
+        x = layer(x)
+        if not torch.equal(torch.get_rng_state(), state):
             break
-        parts, layers = [first, *(layers[0](part.clone()) for part in parts[1:])], layers[1:]
-    return parts, nn.Sequential(*layers) if layers else nn.Identity()
+        sure, kept = sure + 1, x.nbytes
+    if not sure or kept * len(parts) > max(_MOST_KEPT, sum(part.nbytes for part in parts)):
+        return parts, model
+    first, rest = nn.Sequential(*layers[:sure]), nn.Sequential(*layers[sure:])
+    return [first(part.clone()) for part in parts], rest
 
 
 def entropy(probabilities: Tensor) -> Tensor:
