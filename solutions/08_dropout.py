@@ -58,12 +58,12 @@ show(fig, alt=f"Training and validation over {len(epochs)} epochs. Training rise
 
 # %%
 wrong = (taught.labels != plain.labels).nonzero()[:, 0]
-show(images.row(list(taught.images[wrong[:6]]), titles=[f"label: {k}" for k in taught.labels[wrong[:6]].tolist()]),
-     alt="Six digits of the training set with wrong labels: " + ", ".join(
-         f"a {one} labelled {other}" for one, other in zip(plain.labels[wrong[:6]].tolist(), taught.labels[wrong[:6]].tolist(), strict=True)))
+show(images.row(list(taught.images[wrong[:4]]), titles=[f"label: {k}" for k in taught.labels[wrong[:4]].tolist()]),
+     alt="Four digits of the training set with wrong labels: " + ", ".join(
+         f"a {one} labelled {other}" for one, other in zip(plain.labels[wrong[:4]].tolist(), taught.labels[wrong[:4]].tolist(), strict=True)))
 
 # %% [markdown]
-# Six of the wrong labels. No rule leads from these pictures to these labels. Whoever repeats them has learned them by heart.
+# Four of the wrong labels. No rule leads from these pictures to these labels. Whoever repeats them has learned them by heart.
 
 # %% tags=["predict"] slideshow={"slide_type": "subslide"}
 predict(

@@ -73,3 +73,5 @@ def test_names_of_curves_that_end_together_stand_apart():
     assert heights["a"] - heights["b"] == 15 and heights["c"] == 196
     far = svg.curves({"a": [1, 2.0]}, limits=(0, 3), alt="alone")
     assert f'y="{heights["a"]:.1f}"' in far  # the lower one stays where it would stand alone
+    apart = svg.curves({"a": [1, 2.0], "b": [2.01, float("nan")]}, limits=(0, 3), alt="beside each other")
+    assert f'y="{heights["a"]:.1f}"' in apart and f'y="{heights["b"]:.1f}"' not in apart
