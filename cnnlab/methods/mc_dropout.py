@@ -49,7 +49,7 @@ class Doubt(NamedTuple):
         return (self.entropy - self.expected).clamp(min=0)
 
 
-def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 64) -> Doubt:
+def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 32) -> Doubt:
     """The mean answer of many thinned networks, and how far they disagree.
 
     Args:
@@ -91,7 +91,7 @@ def summary(answers: Iterable[Tensor]) -> Doubt:
 
 
 def answers(
-    model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 64
+    model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 32
 ) -> Iterator[Tensor]:
     """One answer after the other: (N, K) probabilities, each by another thinned network.
 
