@@ -255,7 +255,7 @@ drop = check("08.bug", drop)
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## All thinned networks at once
 #
-# Eight hidden units: $2^8 = 256$ thinned networks. So few that we can ask every one. One test digit, and what they say:
+# Eight hidden units: $2^8 = 256$ thinned networks. So few that we can ask every one. The test digit about which they differ most:
 
 # %%
 torch.manual_seed(SEED)
@@ -263,20 +263,21 @@ small = deep.dense((8,), dropout=0.5).eval()
 train.fit(small, plain, **options)
 masks = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 8)  # (256, 8): every way to be silent
 with torch.no_grad():
-    k = int((small[:4](test.images) > 0).sum(dim=1).argmax())  # the digit to which most of the units answer
-    hidden = small[:4](test.images[k : k + 1])  # (1, 8)
-    thinned, whole = small.out(hidden * masks / 0.5), small.out(hidden)[0]  # (256, 10), (10,)
-assert torch.allclose(thinned.mean(dim=0), whole, atol=1e-3)  # exactly: the last layer is linear
+    hidden = small.relu1(small.dense1(small.flatten(small.norm(test.images))))  # (355, 8)
+    thinned, whole = small.out(hidden[:, None] * masks / 0.5), small.out(hidden)  # (355, 256, 10), (355, 10)
+assert torch.allclose(thinned.mean(dim=1), whole, atol=1e-3)  # exactly: the last layer is linear
+chances = thinned.softmax(dim=2)[torch.arange(len(test.labels)), :, test.labels]  # (355, 256): of the right class
+k = int(chances.std(dim=1).argmax())
 fig, ax = plt.subplots(figsize=(9, 3.1), layout="constrained")
-right = int(test.labels[k])
-ax.hist(thinned.softmax(dim=1)[:, right], bins=20, range=(0, 1), color=charts.COLOURS[0])
-ax.axvline(whole.softmax(dim=0)[right], color=charts.COLOURS[1], linewidth=3)
+right, all_speak = int(test.labels[k]), whole[k].softmax(dim=0)[test.labels[k]]
+ax.hist(chances[k], bins=20, range=(0, 1), color=charts.COLOURS[0])
+ax.axvline(all_speak, color=charts.COLOURS[1], linewidth=3)
 ax.set_xlabel(f"probability of the right class, {right}; the line: all units speak", fontsize=13)
 ax.set_ylabel("networks", fontsize=13)
-show(fig, alt=f"A histogram of 256 probabilities of the right class, from 0 to 1; with all units it is {whole.softmax(dim=0)[right]:.2f}.")
+show(fig, alt=f"A histogram of 256 probabilities of the right class, from 0 to 1; with all units it is {all_speak:.2f}.")
 
 # %% [markdown]
-# They differ widely. But the **mean of their logits is the logit with all units**, to the last digit: behind the dropout stands one linear layer.
+# Some are sure of it, some see another digit. But the **mean of their logits is the logit with all units**, to the last digit: behind the dropout stands one linear layer.
 # (In a deeper network this holds only about.) So one pass asks all $2^n$ at once.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -302,7 +303,8 @@ kept_history = train.fit(thick, taught, validate, **options)
 nets, shares, fallen = {"trained without": net, "trained with dropout": thick}, (0.0, 0.25, 0.5, 0.75, 0.9), {}
 with torch.no_grad():
     for name, one in nets.items():
-        units = one[: list(dict(one.named_children())).index("relu2") + 1](test.images)  # (355, 256)
+        below = one[: list(dict(one.named_children())).index("relu2") + 1]
+        units = below(test.images)  # (355, 256)
         fallen[name] = [sum((one.out(units * (torch.rand(256, generator=seeded) >= share) / (1 - share)).argmax(dim=1) == test.labels).float().mean().item()
                             for _ in range(20)) / 20 for share in shares]
 fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
@@ -363,7 +365,7 @@ for remedy in sweeps.REMEDIES:
     rows.append([remedy, *(f"{mean[key]:.0%}" for key in ("accuracy", "val_accuracy", "test_accuracy")), f"{tested[0]:.0%} to {tested[-1]:.0%}",
                  "–".join(str(row["epoch"]) for row in (min(ends.values(), key=lambda r: r["epoch"]), max(ends.values(), key=lambda r: r["epoch"])))])
 assert float(rows[2][3][:-1]) > float(rows[0][3][:-1])
-Table(["remedy", "training, as seen", "validation", "test", "test, by seed", "epochs"], rows, "300 digits, a fifth mislabelled; after the last epoch")
+Table(["remedy", "training, as seen", "validation", "test", "test, by seed", "epochs"], rows, "300 digits, a fifth mislabelled. Training and validation: the last epoch. Test: the weights that were kept")
 
 # %% [markdown]
 # Augmentation and dropout help most; which of them is better, three seeds cannot tell. Early stopping comes near at a third of the time. Weight decay
