@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from cnnlab.drawing.charts import COLOURS
 
+_LINE, _WORD = 15, 80  # pixels from one name to the next below, and beside
 _MOST = 300  # points of a curve; more would be thinner than a pixel
 
 
@@ -52,6 +53,7 @@ def curves(
     parts.append(
         f'<text x="{(left + right) / 2}" y="{height - 8}" text-anchor="middle">{html.escape(xlabel)}</text>'
     )
+    ends = []
     for (name, numbers), colour in zip(values.items(), COLOURS, strict=False):
         pieces = _pieces(
             numbers, left, right, lambda value: bottom - _share(value, low, high) * (bottom - top)
@@ -67,9 +69,14 @@ def curves(
             x, y = pieces[-1][-1]
             # The colour is a dot beside the name: coloured letters would be too faint on one of the themes.
             parts.append(f'<circle cx="{x + 6:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-            parts.append(
-                f'<text x="{x + 14:.1f}" y="{y + 4:.1f}" font-weight="bold">{html.escape(name)}</text>'
-            )
+            ends.append((y, x, name))
+    placed: list[tuple[float, float]] = []  # curves that end close together: no name on another
+    for y, x, name in sorted(ends, reverse=True):
+        room = min([y, *(above - _LINE for beside, above in placed if abs(beside - x) < _WORD)])
+        placed.append((x, room))
+        parts.append(
+            f'<text x="{x + 14:.1f}" y="{room + 4:.1f}" font-weight="bold">{html.escape(name)}</text>'
+        )
     style = f"width: {width}px; max-width: 100%; font: 13px sans-serif; fill: currentColor"
     label = html.escape(alt, quote=True)
     return (

@@ -7,7 +7,7 @@ Papers: Gal & Ghahramani, Dropout as a Bayesian approximation, ICML 2016; Houlsb
 learning for classification and preference learning, 2011 (the mutual information).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from cnnlab.methods.targets import pictures
 from cnnlab.probing import undisturbed
 from cnnlab.probing.hooks import refuse_compiled
 
+_MOST_KEPT = 2**28  # bytes of what the answers share
 _DROPS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
 
 
@@ -48,7 +49,7 @@ class Doubt(NamedTuple):
         return (self.entropy - self.expected).clamp(min=0)
 
 
-def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 256) -> Doubt:
+def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 32) -> Doubt:
     """The mean answer of many thinned networks, and how far they disagree.
 
     Args:
@@ -64,11 +65,25 @@ def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, b
             finite, or no (N, K) logits.
     """
     whole(samples, "samples is a whole number, 2 or more", least=2)
-    total = square = each = 0
-    for probabilities in answers(model, images, samples=samples, seed=seed, batch=batch):
+    return summary(answers(model, images, samples=samples, seed=seed, batch=batch))
+
+
+def summary(answers: Iterable[Tensor]) -> Doubt:
+    """What many answers to the same pictures say, one after the other: none of them is kept.
+
+    Args:
+        answers: (N, K) probabilities each, two or more; a tensor (S, N, K) is such a row, too.
+
+    Raises:
+        ValueError: less than two answers.
+    """
+    samples, total, square, each = 0, 0, 0, 0
+    for probabilities in answers:
         # float64: a variance is a small difference of large sums.
         p = probabilities.double()
         total, square, each = total + p, square + p.square(), each + entropy(p)
+        samples += 1
+    whole(samples, "there are 2 answers or more", least=2)
     mean = total / samples
     variance = (square / samples - mean.square()).clamp(min=0)
     like = probabilities.dtype
@@ -76,7 +91,7 @@ def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, b
 
 
 def answers(
-    model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 256
+    model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, batch: int = 32
 ) -> Iterator[Tensor]:
     """One answer after the other: (N, K) probabilities, each by another thinned network.
 
@@ -88,22 +103,46 @@ def answers(
     if not finite(images):
         raise ValueError("a picture holds a number that is not finite (nan or inf)")
     random = torch.Generator().manual_seed(seed)
+    with undisturbed(model, grad=False), _dropping(seed, images.device):
+        parts, rest = _always_the_same(model, [part.clone() for part in images.detach().split(batch)])
     for _ in range(samples):
         start = int(torch.randint(2**62, (), generator=random))
         with undisturbed(model, grad=False), _dropping(start, images.device) as drop:
-            parts = [model(part.clone()) for part in images.detach().split(batch)]
+            logits = torch.cat([rest(part.clone()) for part in parts])
         if not drop.met:
             raise ValueError(
                 "the model drops nothing (no nn.Dropout or F.dropout with a rate above 0 ran): every answer "
                 "would be the same. Build it with dropout, such as the course's `encoder`"
             )
-        logits = torch.cat(parts)
         if logits.dim() != 2 or not finite(logits):
             raise ValueError(
                 f"(N, classes) finite logits are wanted, and the model gave {tuple(logits.shape)}"
                 + ("" if logits.dim() != 2 else " with nan or inf")
             )
         yield logits.softmax(dim=1)
+
+
+def _always_the_same(model: nn.Module, parts: list[Tensor]) -> tuple[list[Tensor], Callable]:
+    """What every answer begins with, computed once, and what is left to do with it.
+
+    The layers of a row (nn.Sequential) before the first one that draws a random number give the same in every
+    pass. Any other model, or one that is watched from outside, is left whole.
+    """
+    watched = model._forward_hooks or model._forward_pre_hooks
+    row = isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward and not watched
+    if not row or parts[0].device.type != "cpu":
+        return parts, model
+    layers, x, sure = list(model), parts[0].clone(), 0
+    for layer in layers:
+        state = torch.get_rng_state()
+        x = layer(x)
+        if not torch.equal(torch.get_rng_state(), state):
+            break
+        sure, kept = sure + 1, x.nbytes
+    if not sure or kept * len(parts) > max(_MOST_KEPT, sum(part.nbytes for part in parts)):
+        return parts, model
+    first, rest = nn.Sequential(*layers[:sure]), nn.Sequential(*layers[sure:])
+    return [first(part.clone()) for part in parts], rest
 
 
 def entropy(probabilities: Tensor) -> Tensor:

@@ -65,3 +65,13 @@ def test_too_much_is_refused():
         svg.curves({str(k): [1] for k in range(7)}, limits=(0, 1), alt="many")
     with pytest.raises(ValueError, match="low < high"):
         svg.curves({"a": [1]}, limits=(1, 1), alt="flat")
+
+
+def test_names_of_curves_that_end_together_stand_apart():
+    near = svg.curves({"a": [1, 2.0], "b": [1, 2.01], "c": [1, 0.0]}, limits=(0, 3), alt="near")
+    heights = {name: float(y) for y, name in re.findall(r'y="([^"]*)" font-weight="bold">(.)<', near)}
+    assert heights["a"] - heights["b"] == 15 and heights["c"] == 196
+    far = svg.curves({"a": [1, 2.0]}, limits=(0, 3), alt="alone")
+    assert f'y="{heights["a"]:.1f}"' in far  # the lower one stays where it would stand alone
+    apart = svg.curves({"a": [1, 2.0], "b": [2.01, float("nan")]}, limits=(0, 3), alt="beside each other")
+    assert f'y="{heights["a"]:.1f}"' in apart and f'y="{heights["b"]:.1f}"' not in apart

@@ -55,6 +55,10 @@ def test_the_numbers_are_those_of_all_answers_at_once():
     torch.testing.assert_close(found.entropy, whole, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.information, found.entropy - found.expected)
     assert (found.information > 0).all()
+    for one, other in zip(mc_dropout.summary(p.float()), found, strict=True):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(ValueError, match="2 answers or more"):
+        mc_dropout.summary(p[:1])
 
 
 def test_functional_dropout_drops_and_batch_norm_stays_as_in_eval_mode():
@@ -113,3 +117,33 @@ def test_bad_pictures_and_answers():
 def test_entropy_of_the_sure_and_of_the_undecided():
     p = torch.tensor([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
     torch.testing.assert_close(mc_dropout.entropy(p), torch.tensor([0.0, math.log(3)]))
+
+
+def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_same():
+    class Whole(nn.Module):
+        """The same row of layers, but no nn.Sequential: asked whole every time."""
+
+        def __init__(self, row):
+            super().__init__()
+            self.row = row
+
+        def forward(self, x):
+            return self.row(x)
+
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)]
+    row, x, passes = nn.Sequential(*layers).eval(), torch.rand(5, 1, 4, 4), []
+    row[0].register_forward_hook(lambda *_: passes.append(1))
+    options = {"samples": 7, "seed": 2, "batch": 2}
+    once = torch.stack(list(mc_dropout.answers(row, x, **options)))
+    assert len(passes) == 1 + 3  # one look, and the batches
+    whole = torch.stack(list(mc_dropout.answers(Whole(row), x, **options)))
+    assert len(passes) == 1 + 3 + 7 * 3
+    torch.testing.assert_close(once, whole, rtol=0, atol=0)
+
+
+def test_a_model_that_is_watched_from_outside_is_asked_whole():
+    model, seen = head(0.5), []
+    model.register_forward_hook(lambda *_: seen.append(1))
+    list(mc_dropout.answers(model, torch.rand(1, 1, 4, 4), samples=6))
+    assert len(seen) == 6

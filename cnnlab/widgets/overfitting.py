@@ -1,0 +1,177 @@
+"""Over-fitting while you watch: a dense net learns 300 digits, a fifth of them with a wrong label.
+
+The training runs in a thread of its own, so that the page answers meanwhile and Stop works. It is the same as
+`sweeps.one`, epoch by epoch. Dropout and the order draw from torch's random numbers inside the thread; no two
+such trainings can run at once.
+"""
+
+import html
+import threading
+
+import ipywidgets
+
+from cnnlab.drawing import svg
+from cnnlab.nets import sweeps
+from cnnlab.nets.history import History
+from cnnlab.widgets.look import look
+
+_STEP = 0.1  # seconds for each epoch in slow motion
+_LOSS = 2.5  # where the chart of the loss ends: guessing among ten digits costs log(10) = 2.3
+_ENDS = {
+    "finished": "Done",
+    "early": "Stopped",
+    "watcher": "Stopped",
+    "interrupted": "Stopped",
+    "diverged": "The loss is no number",
+}
+
+
+def live(*, digits: int = 300, wrong: float = 0.2, epochs: int = 60, seed: int = 0) -> "Live":
+    """A dense net to train on few digits, and a remedy to choose.
+
+    Args:
+        digits: pictures to learn from, at the start.
+        wrong: share of them with a wrong label, at the start.
+        epochs: how often every picture is seen, at most.
+        seed: of the weights and of the choice of digits.
+
+    Returns:
+        The widget. Nothing runs until somebody presses Train.
+    """
+    return Live(digits, wrong, epochs, seed)
+
+
+class Live(ipywidgets.VBox):
+    """What `live` returns: what to learn from, the remedy, Train and Stop, and two charts."""
+
+    def __init__(self, digits: int, wrong: float, epochs: int, seed: int):
+        self.remedy = ipywidgets.Dropdown(options=sweeps.REMEDIES, description="remedy", **look())
+        self.digits = ipywidgets.IntSlider(
+            value=digits, min=100, max=1000, step=100, description="digits", **look()
+        )
+        self.wrong = ipywidgets.FloatSlider(
+            value=wrong,
+            min=0,
+            max=0.5,
+            step=0.1,
+            readout_format=".0%",
+            description="wrong labels",
+            **look(),
+        )
+        self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
+        self.slow = ipywidgets.Checkbox(value=False, description="slow motion", indent=True, **look())
+        self.train = ipywidgets.Button(description="Train", icon="play", tooltip="start from new weights")
+        self.halt = ipywidgets.Button(
+            description="Stop", icon="stop", disabled=True, tooltip="keep what is learned"
+        )
+        self.train.on_click(lambda _: self.start())
+        self.halt.on_click(lambda _: self.stop())
+        self.status, self.curve = ipywidgets.HTML(), ipywidgets.HTML()
+        self.rows: list[sweeps.Row] | None = None
+        self.error: BaseException | None = None
+        self._epochs, self._stop, self._thread = epochs, threading.Event(), None
+        self._now, self._before = History(), History()
+        buttons = ipywidgets.HBox([self.train, self.halt])
+        settings = [self.remedy, self.digits, self.wrong, self.seed, self.slow]
+        super().__init__([*settings, buttons, self.status, self.curve])
+        self.add_class("cnnlab-live")
+        self._say("Press Train. Validation is on 400 other digits, all with their right labels.")
+
+    @property
+    def running(self) -> bool:
+        """Is it training now?"""
+        return self._thread is not None and self._thread.is_alive()
+
+    def settings(self) -> sweeps.Settings:
+        """What Train would train now."""
+        return sweeps.Settings(
+            digits=self.digits.value,
+            wrong=self.wrong.value,
+            remedy=self.remedy.value,
+            epochs=self._epochs,
+            seed=self.seed.value,
+        )
+
+    def start(self) -> None:
+        """Start from new weights; does nothing while it is training. The last curve stays, as "before"."""
+        if self.running:
+            return
+        self._before, self._now = self._now, History()
+        self.error, self.rows = None, None
+        self._stop.clear()
+        self.train.disabled, self.halt.disabled = True, False
+        self._thread = threading.Thread(target=self._run, args=(self.settings(),), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the training after the epoch that it is at."""
+        self._stop.set()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until the training has ended. Raises what ended it, if that was an error."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        if self.error is not None:
+            raise self.error
+
+    def _run(self, settings: sweeps.Settings) -> None:
+        try:
+            self.rows = sweeps.one(settings, watch=self._watch)
+            self._say(self._ended(settings))
+        except BaseException as error:  # it must not vanish with the thread
+            self.error = error
+            text = html.escape(f"{type(error).__name__}: {error}")
+            self.status.value = f'<div role="alert">{text}</div>'
+        finally:
+            self.train.disabled, self.halt.disabled = False, True
+
+    def _watch(self, history: History) -> bool:
+        self._now = history
+        self._draw()
+        self._say(
+            f"epoch {len(history.loss)} of {self._epochs}: {history.accuracy[-1]:.0%} of the training set, "
+            f"{history.val_accuracy[-1]:.0%} of the validation set"
+        )
+        # Stop ends the pause at once.
+        return self._stop.wait(_STEP) if self.slow.value else self._stop.is_set()
+
+    def _draw(self) -> None:
+        now, old = self._now, self._before
+        charts = []
+        for name, high, train, valid, before in (
+            ("share right", 1.0, now.accuracy, now.val_accuracy, old.val_accuracy),
+            ("loss", _LOSS, now.loss, now.val_loss, old.val_loss),
+        ):
+            lines = {"training": train, "validation": valid, "before": before}
+            charts.append(
+                svg.curves(
+                    {line: self._padded(values) for line, values in lines.items() if values},
+                    limits=(0, high),
+                    alt=f"{name}: training {train[-1]:.2f}, validation {valid[-1]:.2f}",
+                    xlabel=f"{name}, {self._epochs} epochs",
+                    height=190,
+                )
+            )
+        self.curve.value = " ".join(charts)
+
+    def _padded(self, values: list[float]) -> list[float]:
+        """As long as the whole training: the end of the chart is the end of the time."""
+        return [*values, *[float("nan")] * (self._epochs - len(values))]
+
+    def _ended(self, settings: sweeps.Settings) -> str:
+        if not self.rows:
+            return "Stopped at epoch 0: the loss is no number"
+        last = self.rows[-1]
+        kept = ""
+        if settings.remedy == "early stopping" and last.stopped in ("early", "finished"):
+            best = min(self.rows, key=lambda row: row.val_loss).epoch
+            kept = f" (weights of epoch {best})"
+        top = max(self.rows, key=lambda row: row.val_accuracy)
+        return (
+            f"{_ENDS[last.stopped]} at epoch {last.epoch} of {self._epochs}, {settings.remedy}: "
+            f"{last.test_accuracy:.1%} of 355 test digits right{kept}; validation {last.val_accuracy:.0%}, "
+            f"at its best {top.val_accuracy:.0%} in epoch {top.epoch}"
+        )
+
+    def _say(self, text: str) -> None:
+        self.status.value = f'<div role="status">{html.escape(text)}</div>'
