@@ -35,6 +35,7 @@ OTHER = {
     "06a_saliency": {"NET": "shapesnet", "DATA": "scenes", "PICTURE": str(OWN), "SEED": 3},
     "06b_believing_maps": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "07_deep_dream": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
+    "09_batchnorm": {"SEED": 3},
     "03_activations": {"NET": "shapesnet", "PHOTO": "coins", "SEED": 3},
 }
 

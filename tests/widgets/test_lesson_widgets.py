@@ -9,7 +9,18 @@ import torch.nn.functional as F
 
 from cnnlab.data import photos
 from cnnlab.nets import kernels, models
-from cnnlab.widgets import activations, belief, convolution, deconvnet, dream, filters, saliency, start, top
+from cnnlab.widgets import (
+    activations,
+    batchnorm,
+    belief,
+    convolution,
+    deconvnet,
+    dream,
+    filters,
+    saliency,
+    start,
+    top,
+)
 
 WIDGETS = (
     convolution.scan,
@@ -37,6 +48,9 @@ WIDGETS = (
     belief.removal,
     dream.octaves,
     dream.dictionary,
+    batchnorm.chain,
+    batchnorm.statistics,
+    batchnorm.rates,
 )
 
 
