@@ -70,8 +70,7 @@ predict(
 # %% slideshow={"slide_type": "subslide"}
 weights = (0.8, 0.9, 1.0, 1.1, 1.2)
 fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
-charts.lines({f"w = {w:g}": [w**n for n in range(51)] for w in weights}, ax=ax, xlabel="layers", ylabel="y / x", title="the same weight in every layer")
-ax.set_yscale("log")
+charts.lines({f"w = {w:g}": [w**n for n in range(51)] for w in weights}, ax=ax, xlabel="layers", ylabel="y / x", title="the same weight in every layer", log=True)
 show(fig, alt="; ".join(f"with weights of {w:g}, after 50 layers {w**50:.2g}" for w in weights))
 assert 65_000 < 1 / 0.8**50 < 75_000
 
@@ -119,17 +118,16 @@ hint("09.1")
 chains = {f"{c:g} / n": signals.chain(20, variance=c, seed=SEED) for c in (1.0, 2.0, 3.0)}
 fig, axes = plt.subplots(1, 2, figsize=(12, 3.7), layout="constrained")
 for ax, part, title in zip(axes, ("forward", "backward"), ("the signal, on its way forward", "the slope, on its way back"), strict=True):
-    charts.lines({name: getattr(chain, part).tolist() for name, chain in chains.items()}, ax=ax, title=title, xlabel="layer", ylabel="mean square")
-    ax.set_yscale("log")
+    charts.lines({name: getattr(chain, part).tolist() for name, chain in chains.items()}, ax=ax, log=True, title=title, xlabel="layer", ylabel="mean square")
 for chain in chains.values():
     axes[0].plot(chain.theory, color="black", linewidth=1, linestyle=":")  # what the formula says
 show(fig, alt="Mean square of signal and slope over 20 layers. " + "; ".join(
     f"first weights of variance {name}: signal after 20 layers {chain.forward[-1]:.1e}" for name, chain in chains.items()))
 assert 0.3 < chains["2 / n"].forward[-1] < 3 and 2**-22 < chains["1 / n"].forward[-1] < 2**-18
 random = torch.Generator().manual_seed(SEED)
-h = torch.rand(16, 64, 8, 8, generator=random)
+h = torch.rand(4, 256, 6, 6, generator=random)
 for _ in range(10):  # ten convolutions with your first weights, if they are right; round the edges, so that none is empty
-    weight = he(torch.randn(64, 64, 3, 3, generator=random))
+    weight = he(torch.randn(256, 256, 3, 3, generator=random))
     h = torch.conv2d(torch.nn.functional.pad(h, (1, 1, 1, 1), mode="circular"), weight).relu()
 print(f"ten convolutions with he(): the mean square was 0.33, and is {h.square().mean():.2f}")
 assert 0.05 < h.square().mean() < 2
@@ -306,7 +304,7 @@ predict(
 
 # %% slideshow={"slide_type": "subslide"}
 net = models.load("shapesnet")
-scenes = shapes.scenes(60 if FAST else 240, seed=SEED + 300)
+scenes = shapes.scenes(60 if FAST else 120, seed=SEED + 300)
 
 
 def share(model, size):
@@ -507,8 +505,7 @@ def slopes(shortcut, n=20):
 
 arrives = {"with shortcuts": slopes(True), "without": slopes(False)}
 fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
-charts.lines(arrives, ax=ax, title="the slope that arrives, weights ten times too small", xlabel="block", ylabel="size of the slope")
-ax.set_yscale("log")
+charts.lines(arrives, ax=ax, title="the slope that arrives; weights seven times too small", xlabel="block", ylabel="size of the slope", log=True)
 show(fig, alt="; ".join(f"{name}: {found[0]:.1e} arrives at the first of 20 blocks" for name, found in arrives.items()))
 assert arrives["with shortcuts"][0] > 0.1 > 1e-6 > arrives["without"][0]
 
@@ -523,10 +520,11 @@ predict(
 # %% slideshow={"slide_type": "subslide"}
 residual = {depth: summaries.runs("depth", residual=True, depth=depth) for depth in depths}
 kinds = {"plain": plain, "residual": residual}
+losses = {kind: [found.end("loss") for found in row.values()] for kind, row in kinds.items()}
 fig, axes = plt.subplots(1, 2, figsize=(12, 3.7), layout="constrained")
 charts.lines({f"{kind}, {depth}": kinds[kind][depth].curve("loss") for kind in kinds for depth in (11, 41)}, x=range(1, 9), ax=axes[0],
              title="training loss", xlabel="epoch", ylabel="loss")
-charts.lines({kind: [found.end("loss") for found in row.values()] for kind, row in kinds.items()}, x=depths, ax=axes[1],
+charts.lines(losses, x=depths, ax=axes[1],
              title="at the end, by depth", xlabel="layers", ylabel="loss on the training digits")
 for row, colour in zip(kinds.values(), charts.COLOURS, strict=False):
     for depth, found in row.items():  # each training a dot: seeds differ
@@ -535,14 +533,19 @@ axes[1].set_ylim(0)
 axes[1].set_xticks(depths)
 show(fig, alt="Training loss at the end. " + "; ".join(
     f"{kind}: " + ", ".join(f"{found.end('loss'):.2f} with {depth} layers" for depth, found in row.items()) for kind, row in kinds.items()))
-assert plain[41].end("loss") > plain[21].end("loss") > plain[11].end("loss")  # the more layers, the worse
-assert all(residual[depth].end("loss") < plain[depth].end("loss") for depth in depths)
+assert losses["plain"][1:] == sorted(losses["plain"][1:])  # from 11 layers on, more layers are worse
+assert losses["residual"] == sorted(losses["residual"], reverse=True)  # and here better
 
 # %% [markdown]
-# DEPTH TO COME
+# **Plain:** from 11 layers on, each doubling makes it worse. **Residual:** each doubling makes it better. And all this on the digits that
+# they learn from: it never was over-fitting.
+#
+# (Five layers are too few for eight epochs, with shortcuts or without. Each dot is one training.)
 
 # %% [markdown] tags=["teacher"]
-# DEPTHT TO COME
+# 4 minutes. He et al. 2016 saw it with 20 and 56 layers on CIFAR-10, their Figure 1; this is our own small measurement, and every net in it
+# has batch norm. On 400 other digits the order is the same. Why do plain nets with batch norm fail? One reason was on the second widget: the slope
+# grows on the way back, by about 1.45 in the mean square for each layer. It is not the only one; the question is still open.
 
 # %% slideshow={"slide_type": "skip"}
 quiz("09.q2")

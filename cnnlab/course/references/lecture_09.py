@@ -8,6 +8,13 @@ from cnnlab.course.references.scores import Score
 from cnnlab.nets import layers
 
 
+class Inside(Score):
+    """The layers in a block, as a formula that can be read in a message."""
+
+    def __repr__(self):
+        return f"f(x) = {self.text}"
+
+
 def he(noise):
     """Standard normal numbers, (F, C) or (F, C, K, K) -> first weights for layers with ReLU, like them."""
     return noise * (2 / noise[0].numel()) ** 0.5
@@ -128,10 +135,10 @@ def _layers():
 
 def _blocks():
     return [
-        (torch.tensor([[[[1.0, 2.0]]]]), Score("-3 + 0 * x", lambda x: -3 + 0 * x)),
-        (torch.tensor([[[[1.0, 2.0, 0.0]]]]), Score("0 * x", lambda x: 0 * x)),
-        (torch.tensor([[[[1.0, 0.5]]]]), Score("1 - 2 * x", lambda x: 1 - 2 * x)),
-        (_random(2, 3, 4, 5).relu(), Score("-x ** 2", lambda x: -(x**2))),
+        (torch.tensor([[[[1.0, 2.0]]]]), Inside("0 * x - 3", lambda x: 0 * x - 3)),
+        (torch.tensor([[[[1.0, 2.0, 0.0]]]]), Inside("0 * x", lambda x: 0 * x)),
+        (torch.tensor([[[[1.0, 0.5]]]]), Inside("2 - x", lambda x: 2 - x)),
+        (_random(2, 3, 4, 5).relu(), Inside("-x ** 2", lambda x: -(x**2))),
     ]
 
 
