@@ -294,7 +294,13 @@ batchnorm.statistics(seed=SEED)
 # %% [markdown]
 # Let **batches** go by. Then batches of one picture; then momentum 1. When could what is remembered be far from the truth?
 
-# %% tags=["predict"] slideshow={"slide_type": "slide"}
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Two modes, one bug
+#
+# A network that can name the largest shape in a scene has four batch norms. It was trained in batches of many scenes. Now somebody uses it,
+# and forgets one line.
+
+# %% tags=["predict"]
 predict(
     "09.p2",
     "A trained network names the shape in a scene; six shapes, and in evaluation it is always right. Somebody forgets eval(), and shows "
@@ -434,7 +440,7 @@ print(f"{len(scenes.labels)} scenes, with and without its four batch norms: the 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What does it buy? Larger steps
 #
-# The same net of 9 layers, trained at seven learning rates. With batch norm, with your choice of **exponent**, and without.
+# The same net of 9 layers, trained at seven learning rates, with batch norm and without. The rate is 10 to the **exponent**.
 
 # %% tags=["widget"]
 batchnorm.rates()
@@ -450,7 +456,7 @@ batchnorm.rates()
 # %%
 records = {}
 for name, norm in (("with batch norm", True), ("without", False)):
-    setting = sweeps.Settings(net="deep", depth=9, norm=norm, digits=200 if FAST else 600, optimiser="sgd", rate=0.1, epochs=1 if FAST else 2, seed=SEED)
+    setting = sweeps.Settings(net="deep", depth=9, norm=norm, digits=200 if FAST else 1000, optimiser="sgd", rate=0.1, epochs=1 if FAST else 2, seed=SEED)
     records[name] = sweeps.one(setting)
 Table(["net of 9 layers", "loss on the training digits", "right on 400 other digits"],
       [[name, rows[-1].loss if rows else None, f"{rows[-1].val_accuracy:.0%}" if rows else "diverged"] for name, rows in records.items()],
@@ -509,7 +515,16 @@ charts.lines(arrives, ax=ax, title="the slope that arrives; weights seven times 
 show(fig, alt="; ".join(f"{name}: {found[0]:.1e} arrives at the first of 20 blocks" for name, found in arrives.items()))
 assert arrives["with shortcuts"][0] > 0.1 > 1e-6 > arrives["without"][0]
 
-# %% tags=["predict"] slideshow={"slide_type": "slide"}
+# %% [markdown]
+# Twenty blocks with a tanh inside, and weights that are far too small. Read it from the right, where the slope starts. Without shortcuts
+# every block shrinks it, and nothing arrives. With them it arrives whole: each block only adds a little.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The first slide again, with shortcuts
+#
+# Shortcuts have no weights. So these nets have exactly as many as the plain ones.
+
+# %% tags=["predict"]
 predict(
     "09.p3",
     "Now nets of 5, 11, 21 and 41 layers with shortcuts, the rest as on the first slide. Which has the lowest loss on the training digits?",

@@ -16,7 +16,7 @@ from cnnlab.nets import summaries, sweeps
 from cnnlab.widgets import explore
 
 _WIDE = 128  # units of each layer in the chain: the rules show, and a slider does not wait
-_FAINT, _LOUD = 1e-16, 1e16  # where the axis of the chain ends
+_FAINT, _LOUD = 1e-15, 1e15  # where the axis of the chain ends
 _MOST = 120  # batches
 _LEARNED = {"training loss": "loss", "right on 400 other digits": "val_accuracy"}
 
