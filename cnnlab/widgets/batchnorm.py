@@ -15,7 +15,7 @@ from cnnlab.methods import signals
 from cnnlab.nets import summaries, sweeps
 from cnnlab.widgets import explore
 
-_WIDE = 128  # units of each layer in the chain: the rules show, and a slider does not wait
+_WIDE, _INPUTS = 128, 32  # of the chain: the rules show, and a slider does not wait
 _FAINT, _LOUD = 1e-15, 1e15  # where the axis of the chain ends
 _MOST = 120  # batches
 _LEARNED = {"training loss": "loss", "right on 400 other digits": "val_accuracy"}
@@ -185,7 +185,8 @@ def rates_view(exponent: float, show: str) -> dict:
 
 @functools.lru_cache(maxsize=256)
 def _chain(depth: int, variance: float, kind: str, norm: bool, shortcut: bool) -> signals.Chain:
-    return signals.chain(depth, variance=variance, kind=kind, width=_WIDE, norm=norm, shortcut=shortcut)
+    sizes = {"width": _WIDE, "inputs": _INPUTS}
+    return signals.chain(depth, variance=variance, kind=kind, norm=norm, shortcut=shortcut, **sizes)
 
 
 @functools.lru_cache(maxsize=64)
@@ -206,9 +207,13 @@ def _batches(size: int, channel: int, seed: int) -> tuple[list[float], list[floa
 def _moments(seed: int) -> tuple[Tensor, Tensor]:
     """Mean and mean square of each channel in each picture, (N, C) both: a batch is a mean of these."""
     net = sweeps.network(sweeps.Settings(net="deep", seed=seed))
+    found = []
     with torch.no_grad():
-        maps = net.conv(net.norm(digits.load("train").images)).double()  # (N, C, 14, 14)
-    return maps.mean(dim=(2, 3)), maps.square().mean(dim=(2, 3))
+        for images in digits.load("train").images.split(200):
+            maps = net.conv(net.norm(images)).double()  # (n, C, 14, 14)
+            found.append((maps.mean(dim=(2, 3)), maps.square().mean(dim=(2, 3))))
+    means, squares = (torch.cat(each) for each in zip(*found, strict=True))
+    return means, squares
 
 
 def _remembered(values: list[float], start: float, momentum: float) -> list[float]:

@@ -26,7 +26,7 @@ def widget():
 @pytest.mark.parametrize("variance", (1.0, 2.0))
 def test_the_chain_says_both_ends_and_the_theory(depth, variance):
     said = batchnorm.chain_view(depth, variance, "relu", False, False)[""]
-    found = signals.chain(depth, variance=variance, width=128)
+    found = signals.chain(depth, variance=variance, width=128, inputs=32)
     assert (
         f"after {depth} layers: {found.forward[-1].item():.2g} (theory {(variance / 2) ** depth:.2g})" in said
     )
