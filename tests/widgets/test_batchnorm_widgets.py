@@ -56,6 +56,19 @@ def test_what_is_remembered_is_what_torch_remembers(size, momentum):
     assert deviation == pytest.approx(torchs.running_var[channel].sqrt().item(), rel=0.01, abs=0.006)
 
 
+def test_each_batch_has_its_own_mean_and_variance():
+    net = sweeps.network(sweeps.Settings(net="deep", seed=0))
+    images = digits.load("train").images
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    means, variances, mean, variance = batchnorm._batches(8, 7, 0)
+    with torch.no_grad():
+        maps = net.conv(net.norm(images))[:, 7]
+    for k, chosen in enumerate(order[:80].split(8)):
+        assert means[k] == pytest.approx(maps[chosen].mean().item(), rel=1e-4)
+        assert variances[k] == pytest.approx(maps[chosen].var(unbiased=False).item(), rel=1e-4)
+    assert (mean, variance) == pytest.approx((maps.mean().item(), maps.var().item()), rel=1e-4)
+
+
 @pytest.mark.parametrize("exponent", (-3.0, -1.5, 0.0))
 def test_rates_show_the_shipped_trainings_and_say_what_diverged(exponent):
     rate = {-3.0: 0.001, -1.5: 0.03, 0.0: 1.0}[exponent]
