@@ -81,29 +81,38 @@ def lines(
     xlabel=None,
     ylabel=None,
     stairs: bool = False,
+    log: bool = False,
 ):
     """Curves, each named at its right end in its own colour and dash: no legend to look up.
 
     Args:
-        curves: name -> values, at most six. NaN is a gap.
+        curves: name -> values, at most six. NaN is a gap. With `log`, all above zero.
         ax: where to draw.
         x: where the values stand; 0, 1, 2 ... if left out.
         title, xlabel, ylabel: what stands above, below and beside.
         stairs: each value holds until the next one; else straight lines between them.
+        log: a logarithmic scale for the values.
 
     Raises:
-        ValueError: no curve or more than can be told apart, one without any number, or not as long as `x`.
+        ValueError: no curve or more than can be told apart, one without any number, or not as long as `x`, or
+            a number not above zero on a logarithmic scale.
     """
     if not 1 <= len(curves) <= len(COLOURS):
         raise ValueError(f"{len(curves)} curves cannot be told apart; draw at most {len(COLOURS)}")
     points = {name: _points(name, values, x) for name, values in curves.items()}
+    if log and not all(
+        value > 0 for _, values in points.values() for value in values if not math.isnan(value)
+    ):
+        raise ValueError("a logarithmic scale needs values above zero")
     ax = paper.axes(ax, (7, 4))
+    if log:
+        ax.set_yscale("log")
     dashes = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
     look = {"linewidth": 2.5, "drawstyle": "steps-post" if stairs else "default"}
     for (places, values), colour, dash in zip(points.values(), COLOURS, dashes, strict=False):
         ax.plot(places, values, color=colour, linestyle=dash, **look)
     ax.margins(x=0.15)
-    for (name, end, height), colour in zip(_label_places(points), COLOURS, strict=False):
+    for (name, end, height), colour in zip(_label_places(points, log), COLOURS, strict=False):
         style = {"textcoords": "offset points", "va": "center", "fontsize": LABEL}
         ax.annotate(name, (end, height), (6, 0), color=colour, **style)
     return _labelled(ax, title, xlabel, ylabel)
@@ -153,11 +162,13 @@ def _points(name, values, x):
     return places, values
 
 
-def _label_places(points):
+def _label_places(points, log=False):
     """Name, x and height of each label: at the end of its curve, moved up or down where two would overlap."""
     ends, known = [], []
+    scale = math.log10 if log else float
     for name, (places, values) in points.items():
-        finite = [(place, value) for place, value in zip(places, values, strict=True) if math.isfinite(value)]
+        pairs = zip(places, values, strict=True)
+        finite = [(place, scale(value)) for place, value in pairs if math.isfinite(value)]
         known += [value for _, value in finite]
         ends.append((name, *finite[-1]))
     apart = 0.08 * (max(known) - min(known))  # a line of text, on a figure of usual height
@@ -168,7 +179,7 @@ def _label_places(points):
     for name in sorted(heights, key=heights.get, reverse=True):
         heights[name] = min(heights[name], room)
         room = heights[name] - apart
-    return [(name, place, heights[name]) for name, place, _ in ends]
+    return [(name, place, 10 ** heights[name] if log else heights[name]) for name, place, _ in ends]
 
 
 def _labelled(ax, title, xlabel, ylabel):

@@ -63,6 +63,7 @@ def curves(
     dots: Mapping[str, tuple[float, float]] | None = None,
     width: int = 520,
     height: int = 280,
+    beside: int = _RIGHT,
 ) -> np.ndarray:
     """Curves in one pair of axes, each named at its end in its own colour.
 
@@ -72,6 +73,7 @@ def curves(
         dashed: names of lines that are theory, or what was before.
         dots: name of a line -> (place, value): where it is now.
         width, height: in pixels.
+        beside: pixels at the right for the names; less, where names are short and room is scarce.
 
     Returns:
         (height, width, 3) uint8.
@@ -89,7 +91,7 @@ def curves(
             raise ValueError(f"a logarithmic axis begins above zero, not at {axis.low}")
     page = Image.new("RGB", (width * _FINE, height * _FINE), _PAPER)
     pen = ImageDraw.Draw(page)
-    box = (_LEFT * _FINE, _TOP * _FINE, (width - _RIGHT) * _FINE, (height - _BOTTOM) * _FINE)
+    box = (_LEFT * _FINE, _TOP * _FINE, (width - beside) * _FINE, (height - _BOTTOM) * _FINE)
 
     def place(across: float, up: float) -> tuple[float, float]:
         left, top, right, bottom = box
@@ -182,7 +184,7 @@ def _spread(ends: list[tuple[float, str, tuple]], box) -> list[tuple[float, str,
 
 
 def _short(number: float) -> str:
-    return f"{0.0 if abs(number) < 1e-12 else number:.3g}"
+    return f"{number + 0.0:.3g}"  # -0.0 + 0.0 is 0.0
 
 
 @functools.cache

@@ -151,6 +151,16 @@ def test_lines_that_end_together_keep_their_names_apart_and_gaps_are_gaps():
     assert gap.texts[0].xy == (1, 2)
 
 
+def test_names_of_lines_on_a_logarithmic_scale_stand_at_their_ends():
+    ends = {"a": 1e-4, "b": 1.0, "c": 1e4}
+    ax = charts.lines({name: [1.0, end] for name, end in ends.items()}, log=True)
+    assert ax.get_yscale() == "log"
+    assert {text.get_text(): pytest.approx(text.xy[1]) for text in ax.texts} == ends
+    with pytest.raises(ValueError, match="above zero"):
+        charts.lines({"a": [1.0, 0.0]}, log=True)
+    plt.close("all")
+
+
 def test_lines_refuse_what_cannot_be_drawn_and_stairs_are_stairs():
     for curves in ({}, {"a": [float("nan")]}, {"a": []}):
         with pytest.raises(ValueError):

@@ -93,3 +93,16 @@ def test_clear_refusals():
             curves({"a": ([0], [0])}, axis, fine)
     with pytest.raises(ValueError, match="above zero"):
         curves({"a": ([0], [0])}, Axis(0, 1, log=True), fine)
+
+
+def test_less_room_beside_makes_the_axes_wider():
+    line, x, y = {"a": ([0, 1], [0, 0])}, plots.Axis(0, 1), plots.Axis(0, 1)
+    wide, narrow = (
+        (plots.curves(line, x, y, beside=beside)[-60:-40] < 255).any(axis=(0, 2)).nonzero()[0].max()
+        for beside in (40, 132)
+    )
+    assert wide == pytest.approx(narrow + 92, abs=2)
+
+
+def test_a_very_small_tick_is_not_called_zero():
+    assert [plots._short(number) for number in (1e-16, 0.0, -0.0, 0.25)] == ["1e-16", "0", "0", "0.25"]

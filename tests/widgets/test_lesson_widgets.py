@@ -11,6 +11,7 @@ from cnnlab.data import photos
 from cnnlab.nets import kernels, models
 from cnnlab.widgets import (
     activations,
+    batchnorm,
     belief,
     convolution,
     deconvnet,
@@ -51,6 +52,9 @@ WIDGETS = (
     dropout.units,
     dropout.rates,
     dropout.turning,
+    batchnorm.chain,
+    batchnorm.statistics,
+    batchnorm.rates,
 )
 
 

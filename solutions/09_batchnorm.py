@@ -1,0 +1,640 @@
+# %% [markdown] slideshow={"slide_type": "slide"}
+# # 09 · Batch norm
+#
+# **Why do deep networks not train, and what made them train?**
+#
+# You will be able to
+#
+# - say how large a signal and a gradient are after so many layers, before anything is trained;
+# - choose first weights that keep them, and say where the 2 in He's rule comes from;
+# - write batch norm: forward, running numbers, and folded away in the end;
+# - say why deeper plain nets get worse, and why a shortcut mends it;
+# - read the flight recorder of a training.
+#
+# **Minutes:** 50 for the lecture, 40 for the exercises.
+# **Needs:** lectures 01 and 02. No network.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+
+from cnnlab.course import TODO, check, hint, predict, progress, quiz
+from cnnlab.data import digits, shapes
+from cnnlab.drawing import Table, charts, images, show
+from cnnlab.methods import signals
+from cnnlab.nets import layers, models, summaries, sweeps
+from cnnlab.probing import Recorder
+from cnnlab.widgets import batchnorm, flight
+
+# %% tags=["parameters"]
+FAST = False
+SEED = 0
+
+# %% slideshow={"slide_type": "slide"}
+depths = sweeps.SWEEPS["depth"].grid["depth"]
+plain = {depth: summaries.runs("depth", residual=False, depth=depth) for depth in depths}
+fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+charts.lines({f"{depth} layers": found.curve("loss") for depth, found in plain.items()}, x=range(1, 9), ax=ax,
+             title="loss on the training digits, mean of three trainings", xlabel="epoch", ylabel="loss")
+show(fig, alt="Training loss over eight epochs; at the end " + "; ".join(
+    f"with {depth} layers {found.end('loss'):.2f}" for depth, found in plain.items()))
+
+# %% [markdown]
+# Four networks, the same but for their depth, learn a thousand handwritten digits. We look at the digits they **learn from**.
+#
+# The deepest can do all that the others can: its other layers would only have to copy. And it is the worst of all.
+# **Over-fitting is something else:** there, the loss on the training set is *low*. This net does not even learn its exercises. Why?
+
+# %% [markdown] tags=["teacher"]
+# 3 minutes. Somebody will say "over-fitting" or "too few data". Point at the axis: training loss. The curves are shipped with the
+# course (`python -m cnnlab sweep depth` makes them again). Digits of scikit-learn, 1000 of them, 8 epochs.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## A product of many numbers
+#
+# The smallest deep network: one number goes in, and each layer multiplies it by its weight.
+#
+# $$y = x \cdot w_1 \cdot w_2 \cdots w_n$$
+#
+# The gradient is such a product, too: $\dfrac{\partial y}{\partial x} = w_1 \cdot w_2 \cdots w_n$, and
+# $\dfrac{\partial y}{\partial w_1} = x \cdot w_2 \cdots w_n$.
+
+# %% tags=["predict"]
+predict(
+    "09.p1",
+    "Fifty layers, and each multiplies by 0.8. Which part of the gradient arrives at the first layer?",
+    options=["about 1 / 5", "about 1 / 500", "about 1 / 70 000"],
+    truth="about 1 / 70 000",
+)
+
+# %% slideshow={"slide_type": "subslide"}
+weights = (0.8, 0.9, 1.0, 1.1, 1.2)
+fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
+charts.lines({f"w = {w:g}": [w**n for n in range(51)] for w in weights}, ax=ax, xlabel="layers", ylabel="y / x", title="the same weight in every layer", log=True)
+show(fig, alt="; ".join(f"with weights of {w:g}, after 50 layers {w**50:.2g}" for w in weights))
+assert 65_000 < 1 / 0.8**50 < 75_000
+
+# %% [markdown]
+# A little below 1: the gradient **vanishes**, and the first layers learn nothing. A little above 1: it **explodes**, and one step throws
+# the weights away. Only 1 is safe. What is the "1" of a real layer?
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The "1" of a layer
+#
+# A unit adds up $n$ products: $z = w_1 h_1 + \dots + w_n h_n$. Weights are drawn at random, with mean 0. Then variances add up:
+#
+# $$E[z^2] = n \cdot \mathrm{Var}(w) \cdot E[h^2]$$
+#
+# Without a ReLU, $\mathrm{Var}(w) = 1/n$ keeps the size. A ReLU sets one half of the $z$ to zero, and with it one half of $E[z^2]$. So a
+# net with ReLUs needs twice as much:
+#
+# $$\mathrm{Var}(w) = \frac{2}{n} \qquad \text{(He et al. 2015)}$$
+#
+# $n$ is the number of **inputs of one unit**. In a convolution: channels times places of the kernel.
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 09.1: first weights
+#
+# `noise` holds random numbers with mean 0 and variance 1, in the shape of the weights. Scale them, so that their variance is 2 / inputs.
+# It is (F, C) for a dense layer and (F, C, K, K) for a convolution; `noise[0]` are the weights of one unit.
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def he(noise):
+    """Standard normal numbers, (F, C) or (F, C, K, K) -> first weights for layers with ReLU, like them."""
+    # BEGIN SOLUTION: noise times the root of 2 / inputs
+    # hint: Multiplying by a makes the variance a squared. Which a is wanted?
+    # hint: The inputs of one unit are the weights of one filter: noise[0].numel().
+    # hint: return noise * (2 / noise[0].numel()) ** 0.5
+    return noise * (2 / noise[0].numel()) ** 0.5
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+he = check("09.1", he)
+
+# %% slideshow={"slide_type": "skip"}
+hint("09.1")
+
+# %% slideshow={"slide_type": "slide"}
+chains = {f"{c:g} / n": signals.chain(20, variance=c, seed=SEED) for c in (1.0, 2.0, 3.0)}
+fig, axes = plt.subplots(1, 2, figsize=(12, 3.7), layout="constrained")
+for ax, part, title in zip(axes, ("forward", "backward"), ("the signal, on its way forward", "the slope, on its way back"), strict=True):
+    charts.lines({name: getattr(chain, part).tolist() for name, chain in chains.items()}, ax=ax, log=True, title=title, xlabel="layer", ylabel="mean square")
+for chain in chains.values():
+    axes[0].plot(chain.theory, color="black", linewidth=1, linestyle=":")  # what the formula says
+show(fig, alt="Mean square of signal and slope over 20 layers. " + "; ".join(
+    f"first weights of variance {name}: signal after 20 layers {chain.forward[-1]:.1e}" for name, chain in chains.items()))
+assert 0.3 < chains["2 / n"].forward[-1] < 3 and 2**-22 < chains["1 / n"].forward[-1] < 2**-18
+random = torch.Generator().manual_seed(SEED)
+h = torch.rand(4, 256, 6, 6, generator=random)
+for _ in range(10):  # ten convolutions with your first weights, if they are right; round the edges, so that none is empty
+    weight = he(torch.randn(256, 256, 3, 3, generator=random))
+    h = torch.conv2d(torch.nn.functional.pad(h, (1, 1, 1, 1), mode="circular"), weight).relu()
+print(f"ten convolutions with he(): the mean square was 0.33, and is {h.square().mean():.2f}")
+assert 0.05 < h.square().mean() < 2
+
+# %% [markdown]
+# Twenty dense layers of 256 units. Dots: the formula. With $1/n$ each layer halves: $2^{-20}$, one millionth, remains. With $2/n$ it stays,
+# there **and back**. With $3/n$ it grows by half each time.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Try to keep it alive
+#
+# First **depth**, then **variance**. Where is the dashed theory wrong? Then take tanh, batch norm, shortcuts.
+
+# %% tags=["widget"]
+batchnorm.chain()
+
+# %% [markdown] tags=["teacher"]
+# 6 minutes. Theory is the mean over all weights: one draw scatters, and more with depth. tanh at 4 / n: the signal cannot explode, but the
+# slope does. Batch norm at depth 50: the signal is fixed at 1/2 whatever the variance, but look at the slope: it GROWS on the way back
+# (Yang et al. 2019). So batch norm alone is not the end of the story. Shortcuts at 0.1 / n: grows, but never dies.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Does it matter in a real training?
+
+# %%
+gains, many = sweeps.SWEEPS["gains"].grid["gain"], sweeps.SWEEPS["gains"].grid["depth"]
+ended = {depth: [summaries.runs("gains", depth=depth, gain=gain) for gain in gains] for depth in many}
+right = torch.tensor([[found.end("val_accuracy") for found in row] for row in ended.values()])  # nan: none ended with a number
+fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
+images.numbers(right, ax=ax, limits=(0, 1), title="share right after 8 epochs, without batch norm")
+for row, column in right.isnan().nonzero().tolist():
+    ax.text(72 * (column + 0.5), 72 * (row + 0.5), "burst", ha="center", va="center", fontsize=13, color="#B04A00")
+ax.set_xticks([72 * (k + 0.5) for k in range(len(gains))], [f"{gain:g}" for gain in gains], fontsize=13)
+ax.set_yticks([72 * (k + 0.5) for k in range(len(many))], [f"{depth} layers" for depth in many], fontsize=13)
+ax.set_xlabel("deviation of the first weights, as a multiple of He's", fontsize=13)
+words = {depth: ", ".join(f"{found.end('val_accuracy'):.0%} at {gain:g}" if found.finished else f"no number at {gain:g}"
+                          for gain, found in zip(gains, row, strict=True)) for depth, row in ended.items()}
+show(fig, alt="Share right by the size of the first weights. " + "; ".join(f"{depth} layers: {said}" for depth, said in words.items()))
+learned = {depth: sum(value > 0.3 for found in row for value in found.ends("val_accuracy")) for depth, row in ended.items()}
+burst = {depth: sum(found.diverged for found in row) for depth, row in ended.items()}
+assert learned[5] > learned[13] > learned[21] == 0 and burst[5] < burst[13] < burst[21]
+assert all(max(found.ends("val_accuracy")) < 0.15 for row in ended.values() for found in row[:2])  # gain 0.25 and 0.5
+
+# %% [markdown]
+# A guess has 0.1; each cell is the mean of two trainings. *Burst:* the loss became no number. Half of He's deviation: nothing is learned, the
+# signal is gone. Four times: the deeper two burst. **The deeper the net, the narrower the way between.** With 21 layers there is none.
+
+# %% [markdown] tags=["teacher"]
+# 3 minutes. Shipped trainings again, two for each gain and depth; rate 0.03, 8 epochs. The best gain is a little above He's: these nets are
+# narrow, and the borders of their maps are empty, so that at gain 1 the signal still shrinks a little (the flight recorder shows it).
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The size is right. And yet
+#
+# With He's weights nothing vanishes. Still, deep nets hardly learn. So look at something else: show the net 32 different digits. **How
+# alike are their activations**, layer by layer? (The cosine of their angle: 1 is the same direction.)
+
+# %%
+def alike(**setting):
+    """The mean cosine between the activations of different digits in each layer of an untrained deep net."""
+    net = sweeps.network(sweeps.Settings(net="deep", depth=41, seed=SEED, **setting)).train()
+    names = flight.rectifiers(net)
+    with torch.no_grad(), Recorder(net, *names) as acts:
+        acts.model(digits.load("train").images[:32])
+    units = [torch.nn.functional.normalize(acts[name].flatten(1), dim=1) for name in names]  # (32, numbers) each
+    return [((unit @ unit.T).sum().item() - 32) / (32 * 31) for unit in units]
+
+
+angles = {"He alone": alike(norm=False), "with batch norm": alike(norm=True)}
+fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
+charts.lines(angles, x=range(1, 42), ax=ax, title="how alike are different digits? 41 layers, untrained", xlabel="layer", ylabel="cosine")
+ax.set_ylim(0, 1.05)
+show(fig, alt="; ".join(f"{name}: from {found[0]:.2f} in the first to {found[-1]:.2f} in the last layer" for name, found in angles.items()))
+assert angles["He alone"][-1] > 0.8 > 0.6 > angles["with batch norm"][-1]
+
+# %% [markdown]
+# Every ReLU makes them more alike: none of its numbers is negative. In the end **all pictures look the same** to the last layer. What would
+# help: take away what all pictures share, in each layer. That is a mean. And divide by what is left.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Batch normalisation
+#
+# For each channel. Its values over the batch, and over all places, are $x_1 \dots x_m$.
+#
+# $$\mu = \frac{1}{m}\sum_i x_i \qquad \sigma^2 = \frac{1}{m}\sum_i (x_i - \mu)^2$$
+#
+# $$\hat{x}_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}} \qquad\qquad y_i = \gamma\, \hat{x}_i + \beta$$
+#
+# $\gamma$ and $\beta$ are learned, one each for every channel: if the layer needs another size, it can have it. But now that is **its own
+# choice**, not that of all layers below. (Algorithm 1 of Ioffe & Szegedy 2015.)
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 09.2: batch norm, forward
+#
+# The box above. The mean and the variance of each channel are over pictures **and** places. Divide the variance by $m$
+# (`unbiased=False`); `eps` is `1e-5`, and belongs under the root.
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def normalise(x, weight, bias):
+    """Batch norm in training: (N, C, H, W), (C,), (C,) -> (N, C, H, W)."""
+    # BEGIN SOLUTION: mean and variance over all axes but the channels; then scale and shift
+    # hint: Four lines, as in the box. Which axes are left out of a mean for each channel? Only one.
+    # hint: x.mean(dim=(0, 2, 3), keepdim=True) has the shape (1, C, 1, 1). weight.view(1, -1, 1, 1) fits to it.
+    # hint: return weight.view(1, -1, 1, 1) * (x - mean) / (var + 1e-5).sqrt() + bias.view(1, -1, 1, 1)
+    mean = x.mean(dim=(0, 2, 3), keepdim=True)
+    var = x.var(dim=(0, 2, 3), unbiased=False, keepdim=True)
+    normal = (x - mean) / (var + 1e-5).sqrt()
+    return weight.view(1, -1, 1, 1) * normal + bias.view(1, -1, 1, 1)
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+normalise = check("09.2", normalise)
+
+# %% slideshow={"slide_type": "skip"}
+hint("09.2")
+
+# %% slideshow={"slide_type": "slide"}
+x = 2 * torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(SEED)) * torch.tensor([0.2, 1.0, 2.0]).view(1, 3, 1, 1)
+x = x + torch.tensor([3.0, -4.0, 1.0]).view(1, 3, 1, 1)
+y = normalise(x, torch.ones(3), torch.zeros(3))  # yours, if it is right
+fig, axes = plt.subplots(1, 2, figsize=(11, 3.1), layout="constrained")
+for ax, values, title in zip(axes, (x, y), ("before", "after"), strict=True):
+    for channel, colour in enumerate(charts.COLOURS[:3]):
+        ax.hist(values[:, channel].flatten(), bins=60, color=colour, histtype="step", linewidth=2, label=f"channel {channel}")
+    ax.set_title(f"three channels {title} batch norm", fontsize=15)
+    ax.set_xlabel("value", fontsize=13)
+    ax.spines[["top", "right"]].set_visible(False)
+axes[0].legend(fontsize=12, loc="upper left", frameon=False)
+show(fig, alt="Histograms of three channels. Before, they lie at different places and have different widths; after, all three lie on each other around 0.")
+assert torch.allclose(y, torch.nn.BatchNorm2d(3)(x).detach(), atol=1e-4)
+
+# %% [markdown]
+# The same numbers as `torch.nn.BatchNorm2d`. A bias in the convolution before it would be lost at once: the mean takes it away. So
+# convolutions before a batch norm have none.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The way back: what one picture is told, all others hear
+#
+# $\mu$ and $\sigma$ depend on **every** picture of the batch. So a gradient at one output goes to all inputs. By hand:
+#
+# $$\frac{\partial L}{\partial x_i} = \frac{\gamma}{\sigma}\left( g_i - \overline{g} - \hat{x}_i \cdot \overline{g\,\hat{x}} \right)$$
+#
+# From the gradient $g$ above, two parts are gone: its mean, and its part along $\hat{x}$. To move all by the same, or to stretch all,
+# would change nothing.
+
+# %%
+single = torch.tensor([1.0, 2.0, 4.0, 5.0]).view(4, 1, 1, 1)  # four pictures, one number each
+g = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(4, 1, 1, 1)  # only the first is told something
+below = layers.batch_norm_backward(g, single, torch.ones(1))[0]
+leaf = single.clone().requires_grad_()
+torch.nn.functional.batch_norm(leaf, None, None, training=True).backward(g)
+assert torch.allclose(below, leaf.grad, atol=1e-6) and abs(below.sum()) < 1e-6
+Table(["picture", "its number", "told from above", "hears below"],
+      [[k + 1, *(part[k].item() for part in (single, g, below))] for k in range(4)], "One channel, four pictures: the last column adds up to 0")
+
+# %% [markdown] tags=["teacher"]
+# 4 minutes. Let them find the two sums: the last column adds up to 0, and so does the last column times the normalised numbers. With a
+# batch of one number, nothing would be left at all: torch refuses it. Autograd says the same numbers.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## And with one picture alone?
+#
+# In use there is no batch. The answer to a picture should not depend on its neighbours. So batch norm **remembers**: with each batch of the
+# training, its running mean and variance move a little (the *momentum*, 0.1) towards those of the batch.
+#
+# - **training mode:** the numbers of this batch; what is remembered moves;
+# - **evaluation mode**, `model.eval()`: what is remembered; nothing moves.
+
+# %% tags=["widget"] slideshow={"slide_type": "subslide"}
+batchnorm.statistics(seed=SEED)
+
+# %% [markdown]
+# Let **batches** go by. Then batches of one picture; then momentum 1. When could what is remembered be far from the truth?
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Two modes, one bug
+#
+# A network that can name the largest shape in a scene has four batch norms. It was trained in batches of many scenes. Now somebody uses it,
+# and forgets one line.
+
+# %% tags=["predict"]
+predict(
+    "09.p2",
+    "A trained network names the shape in a scene; six shapes, and in evaluation it is always right. Somebody forgets eval(), and shows "
+    "it the scenes one at a time. Of 100, how many are right?",
+    truth=lambda: round(100 * forgotten[1]),
+)
+
+# %% slideshow={"slide_type": "subslide"}
+net = models.load("shapesnet")
+scenes = shapes.scenes(60 if FAST else 120, seed=SEED + 300)
+
+
+def share(model, size):
+    """The share of right answers if the scenes come in batches of so many."""
+    pairs = zip(scenes.images.split(size), scenes.labels.split(size), strict=True)
+    with torch.no_grad():
+        return sum((model(images).argmax(dim=1) == labels).sum().item() for images, labels in pairs) / len(scenes.labels)
+
+
+forgotten = {size: share(models.load("shapesnet").train(), size) for size in (1, 2, 4, 16, 60)}
+in_eval = share(net, 1)
+fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
+charts.bars({f"forgot eval(), {size} at a time": found for size, found in forgotten.items()} | {"eval(), one at a time": in_eval}, ax=ax, title="share right")
+ax.set_xlim(0, 1.2)
+show(fig, alt="; ".join(f"in training mode, {size} at a time: {found:.0%}" for size, found in forgotten.items()) + f"; in evaluation {in_eval:.0%}")
+assert forgotten[1] < 0.5 < 0.9 < in_eval
+
+# %% [markdown]
+# One at a time, every scene is normalised by **itself**: what made it special is taken away, and all get the same answer. With large
+# batches nobody notices. That is why this bug lives so long.
+
+# %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+# ### Bug hunt: how good is it now?
+#
+# "Every epoch I ask how good my network is. Since I ask, it learns worse, and the number depends on how many pictures I show at once."
+# Gradients are off, as they should be. Find the fault, mend it, and leave the network as it came.
+
+# %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+def share_right(model, images, labels):
+    """The share of right answers, in the middle of a training: a network, (N, C, H, W), (N,) -> number."""
+    with torch.no_grad():
+        return (model(images).argmax(dim=1) == labels).float().mean().item()
+
+
+asked = models.load("shapesnet").train()
+before = asked.bn1.running_mean.clone()
+print("found:", [round(share_right(asked, scenes.images[:n], scenes.labels[:n]), 2) for n in (1, 2, 40)], "for 1, 2 and 40 pictures")
+print("found: what is remembered has moved:", not torch.equal(asked.bn1.running_mean, before))
+
+# %% tags=["solution"] slideshow={"slide_type": "skip"}
+def share_right(model, images, labels):
+    """The share of right answers, in the middle of a training: a network, (N, C, H, W), (N,) -> number."""
+    was = model.training
+    model.eval()  # no_grad() switches off the gradients; batch norm and dropout ask for the mode
+    with torch.no_grad():
+        right = (model(images).argmax(dim=1) == labels).float().mean().item()
+    model.train(was)  # or the training would go on in evaluation mode
+    return right
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+share_right = check("09.bug", share_right)
+
+# %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+# ### Bug hunt: a line from another framework
+#
+# These two lines ran for years in a program whose pictures are (N, H, W, C). Here they raise no error, and the loss even falls. Find the
+# fault, mend it, and run the check.
+
+# %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+def standardise(x):
+    """Each channel with mean 0 and variance 1 over the batch: (N, C, H, W) -> (N, C, H, W)."""
+    mean, var = x.mean(dim=(0, 1, 2), keepdim=True), x.var(dim=(0, 1, 2), unbiased=False, keepdim=True)
+    return (x - mean) / (var + 1e-5).sqrt()
+
+
+two = torch.tensor([[0.0, 1.0], [10.0, 11.0]]).view(1, 2, 1, 2)  # one picture of two channels, two pixels each
+print("found: means of the two channels", [round(value, 2) for value in standardise(two).mean(dim=(0, 2, 3)).tolist()])
+
+# %% tags=["solution"] slideshow={"slide_type": "skip"}
+def standardise(x):
+    """Each channel with mean 0 and variance 1 over the batch: (N, C, H, W) -> (N, C, H, W)."""
+    axes = (0, 2, 3)  # all but the channels, which stand second here
+    mean, var = x.mean(dim=axes, keepdim=True), x.var(dim=axes, unbiased=False, keepdim=True)
+    return (x - mean) / (var + 1e-5).sqrt()
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+standardise = check("09.bug2", standardise)
+
+# %% slideshow={"slide_type": "skip"}
+quiz("09.q1")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## In the end it is gone
+#
+# In evaluation, $\mu$ and $\sigma$ are fixed numbers. Then batch norm multiplies and adds. So does the convolution before it. **Two such
+# layers are one:**
+#
+# $$W' = W \cdot \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} \qquad\qquad b' = (b - \mu) \cdot \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} + \beta$$
+#
+# This is what a telephone runs: the batch norm helped to learn, and costs nothing afterwards.
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 09.3: fold it
+#
+# The convolution has no bias. `scale` and `shift` are $\gamma$ and $\beta$, `eps` is `1e-5`. Return the weight and the bias of the one
+# convolution that does both.
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def fold(weight, scale, shift, mean, var):
+    """(F, C, K, K) and four times (F,) -> a weight and a bias that do both: (F, C, K, K), (F,)."""
+    # BEGIN SOLUTION: the factor of each filter; the weight times it, and what becomes of the mean
+    # hint: One factor for each filter. The weight is multiplied by it; the mean is, too, and taken away.
+    # hint: steep = scale / (var + 1e-5).sqrt() has the shape (F,). steep.view(-1, 1, 1, 1) fits to the weight.
+    # hint: return weight * steep.view(-1, 1, 1, 1), -mean * steep + shift
+    steep = scale / (var + 1e-5).sqrt()  # (F,)
+    return weight * steep.view(-1, 1, 1, 1), -mean * steep + shift
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+fold = check("09.3", fold)
+
+# %% slideshow={"slide_type": "skip"}
+hint("09.3")
+
+# %%
+folded = models.load("shapesnet")
+for k in range(1, 5):  # yours, if it is right: four times
+    conv, bn = folded.get_submodule(f"conv{k}"), folded.get_submodule(f"bn{k}")
+    conv.weight.data, bias = fold(conv.weight.data, bn.weight.data, bn.bias.data, bn.running_mean, bn.running_var)
+    conv.bias = torch.nn.Parameter(bias)
+    setattr(folded, f"bn{k}", torch.nn.Identity())
+with torch.no_grad():
+    apart = (net(scenes.images[:40]) - folded(scenes.images[:40])).abs().max().item()
+assert apart < 1e-3
+print(f"40 scenes, with and without its four batch norms: the logits differ by at most {apart:.0e}")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## What does it buy? Larger steps
+#
+# The same net of 9 layers, trained at seven learning rates, with batch norm and without. The rate is 10 to the **exponent**.
+
+# %% tags=["widget"]
+batchnorm.rates()
+
+# %% slideshow={"slide_type": "skip"}
+known = sweeps.SWEEPS["rates"].grid["rate"]
+found = {norm: {rate: summaries.runs("rates", norm=norm, rate=rate) for rate in known} for norm in (True, False)}
+good = {norm: [rate for rate, runs in row.items() if not runs.diverged and runs.end("val_accuracy") > 0.9] for norm, row in found.items()}
+print("nine of ten right after 8 epochs: with batch norm at the rates", *good[True], "- without at", *(good[False] or ["none"]))
+assert len(good[True]) >= 3 and not good[False]  # of the shipped trainings
+assert sum(runs.diverged for runs in found[False].values()) > sum(runs.diverged for runs in found[True].values()) == 0
+
+# %% [markdown] tags=["teacher"]
+# 5 minutes. Without batch norm the best rate gives about a third right, and at 1 one of three trainings diverges: it is left out of the
+# curves, and the line below says so. With batch norm four rates in a row are good, the largest thirty times the smallest. This is no tale of
+# good and bad: 8 epochs, 1000 digits, one kind of net. At rate 0.03 and with 30 epochs the plain net learned, too, when we tried. Why does it help?
+# The paper says "internal covariate shift". Santurkar et al. 2018 put such a shift back in, and it still helped: they find that the loss
+# becomes smoother. Say that people still discuss it.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Train the two yourself
+#
+# A short one, of a few seconds: learning rate 0.1, two epochs. Guess first: what will the net without batch norm have learned?
+
+# %%
+records = {}
+for name, norm in (("with batch norm", True), ("without", False)):
+    setting = sweeps.Settings(net="deep", depth=9, norm=norm, digits=200 if FAST else 1000, optimiser="sgd", rate=0.1, epochs=1 if FAST else 2, seed=SEED)
+    records[name] = sweeps.one(setting)
+Table(["net of 9 layers", "loss on the training digits", "right on 400 other digits"],
+      [[name, rows[-1].loss if rows else None, f"{rows[-1].val_accuracy:.0%}" if rows else "diverged"] for name, rows in records.items()],
+      "Yours, of a few seconds; a guess is 10% right, and costs log 10 = 2.30")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Deeper, again
+#
+# The nets on the first slide **had** batch norm. The deeper ones learned worse all the same. Here is the way out (He et al. 2016). Do not
+# ask two layers for the whole answer. Ask them for the **difference** to what came in:
+#
+# $$y = \mathrm{ReLU}(x + F(x))$$
+#
+# If a block has nothing to add, $F = 0$ does it: it copies. And on the way back stands $1 + F'$: a **1** that no product can shrink.
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 09.4: a residual block
+#
+# `f` is the row of layers inside the block: a function from a tensor to one of the same shape.
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def block(x, f):
+    """A residual block: (N, C, H, W), a function -> (N, C, H, W)."""
+    # BEGIN SOLUTION: the ReLU of x plus f(x)
+    # hint: The formula above is the line that is wanted. What stands inside the ReLU?
+    # hint: First the sum of what came in and what the layers add; the ReLU comes last.
+    # hint: return (x + f(x)).relu()
+    return (x + f(x)).relu()
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+block = check("09.4", block)
+
+# %% slideshow={"slide_type": "skip"}
+hint("09.4")
+
+# %% slideshow={"slide_type": "subslide"}
+def slopes(shortcut, n=20):
+    """How large the slope is at each of n blocks, from the first to the last: tanh layers with small weights."""
+    seeded = torch.Generator().manual_seed(SEED)
+    steps = [torch.rand(32, 64, 1, 1, generator=seeded).requires_grad_()]
+    for _ in range(n):
+        weight = 0.2 * torch.randn(64, 64, 1, 1, generator=seeded) / 8
+
+        def inside(x, weight=weight):
+            return torch.conv2d(x, weight).tanh()
+
+        steps.append(block(steps[-1], inside) if shortcut else inside(steps[-1]).relu())  # your block
+    found = torch.autograd.grad(steps[-1].sum(), steps)
+    return [slope.square().mean().sqrt().item() for slope in found]
+
+
+arrives = {"with shortcuts": slopes(True), "without": slopes(False)}
+fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
+charts.lines(arrives, ax=ax, title="the slope that arrives; weights seven times too small", xlabel="block", ylabel="size of the slope", log=True)
+show(fig, alt="; ".join(f"{name}: {found[0]:.1e} arrives at the first of 20 blocks" for name, found in arrives.items()))
+assert arrives["with shortcuts"][0] > 0.1 > 1e-6 > arrives["without"][0]
+
+# %% [markdown]
+# Twenty blocks with a tanh inside, and weights that are far too small. Read it from the right, where the slope starts. Without shortcuts
+# every block shrinks it, and nothing arrives. With them it arrives whole: each block only adds a little.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The first slide again, with shortcuts
+#
+# Shortcuts have no weights. So these nets have exactly as many as the plain ones.
+
+# %% tags=["predict"]
+predict(
+    "09.p3",
+    "Now nets of 5, 11, 21 and 41 layers with shortcuts, the rest as on the first slide. Which has the lowest loss on the training digits?",
+    options=[f"{depth} layers" for depth in depths],
+    truth=lambda: f"{min(depths, key=lambda depth: residual[depth].end('loss'))} layers",
+)
+
+# %% slideshow={"slide_type": "subslide"}
+residual = {depth: summaries.runs("depth", residual=True, depth=depth) for depth in depths}
+kinds = {"plain": plain, "residual": residual}
+losses = {kind: [found.end("loss") for found in row.values()] for kind, row in kinds.items()}
+fig, axes = plt.subplots(1, 2, figsize=(12, 3.7), layout="constrained")
+charts.lines({f"{kind}, {depth}": kinds[kind][depth].curve("loss") for kind in kinds for depth in (11, 41)}, x=range(1, 9), ax=axes[0],
+             title="training loss", xlabel="epoch", ylabel="loss")
+charts.lines(losses, x=depths, ax=axes[1],
+             title="at the end, by depth", xlabel="layers", ylabel="loss on the training digits")
+for row, colour in zip(kinds.values(), charts.COLOURS, strict=False):
+    for depth, found in row.items():  # each training a dot: seeds differ
+        axes[1].plot([depth] * len(found.finished), found.ends("loss"), ".", color=colour)
+axes[1].set_ylim(0)
+axes[1].set_xticks(depths)
+show(fig, alt="Training loss at the end. " + "; ".join(
+    f"{kind}: " + ", ".join(f"{found.end('loss'):.2f} with {depth} layers" for depth, found in row.items()) for kind, row in kinds.items()))
+assert losses["plain"][1:] == sorted(losses["plain"][1:])  # from 11 layers on, more layers are worse
+assert losses["residual"] == sorted(losses["residual"], reverse=True)  # and here better
+
+# %% [markdown]
+# **Plain:** from 11 layers on, each doubling makes it worse. **Residual:** each doubling makes it better. And all this on the digits that
+# they learn from: it never was over-fitting.
+#
+# (Five layers are too few for eight epochs, with shortcuts or without. Each dot is one training.)
+
+# %% [markdown] tags=["teacher"]
+# 4 minutes. He et al. 2016 saw it with 20 and 56 layers on CIFAR-10, their Figure 1; this is our own small measurement, and every net in it
+# has batch norm. On 400 other digits the order is the same. Why do plain nets with batch norm fail? One reason was on the second widget: the slope
+# grows on the way back, by about 1.45 in the mean square for each layer. It is not the only one; the question is still open.
+
+# %% slideshow={"slide_type": "skip"}
+quiz("09.q2")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The flight recorder
+#
+# Train a deep net, and watch every layer. Dashed: at the start. Can you make 41 layers learn? Change **one thing at a time**.
+
+# %% tags=["widget"]
+flight.live(epochs=1 if FAST else 4, seed=SEED)
+
+# %% [markdown] tags=["teacher"]
+# 10 minutes; an epoch of 21 layers takes some seconds, one of 41 about twice as long. Press Stop when all is said. Try in this order:
+#
+# - plain, as it stands: at the start the sizes are fine, and it learns nothing. Sizes are not all (the slide with the cosines).
+# - gain 0.5, then 2: signal and gradient shrink, or grow, in a straight line on these axes: a product.
+# - batch norm, gain 0.25: the signal does not care for the gain any more. It learns.
+# - batch norm, 41 layers: the gradient at the first layer is a thousand times that at the last. It learns badly.
+# - batch norm and shortcuts, 41 layers: nearly flat, and after four epochs nearly all test digits are right.
+# - shortcuts alone: the signal grows, since every block adds; with 41 layers the loss is soon no number. They need each other.
+
+# %% slideshow={"slide_type": "skip"}
+progress()
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Three things to keep
+#
+# 1. Depth multiplies. First weights of variance 2 / n keep signal and gradient, at the start.
+# 2. Batch norm keeps them all the time, with the numbers of the batch. In use it needs those it remembers: `eval()`.
+# 3. A deep plain net fails on its own training set. Shortcuts let layers add, instead of passing everything on.
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# ## New words
+#
+# | word | meaning |
+# |---|---|
+# | vanishing, exploding gradient | a product of many factors below, or above, 1 |
+# | He's rule | first weights of variance 2 / inputs, for layers with ReLU |
+# | batch norm | each channel gets mean 0 and variance 1 over the batch, then a learned scale and shift |
+# | running mean, running variance | what batch norm remembers of the batches it has seen |
+# | momentum (of batch norm) | how far they move with each batch |
+# | training mode, evaluation mode | normalised by the batch, or by what is remembered |
+# | to fold | to make one layer of a convolution and its batch norm |
+# | shortcut, residual block | the input is added to what the layers of the block found |
+# | degradation | deeper plain nets have a higher training loss |
+# | dead unit | a unit that is zero for every picture |
+#
+# ## References
+#
+# - S. Hochreiter, 1991; Y. Bengio, P. Simard, P. Frasconi, 1994 (vanishing gradients).
+# - X. Glorot, Y. Bengio: *Understanding the difficulty of training deep feedforward neural networks*, AISTATS 2010.
+# - K. He et al.: *Delving deep into rectifiers*, ICCV 2015, arXiv:1502.01852 (first weights).
+# - S. Ioffe, C. Szegedy: *Batch normalization*, ICML 2015, arXiv:1502.03167.
+# - K. He et al.: *Deep residual learning for image recognition*, CVPR 2016, arXiv:1512.03385.
+# - S. Santurkar et al.: *How does batch normalization help optimization?*, NeurIPS 2018, arXiv:1805.11604 (not by less covariate shift).
+# - G. Yang et al.: *A mean field theory of batch normalization*, ICLR 2019, arXiv:1902.08129 (gradients that explode).
