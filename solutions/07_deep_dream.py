@@ -44,7 +44,11 @@ name = names[len(names) // 2]
 data = sets.load(DATA, model.input_size, n=120 if FAST else 400, seed=SEED)
 field = receptive.field(model, name, side)
 found = top.scan(model, data.images, name, k=9)
-chosen = found.values[:, 0].argsort(descending=True)[:3].tolist()
+seeded = torch.Generator().manual_seed(SEED)
+noise = (0.5 + 0.02 * torch.randn(1, *model.input_size, generator=seeded)).clamp(0, 1)
+head = torch.nn.Sequential(*list(model.children())[: [k for k, _ in model.named_children()].index(name) + 1])  # up to our layer
+awake = head(noise)[0].amax(dim=(1, 2)) > 0  # a channel that is off everywhere has no slope to climb
+chosen = (found.values[:, 0] * awake).argsort(descending=True)[:3].tolist()
 steps = 8 if FAST else 32
 drawn = dream.superstimuli(model, name, channels=chosen, steps=steps, seed=SEED).pictures
 fig, axes = plt.subplots(2, 3, figsize=(7.6, 5.2), layout="constrained")
@@ -113,10 +117,7 @@ predict(
 # ### Thirty-two steps
 
 # %%
-seeded = torch.Generator().manual_seed(SEED)
-picture = (0.5 + 0.02 * torch.randn(1, *model.input_size, generator=seeded)).clamp(0, 1)
-film, values = [picture], []
-head = torch.nn.Sequential(*list(model.children())[: [k for k, _ in model.named_children()].index(name) + 1])  # up to our layer
+picture, film, values = noise, [noise], []
 for k in range(steps):
     picture = ascend(lambda x: head(x)[0, chosen[0]].mean(), picture, 2.0).detach()  # yours, if it is right
     values.append(head(picture)[0, chosen[0]].mean().item())
