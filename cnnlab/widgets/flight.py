@@ -3,10 +3,9 @@
 As in `training`, the work is done in a thread of its own, so that the page answers and Stop stops.
 """
 
-import html
-import threading
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ipywidgets
 import torch
@@ -17,6 +16,7 @@ from cnnlab.nets import sweeps
 from cnnlab.nets.history import History
 from cnnlab.nets.train import evaluate, fit
 from cnnlab.probing.flight import FlightRecorder, Note
+from cnnlab.widgets.background import Background
 from cnnlab.widgets.look import look
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
@@ -47,10 +47,11 @@ def live(*, epochs: int = 4, n: int = 1000, seed: int = 0) -> "Recorded":
     return Recorded(epochs, n, seed)
 
 
-class Recorded(ipywidgets.VBox):
+class Recorded(Background):
     """What `live` returns: the settings, Train and Stop, and the curves of the flight recorder."""
 
     def __init__(self, epochs: int, n: int, seed: int):
+        super().__init__("Train", "start from new weights", "keep what is learned")
         self._data = sweeps.split(n, seed)[0]
         self.depth = ipywidgets.IntSlider(value=21, min=3, max=41, step=2, description="depth", **look())
         self.norm = ipywidgets.Checkbox(value=False, description="batch norm", **look())
@@ -61,40 +62,22 @@ class Recorded(ipywidgets.VBox):
             value=epochs, min=1, max=max(12, epochs), description="epochs", **look()
         )
         self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
-        self.train = ipywidgets.Button(description="Train", icon="play", tooltip="start from new weights")
-        self.halt = ipywidgets.Button(
-            description="Stop", icon="stop", disabled=True, tooltip="keep what is learned"
-        )
-        self.train.on_click(lambda _: self.start())
-        self.halt.on_click(lambda _: self.stop())
-        self.status, self.stage = ipywidgets.HTML(), ipywidgets.HTML()
+        self.stage = ipywidgets.HTML()
         self.model: torch.nn.Module | None = None
         self.history: History | None = None
         self.flight: FlightRecorder | None = None
-        self.error: BaseException | None = None
-        self._stop, self._thread = threading.Event(), None
         self._drawn, self._first, self._planned = 0.0, {}, epochs
-        buttons = ipywidgets.HBox([self.train, self.halt])
         choices = [self.depth, self.norm, self.residual, self.gain, self.rate, self.epochs, self.seed]
         settings = ipywidgets.VBox(
-            [*choices, buttons, self.status], layout={"flex": "1 1 330px", "max_width": "540px"}
+            [*choices, self.buttons, self.status], layout={"flex": "1 1 330px", "max_width": "540px"}
         )
         both = ipywidgets.HBox(
             [settings, self.stage], layout={"flex_flow": "row wrap", "align_items": "center"}
         )
-        super().__init__([both])
-        self.add_class("cnnlab-live")
+        self.children = [both]
         self._say("Press Train. Curves: every layer, from the first to the last.")
 
-    @property
-    def running(self) -> bool:
-        """Is it training now?"""
-        return self._thread is not None and self._thread.is_alive()
-
-    def start(self) -> None:
-        """Start from new weights; does nothing while it is training."""
-        if self.running:
-            return
+    def _prepare(self) -> Callable[[], None]:
         chosen = sweeps.Settings(
             net="deep",
             depth=self.depth.value,
@@ -106,47 +89,26 @@ class Recorded(ipywidgets.VBox):
             seed=self.seed.value,
         )
         self.model = sweeps.network(chosen)
-        self.error, self.history = None, None
-        self._stop.clear()
-        self.train.disabled, self.halt.disabled = True, False
-        self._thread = threading.Thread(target=self._run, args=(chosen,), daemon=True)
-        self._thread.start()
+        self.history = None
+        return functools.partial(self._work, chosen)
 
-    def stop(self) -> None:
-        """End the training after the step that it is at; what it learned stays."""
-        self._stop.set()
-
-    def wait(self, seconds: float | None = None) -> None:
-        """Until the training has ended. Raises what ended it, if that was an error."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        if self.error is not None:
-            raise self.error
-
-    def _run(self, chosen: sweeps.Settings) -> None:
+    def _work(self, chosen: sweeps.Settings) -> None:
         self._drawn, self._first, self._planned = 0.0, {}, chosen.epochs
-        try:
-            with FlightRecorder(self.model, *rectifiers(self.model)) as self.flight:
-                self.history = fit(
-                    self.model,
-                    self._data,
-                    epochs=chosen.epochs,
-                    batch=_BATCH,
-                    optimiser="sgd",
-                    rate=chosen.rate,
-                    schedule="one-cycle",
-                    keep="last",
-                    seed=chosen.seed,
-                    watch=self._watch,
-                    watch_every=1,
-                )
-            self._draw(self.history, evaluate(self.model, digits.load("test"))[1])
-        except BaseException as error:  # it must not vanish with the thread
-            self.error = error
-            text = html.escape(f"{type(error).__name__}: {error}")
-            self.status.value = f'<div role="alert">{text}</div>'
-        finally:
-            self.train.disabled, self.halt.disabled = False, True
+        with FlightRecorder(self.model, *rectifiers(self.model)) as self.flight:
+            self.history = fit(
+                self.model,
+                self._data,
+                epochs=chosen.epochs,
+                batch=_BATCH,
+                optimiser="sgd",
+                rate=chosen.rate,
+                schedule="one-cycle",
+                keep="last",
+                seed=chosen.seed,
+                watch=self._watch,
+                watch_every=1,
+            )
+        self._draw(self.history, evaluate(self.model, digits.load("test"))[1])
 
     def _watch(self, history: History) -> bool:
         now = time.monotonic()
@@ -172,9 +134,6 @@ class Recorded(ipywidgets.VBox):
         why = {"finished": "Done", "watcher": "Stopped", "interrupted": "Stopped"}
         ended = why.get(history.stopped, "The loss is no number")
         self._say(f"{ended} at {where}: {loss}; {right:.0%} of the test digits right (a guess: 10%)")
-
-    def _say(self, text: str) -> None:
-        self.status.value = f'<div role="status">{html.escape(text)}</div>'
 
 
 def rectifiers(model: torch.nn.Module) -> list[str]:

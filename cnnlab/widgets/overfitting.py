@@ -5,14 +5,15 @@ The training runs in a thread of its own, so that the page answers meanwhile and
 such trainings can run at once.
 """
 
-import html
-import threading
+import functools
+from collections.abc import Callable
 
 import ipywidgets
 
 from cnnlab.drawing import svg
 from cnnlab.nets import sweeps
 from cnnlab.nets.history import History
+from cnnlab.widgets.background import Background
 from cnnlab.widgets.look import look
 
 _STEP = 0.1  # seconds for each epoch in slow motion
@@ -41,10 +42,11 @@ def live(*, digits: int = 300, wrong: float = 0.2, epochs: int = 60, seed: int =
     return Live(digits, wrong, epochs, seed)
 
 
-class Live(ipywidgets.VBox):
+class Live(Background):
     """What `live` returns: what to learn from, the remedy, Train and Stop, and two charts."""
 
     def __init__(self, digits: int, wrong: float, epochs: int, seed: int):
+        super().__init__("Train", "start from new weights", "keep what is learned")
         self.remedy = ipywidgets.Dropdown(options=sweeps.REMEDIES, description="remedy", **look())
         self.digits = ipywidgets.IntSlider(
             value=digits, min=100, max=1000, step=100, description="digits", **look()
@@ -60,27 +62,13 @@ class Live(ipywidgets.VBox):
         )
         self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
         self.slow = ipywidgets.Checkbox(value=False, description="slow motion", indent=True, **look())
-        self.train = ipywidgets.Button(description="Train", icon="play", tooltip="start from new weights")
-        self.halt = ipywidgets.Button(
-            description="Stop", icon="stop", disabled=True, tooltip="keep what is learned"
-        )
-        self.train.on_click(lambda _: self.start())
-        self.halt.on_click(lambda _: self.stop())
-        self.status, self.curve = ipywidgets.HTML(), ipywidgets.HTML()
+        self.curve = ipywidgets.HTML()
         self.rows: list[sweeps.Row] | None = None
-        self.error: BaseException | None = None
-        self._epochs, self._stop, self._thread = epochs, threading.Event(), None
+        self._epochs = epochs
         self._now, self._before = History(), History()
-        buttons = ipywidgets.HBox([self.train, self.halt])
         settings = [self.remedy, self.digits, self.wrong, self.seed, self.slow]
-        super().__init__([*settings, buttons, self.status, self.curve])
-        self.add_class("cnnlab-live")
+        self.children = [*settings, self.buttons, self.status, self.curve]
         self._say("Press Train. Validation is on 400 other digits, all with their right labels.")
-
-    @property
-    def running(self) -> bool:
-        """Is it training now?"""
-        return self._thread is not None and self._thread.is_alive()
 
     def settings(self) -> sweeps.Settings:
         """What Train would train now."""
@@ -92,38 +80,14 @@ class Live(ipywidgets.VBox):
             seed=self.seed.value,
         )
 
-    def start(self) -> None:
-        """Start from new weights; does nothing while it is training. The last curve stays, as "before"."""
-        if self.running:
-            return
-        self._before, self._now = self._now, History()
-        self.error, self.rows = None, None
-        self._stop.clear()
-        self.train.disabled, self.halt.disabled = True, False
-        self._thread = threading.Thread(target=self._run, args=(self.settings(),), daemon=True)
-        self._thread.start()
+    def _prepare(self) -> Callable[[], None]:
+        self._before, self._now = self._now, History()  # the last curve stays, as "before"
+        self.rows = None
+        return functools.partial(self._work, self.settings())
 
-    def stop(self) -> None:
-        """End the training after the epoch that it is at."""
-        self._stop.set()
-
-    def wait(self, seconds: float | None = None) -> None:
-        """Until the training has ended. Raises what ended it, if that was an error."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        if self.error is not None:
-            raise self.error
-
-    def _run(self, settings: sweeps.Settings) -> None:
-        try:
-            self.rows = sweeps.one(settings, watch=self._watch)
-            self._say(self._ended(settings))
-        except BaseException as error:  # it must not vanish with the thread
-            self.error = error
-            text = html.escape(f"{type(error).__name__}: {error}")
-            self.status.value = f'<div role="alert">{text}</div>'
-        finally:
-            self.train.disabled, self.halt.disabled = False, True
+    def _work(self, settings: sweeps.Settings) -> None:
+        self.rows = sweeps.one(settings, watch=self._watch)
+        self._say(self._ended(settings))
 
     def _watch(self, history: History) -> bool:
         self._now = history
@@ -172,6 +136,3 @@ class Live(ipywidgets.VBox):
             f"{last.test_accuracy:.1%} of 355 test digits right{kept}; validation {last.val_accuracy:.0%}, "
             f"at its best {top.val_accuracy:.0%} in epoch {top.epoch}"
         )
-
-    def _say(self, text: str) -> None:
-        self.status.value = f'<div role="status">{html.escape(text)}</div>'

@@ -3,8 +3,8 @@
 The drawing runs in a thread of its own, with a network of its own, so that the page answers meanwhile.
 """
 
-import html
-import threading
+import functools
+from collections.abc import Callable
 
 import ipywidgets
 import numpy as np
@@ -16,6 +16,7 @@ from cnnlab.methods import dream
 from cnnlab.nets import icons, models
 from cnnlab.probing import shapes, stages
 from cnnlab.widgets import embedded
+from cnnlab.widgets.background import Background
 from cnnlab.widgets.look import look
 
 _CHANNEL = 37  # at the start: an arc, easy to see
@@ -33,10 +34,11 @@ def studio(*, net: str = "photonet", seed: int = 0) -> "Studio":
     return Studio(net, seed)
 
 
-class Studio(ipywidgets.VBox):
+class Studio(Background):
     """What `studio` returns: what to ask for, Draw and Stop, and the filmstrip."""
 
     def __init__(self, net: str, seed: int):
+        super().__init__("Draw", "start from noise", "keep the picture so far")
         self._net = net
         self.model = models.load(net)  # its own: it is frozen while a picture is drawn
         layers = stages(self.model, torch.zeros(1, *self.model.input_size))
@@ -65,16 +67,9 @@ class Studio(ipywidgets.VBox):
         self.moved = ipywidgets.Checkbox(value=True, description="moved before each look", **look())
         self.steps = ipywidgets.IntSlider(value=96, min=8, max=256, description="steps", **look())
         self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
-        self.draw = ipywidgets.Button(description="Draw", icon="play", tooltip="start from noise")
-        self.halt = ipywidgets.Button(
-            description="Stop", icon="stop", disabled=True, tooltip="keep the picture so far"
-        )
-        self.draw.on_click(lambda _: self.start())
-        self.halt.on_click(lambda _: self.stop())
-        self.status, self.stage = ipywidgets.HTML(), ipywidgets.HTML()
+        self.stage = ipywidgets.HTML()
         self.rendered: dream.Rendered | None = None
-        self.error: BaseException | None = None
-        self._stop, self._thread, self._wish = threading.Event(), None, None
+        self._wish: dream.Objective | None = None
         self._film: list[tuple[int, np.ndarray]] = []
         for control in (self.kind, self.layer):
             control.observe(lambda _: self._limit(), "value")
@@ -82,18 +77,11 @@ class Studio(ipywidgets.VBox):
             control.observe(lambda _: self._before(), "value")
         settings = [self.kind, self.layer, self.number, self.target]
         settings += [self.rough, self.large, self.soft, self.waves, self.moved]
-        buttons = ipywidgets.HBox([self.draw, self.halt])
-        left = ipywidgets.VBox([*settings, self.steps, self.seed, buttons], layout={"flex": "1 1 340px"})
+        left = ipywidgets.VBox([*settings, self.steps, self.seed, self.buttons], layout={"flex": "1 1 340px"})
         right = ipywidgets.VBox([self.status, self.stage], layout={"flex": "2 1 420px"})
-        super().__init__([ipywidgets.HBox([left, right], layout={"flex_flow": "row wrap"})])
-        self.add_class("cnnlab-live")
+        self.children = [ipywidgets.HBox([left, right], layout={"flex_flow": "row wrap"})]
         self._limit()
         self._before()
-
-    @property
-    def running(self) -> bool:
-        """Is it drawing now?"""
-        return self._thread is not None and self._thread.is_alive()
 
     def objective(self) -> dream.Objective:
         """What is asked for now."""
@@ -107,13 +95,8 @@ class Studio(ipywidgets.VBox):
             wish = wish - slider.value * term if slider.value else wish
         return wish
 
-    def start(self) -> None:
-        """Start from noise; does nothing while it is drawing."""
-        if self.running:
-            return
-        self.error, self.rendered, self._film = None, None, []
-        self._stop.clear()
-        self.draw.disabled, self.halt.disabled = True, False
+    def _prepare(self) -> Callable[[], None]:
+        self.rendered, self._film = None, []
         options = {
             "parametrise": "fourier" if self.waves.value else "pixel",
             "transforms": "standard" if self.moved.value else (),
@@ -121,33 +104,14 @@ class Studio(ipywidgets.VBox):
             "seed": self.seed.value,
         }
         self._wish = self.objective()
-        self._thread = threading.Thread(target=self._run, args=(self._wish, options), daemon=True)
-        self._thread.start()
+        return functools.partial(self._work, self._wish, options)
 
-    def stop(self) -> None:
-        """End after the step that it is at; the picture stays."""
-        self._stop.set()
-
-    def wait(self, seconds: float | None = None) -> None:
-        """Until it has ended. Raises what ended it, if that was an error."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        if self.error is not None:
-            raise self.error
-
-    def _run(self, wish: dream.Objective, options: dict) -> None:
-        try:
-            self.rendered = dream.render(self.model, wish, rate=0.1, progress=self._watch, **options)
-            end = {"finished": "Done", "stopped": "Stopped", "interrupted": "Stopped"}[self.rendered.stopped]
-            done = len(self.rendered.history)
-            self._show(self.rendered.pictures[0], done, keep=True)
-            self._say(f"{end} after {done} steps: {wish} = {self.rendered.history[-1, 0].item():.3g}")
-        except BaseException as error:  # it must not vanish with the thread
-            self.error = error
-            text = html.escape(f"{type(error).__name__}: {error}")
-            self.status.value = f'<div role="alert">{text}</div>'
-        finally:
-            self.draw.disabled, self.halt.disabled = False, True
+    def _work(self, wish: dream.Objective, options: dict) -> None:
+        self.rendered = dream.render(self.model, wish, rate=0.1, progress=self._watch, **options)
+        end = {"finished": "Done", "stopped": "Stopped", "interrupted": "Stopped"}[self.rendered.stopped]
+        done = len(self.rendered.history)
+        self._show(self.rendered.pictures[0], done, keep=True)
+        self._say(f"{end} after {done} steps: {wish} = {self.rendered.history[-1, 0].item():.3g}")
 
     def _watch(self, done: int, steps: int, pictures: Tensor, value: float) -> bool:
         every = max(1, steps // 24)
@@ -194,9 +158,6 @@ class Studio(ipywidgets.VBox):
         self.number.disabled = of_a_class or self.kind.value == "layer"
         self.layer.disabled = of_a_class
         self.target.disabled = not of_a_class
-
-    def _say(self, text: str) -> None:
-        self.status.value = f'<div role="status">{html.escape(text)}</div>'
 
 
 def _frame(small):

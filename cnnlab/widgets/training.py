@@ -4,10 +4,9 @@ The training runs in a thread of its own, so that the page answers meanwhile: th
 The thread works with its own network, which has no dropout: it draws no global random numbers.
 """
 
-import html
-import threading
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ipywidgets
 import torch
@@ -18,6 +17,7 @@ from cnnlab.drawing import element, pixels, svg
 from cnnlab.nets import models
 from cnnlab.nets.history import History
 from cnnlab.nets.train import evaluate, fit
+from cnnlab.widgets.background import Background
 from cnnlab.widgets.look import look
 
 RATES = (0.0002, 0.001, 0.005, 0.02, 0.1)
@@ -41,10 +41,11 @@ def live(*, epochs: int = 8, rates: Sequence[float] = RATES, seed: int = 0) -> "
     return Live(digits.load("train"), digits.load("test"), epochs, rates, seed)
 
 
-class Live(ipywidgets.VBox):
+class Live(Background):
     """What `live` returns: three controls, Train and Stop, and what can be seen meanwhile."""
 
     def __init__(self, train: Labelled, test: Labelled, epochs: int, rates: Sequence[float], seed: int):
+        super().__init__("Train", "start from new weights", "keep what is learned")
         self._train, self._test = train, test
         self.rate = ipywidgets.SelectionSlider(
             options=[(f"{rate:g}", rate) for rate in rates],
@@ -58,77 +59,36 @@ class Live(ipywidgets.VBox):
             value=epochs, min=1, max=max(40, epochs), description="epochs", **look()
         )
         self.slow = ipywidgets.Checkbox(value=False, description="slow motion", indent=True, **look())
-        self.train = ipywidgets.Button(description="Train", icon="play", tooltip="start from new weights")
-        self.halt = ipywidgets.Button(
-            description="Stop", icon="stop", disabled=True, tooltip="keep what is learned"
-        )
-        self.train.on_click(lambda _: self.start())
-        self.halt.on_click(lambda _: self.stop())
-        self.status, self.filters, self.curve = (ipywidgets.HTML() for _ in range(3))
+        self.filters, self.curve = ipywidgets.HTML(), ipywidgets.HTML()
         self.model: torch.nn.Module | None = None
         self.history: History | None = None
-        self.error: BaseException | None = None
-        self._stop, self._thread = threading.Event(), None
         self._drawn, self._right, self._planned = 0.0, [(0, float("nan"))], epochs
-        buttons = ipywidgets.HBox([self.train, self.halt])
         stage = ipywidgets.HBox(
             [self.filters, self.curve], layout={"flex_flow": "row wrap", "align_items": "center"}
         )
         settings = [self.rate, self.width, self.seed, self.epochs, self.slow]
-        super().__init__([*settings, buttons, self.status, stage])
-        self.add_class("cnnlab-live")
+        self.children = [*settings, self.buttons, self.status, stage]
         self._say("Press Train. The filters start as noise.")
 
-    @property
-    def running(self) -> bool:
-        """Is it training now?"""
-        return self._thread is not None and self._thread.is_alive()
-
-    def start(self) -> None:
-        """Start from new weights; does nothing while it is training."""
-        if self.running:
-            return
+    def _prepare(self) -> Callable[[], None]:
         width = self.width.value
         self.model = models.build("simpleconvnet", seed=self.seed.value, widths=(width, 2 * width, 2 * width))
-        self.error, self.history = None, None
-        self._stop.clear()
-        self.train.disabled, self.halt.disabled = True, False
-        self._thread = threading.Thread(
-            target=self._run, args=(self.rate.value, self.seed.value, self.epochs.value), daemon=True
-        )
-        self._thread.start()
+        self.history = None
+        return functools.partial(self._work, self.rate.value, self.seed.value, self.epochs.value)
 
-    def stop(self) -> None:
-        """End the training after the step that it is at; what it learned stays."""
-        self._stop.set()
-
-    def wait(self, seconds: float | None = None) -> None:
-        """Until the training has ended. Raises what ended it, if that was an error."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        if self.error is not None:
-            raise self.error
-
-    def _run(self, rate: float, seed: int, epochs: int) -> None:
+    def _work(self, rate: float, seed: int, epochs: int) -> None:
         self._right, self._drawn, self._planned = [], 0.0, epochs
-        try:
-            self.history = fit(
-                self.model,
-                self._train,
-                epochs=epochs,
-                rate=rate,
-                seed=seed,
-                keep="last",
-                watch=self._watch,
-                watch_every=1,
-            )
-            self._draw(self.history, evaluate(self.model, self._test)[1], ended=True)
-        except BaseException as error:  # it must not vanish with the thread
-            self.error = error
-            text = html.escape(f"{type(error).__name__}: {error}")
-            self.status.value = f'<div role="alert">{text}</div>'
-        finally:
-            self.train.disabled, self.halt.disabled = False, True
+        self.history = fit(
+            self.model,
+            self._train,
+            epochs=epochs,
+            rate=rate,
+            seed=seed,
+            keep="last",
+            watch=self._watch,
+            watch_every=1,
+        )
+        self._draw(self.history, evaluate(self.model, self._test)[1], ended=True)
 
     def _watch(self, history: History) -> bool:
         now = time.monotonic()
@@ -184,6 +144,3 @@ class Live(ipywidgets.VBox):
                 k += 1
             found.append(self._right[k][1] if self._right[k][0] <= step else float("nan"))
         return found
-
-    def _say(self, text: str) -> None:
-        self.status.value = f'<div role="status">{html.escape(text)}</div>'
