@@ -100,10 +100,12 @@ def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> i
 
 def _values(lecture: Path, parameters: list[tuple[str, str]]) -> dict[str, object]:
     """What `-p name value` means for a lecture: only names that it has, and plain values."""
+    if not parameters:
+        return {}
     import papermill
     import yaml
 
-    known = papermill.inspect_notebook(str(lecture)) if parameters else {}
+    known = papermill.inspect_notebook(str(lecture))
     values: dict[str, object] = {}
     for name, text in parameters:
         if name not in known:

@@ -56,15 +56,21 @@ def mosaic(pictures: Tensor, magnitude: Tensor) -> Tensor:
         raise ValueError(f"pictures {tuple(pictures.shape)} and magnitudes {tuple(magnitude.shape)}")
     rows, columns, channels, side, _ = pictures.shape
     page = pictures.new_ones(rows, columns, channels, side, side)
-    share = (magnitude / magnitude.max().clamp(min=1e-12)).sqrt()
+    share = magnitude / magnitude.max().clamp(min=1e-12)
     for row, column in np.ndindex(rows, columns):
-        small = max(1, round(side * share[row, column].item()))
-        start = (side - small) // 2
-        inner = F.interpolate(
-            pictures[row, column, None], size=(small, small), mode="bilinear", antialias=True
-        )
-        page[row, column, :, start : start + small, start : start + small] = inner[0].clamp(0, 1)
+        page[row, column] = _in_cell(pictures[row, column], share[row, column].item())
     return page.permute(2, 0, 3, 1, 4).reshape(channels, rows * side, columns * side)
+
+
+def _in_cell(picture: Tensor, share: float) -> Tensor:
+    """(C, side, side), made smaller until it fills this share of its area; the rest is white."""
+    side = picture.shape[-1]
+    small = max(1, round(side * share**0.5))
+    start = (side - small) // 2
+    inner = F.interpolate(picture[None], size=(small, small), mode="bilinear", antialias=True)
+    cell = torch.ones_like(picture)
+    cell[:, start : start + small, start : start + small] = inner[0].clamp(0, 1)
+    return cell
 
 
 def icons(pictures: Tensor, strength: Tensor, names: Sequence[str], *, columns: int = 3) -> np.ndarray:
@@ -89,10 +95,7 @@ def icons(pictures: Tensor, strength: Tensor, names: Sequence[str], *, columns: 
     for picture, value, name in zip(pictures, strength.tolist(), names, strict=True):
         page = np.full((side + _NAME, side, 3), 255, np.uint8)
         if value > 0:
-            # One at a time: beside one that fills its cell.
-            pair = torch.stack([picture, picture])[None]
-            drawn = mosaic(pair, torch.tensor([[value / top, 1.0]]))[..., : picture.shape[-1]]
-            page[_NAME:] = pixels.enlarge(pixels.grey(drawn), 2)
+            page[_NAME:] = pixels.enlarge(pixels.grey(_in_cell(picture, value / top)), 2)
         page[:_NAME] = pixels.line(name, side, _NAME)
         cells.append(page)
     return pixels.tile(cells, columns=columns, gap=6)

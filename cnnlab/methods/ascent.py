@@ -199,16 +199,15 @@ def climb(
     batch = _how_many(objective, batch, start)
     shape = shape_of(model, size, start)
     like = next((w for w in model.parameters() if w.is_floating_point()), torch.zeros(()))
+    # Half precision has no room for a small slope's square: only the network works in it.
+    kind = torch.float64 if like.dtype == torch.float64 else torch.float32
     with Watch(model, objective) as watch:
         if isinstance(start, str):
             generator = torch.Generator().manual_seed(seed)
             numbers = space.start(1 if alike else batch, shape, generator)
             numbers = numbers.expand(batch, *numbers.shape[1:]) if alike else numbers
         else:
-            kind = torch.float64 if like.dtype == torch.float64 else torch.float32
             numbers = space.numbers(start.detach().to(like.device, kind).expand(batch, -1, -1, -1))
-        # Half precision has no room for a small slope's square: only the network works in it.
-        kind = like.dtype if like.dtype == torch.float64 else torch.float32
         numbers = numbers.to(like.device, kind).clone().requires_grad_()
         warp = Warp(_chain(transforms, shape), shape[1:], seed=seed, fill=fill)
         adam = Adam(numbers.detach(), rate)  # shares their memory

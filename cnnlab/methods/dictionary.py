@@ -18,9 +18,7 @@ from cnnlab.methods import objectives
 from cnnlab.methods.asking import whole
 from cnnlab.methods.superstimuli import Progress, in_batches
 from cnnlab.methods.transforms import Transform
-from cnnlab.methods.watching import fitting, refuse_no_picture
-from cnnlab.probing import Recorder, undisturbed
-from cnnlab.probing import layer as find
+from cnnlab.methods.watching import answer, refuse_no_picture
 
 
 class Spelled(NamedTuple):
@@ -164,13 +162,10 @@ def _pair(cells: object) -> tuple[int, int]:
 
 def _maps(model: nn.Module, image: Tensor, layer: str) -> Tensor:
     """(C, rows, cols): what a layer with maps says to one picture."""
-    find(model, layer)
     refuse_no_picture(image)
     if len(image) != 1:
         raise ValueError(f"one picture is asked for, (1, C, H, W), not {len(image)}")
-    with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
-        model(fitting(model, image))
-        maps = acts.calls(layer)[0]
+    maps = answer(model, image, layer)
     if maps.dim() != 4:
         raise ValueError(
             f"{layer} has no rows and columns (shape {tuple(maps.shape)}): choose a layer with maps"

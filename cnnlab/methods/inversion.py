@@ -14,9 +14,7 @@ from cnnlab.methods import objectives
 from cnnlab.methods.ascent import Progress, Rendered, climb
 from cnnlab.methods.objective import Objective, Seen, term
 from cnnlab.methods.pictures import Fourier, Pixel
-from cnnlab.methods.watching import fitting, refuse_no_picture
-from cnnlab.probing import Recorder, undisturbed
-from cnnlab.probing import layer as find
+from cnnlab.methods.watching import answer, refuse_no_picture
 
 
 class Inverted(NamedTuple):
@@ -68,7 +66,7 @@ def invert(
     if not 0 <= smooth < float("inf"):
         raise ValueError(f"smooth is a number, 0 or more, not {smooth}")
     refuse_no_picture(image)
-    wanted = _answers(model, image, layer)
+    wanted = answer(model, image, layer)
     objective = -resembling(layer, wanted)
     if smooth:
         objective = objective - smooth * objectives.total_variation()
@@ -93,7 +91,7 @@ def invert(
             f"nothing was rendered: {layer} has no slope at the noise from which the climb starts. Try "
             "another seed, or an earlier layer"
         )
-    error = _distance(_answers(model, found.pictures, layer), wanted)
+    error = _distance(answer(model, found.pictures, layer), wanted)
     return Inverted(found.pictures, error, found)
 
 
@@ -119,10 +117,3 @@ def resembling(layer: str, wanted: Tensor) -> Objective:
 
 def _distance(there: Tensor, wanted: Tensor) -> Tensor:
     return (there - wanted).flatten(1).square().sum(dim=1) / wanted.flatten(1).square().sum(dim=1)
-
-
-def _answers(model: nn.Module, image: Tensor, name: str) -> Tensor:
-    find(model, name)
-    with undisturbed(model, grad=False), Recorder(model, name, stop=True) as acts:
-        model(fitting(model, image))
-        return acts.calls(name)[0]

@@ -16,9 +16,8 @@ from cnnlab.methods.ascent import climb
 from cnnlab.methods.asking import whole
 from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Transform
-from cnnlab.methods.watching import fitting, shape_of
+from cnnlab.methods.watching import answer, shape_of
 from cnnlab.names import unknown
-from cnnlab.probing import Recorder, undisturbed
 from cnnlab.probing import layer as find
 
 OBJECTIVES = {"channel": objectives.channel, "neuron": objectives.neuron}
@@ -159,6 +158,4 @@ def _numbers(channels: Sequence[int]) -> list[int]:
 def _channels(model: nn.Module, layer: str, size: int | tuple[int, int] | None) -> int:
     """How many channels a layer puts out, for pictures of this size; nothing behind it is run."""
     shape = shape_of(model, size, "noise")
-    with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
-        model(fitting(model, torch.full((1, *shape), 0.5)))
-        return acts.calls(layer)[0].shape[1]
+    return answer(model, torch.full((1, *shape), 0.5), layer).shape[1]

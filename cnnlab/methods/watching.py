@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.objective import Objective, Seen
-from cnnlab.probing import Recorder, relu_rule, rules, settled
+from cnnlab.probing import Recorder, relu_rule, rules, settled, undisturbed
+from cnnlab.probing import layer as find
 
 
 class Watch:
@@ -186,6 +187,19 @@ def fitting(model: nn.Module, image: Tensor) -> Tensor:
         raise ValueError(f"the network takes pictures of {wanted} channels, not {tuple(image.shape)}")
     like = next((w for w in model.parameters() if w.is_floating_point()), image)
     return image.detach().clone().to(like.device, like.dtype)
+
+
+def answer(model: nn.Module, image: Tensor, name: str) -> Tensor:
+    """What a layer puts out for a picture, in its first run; nothing behind it is run.
+
+    Raises:
+        LookupError: no such layer.
+        ValueError: as `fitting`.
+    """
+    find(model, name)
+    with undisturbed(model, grad=False), Recorder(model, name, stop=True) as acts:
+        model(fitting(model, image))
+        return acts.calls(name)[0]
 
 
 def refuse_no_picture(image: object, name: str = "the picture") -> None:

@@ -62,9 +62,9 @@ def runs(name: str, **setting: Any) -> Runs:
     if missing := [key for key in grid if key not in setting]:
         raise ValueError(f"say which {missing[0]}: one of {', '.join(map(str, grid[missing[0]]))}")
     finished, seeds = [], sweeps.SWEEPS[name].grid["seed"]
+    these = [row for row in _rows(name) if all(row[key] == value for key, value in setting.items())]
     for seed in seeds:
-        wanted = {**setting, "seed": seed}
-        rows = [row for row in _rows(name) if all(row[key] == value for key, value in wanted.items())]
+        rows = [row for row in these if row["seed"] == seed]
         if rows and rows[-1]["stopped"] != "diverged":
             finished.append(sorted(rows, key=lambda row: row["epoch"]))
     return Runs(finished, len(seeds) - len(finished))

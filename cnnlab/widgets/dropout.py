@@ -1,6 +1,7 @@
 """The widgets of lecture 08: units that fall silent, curves by the rate of dropout, a digit turned round."""
 
 import functools
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from cnnlab.data import digits
 from cnnlab.drawing import bars, pixels, plots
 from cnnlab.methods import mc_dropout
-from cnnlab.nets import models, sweeps
+from cnnlab.nets import models, summaries, sweeps
 from cnnlab.probing import Recorder
 from cnnlab.widgets import explore
 from cnnlab.widgets.start import rotate
@@ -101,16 +102,17 @@ def rates_view(rate: float, curve: str) -> dict:
     found, place = _by_rate(), round(rate, 1)
     low, high, name = _SHOWN[curve]
     train, judged = ("accuracy", "val_accuracy") if curve == "accuracy" else ("loss", "val_loss")
-    epochs = list(range(1, len(found[place][train]) + 1))
+    curves = {said: found[place].curve(key) for said, key in (("training", train), ("validation", judged))}
+    epochs = list(range(1, len(curves["training"]) + 1))
     over_time = plots.curves(
-        {"training": (epochs, found[place][train]), "validation": (epochs, found[place][judged])},
+        {said: (epochs, curve) for said, curve in curves.items()},
         plots.Axis(0, len(epochs), "epoch"),
         plots.Axis(low, high, name),
         width=460,
         height=250,
     )
     ends = {
-        said: (list(found), [each[key][-1] for each in found.values()])
+        said: (list(found), [each.end(key) for each in found.values()])
         for said, key in (("training", train), ("validation", judged))
     }
     by_rate = plots.curves(
@@ -121,13 +123,12 @@ def rates_view(rate: float, curve: str) -> dict:
         width=460,
         height=250,
     )
-    right = found[place]["test_accuracy"][-1]
-    lowest, highest = found[place]["range"]
+    right = found[place].ends("test_accuracy")
     return {
         f"rate {place:.1f}, epoch by epoch": over_time,
         "all rates, after the last epoch": by_rate,
-        "": f"rate {place:.1f}: {right:.0%} of the test digits right (three seeds: {lowest:.0%} to "
-        f"{highest:.0%})",
+        "": f"rate {place:.1f}: {fmean(right):.0%} of the test digits right (three seeds: "
+        f"{min(right):.0%} to {max(right):.0%})",
     }
 
 
@@ -202,18 +203,10 @@ def _code(digit: int) -> Tensor:
 
 
 @functools.cache
-def _by_rate() -> dict[float, dict]:
-    """Rate -> curve -> mean over the seeds at each epoch; and the range of the test accuracies."""
-    rows, found = sweeps.load("dropout"), {}
-    for rate in sorted({row["dropout"] for row in rows}):
-        mine = [row for row in rows if row["dropout"] == rate]
-        epochs = sorted({row["epoch"] for row in mine})
-        seeds = {row["seed"]: row["test_accuracy"] for row in mine}
-        found[float(rate)] = {
-            name: [sum(row[name] for row in mine if row["epoch"] == epoch) / len(seeds) for epoch in epochs]
-            for name in ("loss", "accuracy", "val_loss", "val_accuracy", "test_accuracy")
-        } | {"range": (min(seeds.values()), max(seeds.values()))}
-    return found
+def _by_rate() -> dict[float, summaries.Runs]:
+    """Rate -> its trainings."""
+    rates = sweeps.SWEEPS["dropout"].grid["dropout"]
+    return {rate: summaries.runs("dropout", dropout=rate) for rate in rates}
 
 
 @functools.lru_cache(maxsize=10)

@@ -76,6 +76,6 @@ def scan(layer: str, n: int, seed: int) -> top.Top:
 
 
 @functools.cache
-def icons(name: str, layer: str) -> Tensor:
-    """The shipped icons of a layer, one for each channel."""
-    return sheets.load(NETS[name][0] if name in NETS else name, layer)
+def icons(net: str, layer: str) -> Tensor:
+    """The shipped icons of a layer, one for each channel; the network by its name in `models`."""
+    return sheets.load(net, layer)

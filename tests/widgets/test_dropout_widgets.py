@@ -50,7 +50,7 @@ def test_the_curves_by_rate_say_what_the_sweep_measured():
     assert f"{min(tested.values()):.0%} to {max(tested.values()):.0%}" in text
     found = dropout._by_rate()[0.6]
     last = [row["val_loss"] for row in rows if row["epoch"] == 60]
-    assert found["val_loss"][-1] == pytest.approx(sum(last) / 3) and len(found["loss"]) == 60
+    assert found.end("val_loss") == pytest.approx(sum(last) / 3) and len(found.curve("loss")) == 60
 
 
 def test_a_turned_digit_is_doubted_as_mc_dropout_says():
