@@ -18,7 +18,7 @@ from cnnlab.methods import pictures, transforms
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Transform, Warp
-from cnnlab.methods.watching import Watch, awake, shape_of
+from cnnlab.methods.watching import Watch, shape_of
 
 # (steps done, all steps, pictures (B, C, H, W), mean value of the objective) -> True to stop.
 Progress = Callable[[int, int, Tensor, float], object]
@@ -108,8 +108,8 @@ def render(
 ) -> Rendered:
     """Pictures that make an objective large.
 
-    A ReLU that is off passes no slope. In the first steps, the slope of a map that is off everywhere is let
-    through where it would open it, see `watching.redirected`.
+    A ReLU that is off passes no slope. In the first steps, where none comes through to a picture, it is let
+    through ReLUs where it would open them, see `watching.redirected`; this look costs a second pass.
 
     Args:
         model: any network; it runs in eval mode, and only as far as the objective looks.
@@ -123,7 +123,8 @@ def render(
         fill: what is seen beyond the border: "mirror", "edge" or "grey".
         rate: of Adam.
         batch: how many pictures; left out, as many as the objective is about, or one.
-        redirect: in how many of the first steps ReLUs are asked to let a slope through. 0: the true slope.
+        redirect: in how many of the first steps ReLUs are asked to let a slope through, of pictures that have
+            none. 0: always the true slope.
         seed: of the noise and the moves. A picture does not depend on how many others come after it, but
             for rounding, which a long climb can enlarge.
         film: how many pictures the filmstrip keeps.
@@ -208,38 +209,34 @@ def climb(
             numbers = numbers.expand(batch, *numbers.shape[1:]) if alike else numbers
         else:
             numbers = space.numbers(start.detach().to(like.device, kind).expand(batch, -1, -1, -1))
-        numbers = numbers.to(like.device, kind).clone().requires_grad_()
+        numbers = numbers.to(like.device, kind).clone()
         warp = Warp(_chain(transforms, shape), shape[1:], seed=seed, fill=fill)
-        adam = Adam(numbers.detach(), rate)  # shares their memory
+        adam = Adam(numbers, rate)
         frames = {round(steps * k / (film - 1)) for k in range(film - 1)}
         history, strip, stopped = [], [], "finished"
         moved = torch.zeros(batch, dtype=torch.bool, device=like.device)
-        opened, all_moved, scale = moved.clone(), False, Scale()
+        opened, scale = moved.clone(), Scale()
         try:
             for step in range(steps):
                 move = warp.draw()
-                picture = space.picture(numbers, shape[1:])
-                view = warp.view(picture, move)
-                values, slope, through = watch.slopes(numbers, picture, view, redirect=step < redirect)
-                if not all_moved:
-                    # What was let through a ReLU that is off is no slope of the objective.
-                    found = opened if watch.redirecting else moved
-                    found |= awake(through, batch).to(moved.device)
-                    all_moved = bool(moved.all())
+                picture = space.picture(numbers, shape[1:]).requires_grad_()
+                look = watch.look(picture, lambda x, m=move: warp.view(x, m), redirect=step < redirect)
+                moved |= look.awake
+                opened |= look.opened
                 if step in frames:
                     strip.append((step, picture.detach().clone()))
-                history.append(values)
-                adam.step(scale(slope))
+                history.append(look.values)
+                adam.step(scale(space.slope(look.slope, picture.detach())))
                 if progress is not None:
-                    now = space.picture(numbers.detach(), shape[1:])
-                    if progress(step + 1, steps, now, float(values.mean())) is True and step + 1 < steps:
+                    now, value = space.picture(numbers, shape[1:]), float(look.values.mean())
+                    if progress(step + 1, steps, now, value) is True and step + 1 < steps:
                         stopped = "stopped"
                         break
         except KeyboardInterrupt:
             stopped = "interrupted"
         if len(history) <= redirect:  # it had no time to wake what sleeps
             moved |= opened
-        last = space.picture(numbers.detach(), shape[1:]).contiguous()
+        last = space.picture(numbers, shape[1:]).contiguous()
         if not last.isfinite().all():
             raise ValueError(f"the last step led to numbers that are not finite: a smaller rate than {rate}?")
         if film:

@@ -17,7 +17,7 @@ from cnnlab.methods.ascent import Progress, Rendered
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.objective import Objective
 from cnnlab.methods.transforms import Warp, jitter
-from cnnlab.methods.watching import Watch, awake, fitting, refuse_no_picture
+from cnnlab.methods.watching import Watch, fitting, refuse_no_picture
 
 
 def deep_dream(
@@ -75,12 +75,13 @@ def deep_dream(
                 for _ in range(steps):
                     leaf = picture.clone().requires_grad_()
                     try:
-                        values, slope, through = watch.slopes(leaf, leaf, warp.view(leaf, warp.draw()))
+                        move = warp.draw()
+                        values, slope, awake, _ = watch.look(leaf, lambda x, w=warp, m=move: w.view(x, m))
                     except RuntimeError as error:
                         if octaves == 1 or size != sizes[0] or history:
                             raise
                         raise ValueError(_TOO_SMALL.format(*size, error)) from error
-                    moved |= awake(through, len(photo)).to(moved.device)
+                    moved |= awake
                     length = slope.abs().mean(dim=(1, 2, 3), keepdim=True)
                     length = length.clamp(min=torch.finfo(slope.dtype).tiny)
                     picture = (picture + rate * slope / length).clamp_(0, 1)

@@ -45,6 +45,10 @@ class Pixel:
         """numbers -> (B, C, H, W) in [0, 1], of this size."""
         return _coloured(numbers.view(*numbers.shape[:2], *size), self.colours)
 
+    def slope(self, down: Tensor, picture: Tensor) -> Tensor:
+        """The slope at the numbers of a picture, of that at its pixels `down`: the chain rule, by hand."""
+        return _coloured_back(down, picture, self.colours)
+
 
 @dataclass(frozen=True)
 class Fourier:
@@ -78,18 +82,32 @@ class Fourier:
         waves = torch.view_as_complex(numbers) * self._steps(size, numbers)
         return _coloured(torch.fft.irfft2(waves, s=size, norm="ortho"), self.colours)
 
-    def _steps(self, size: tuple[int, int], like: Tensor) -> Tensor:
-        """(H, W // 2 + 1): how far each wave moves for a step of one number."""
-        return _steps(self.decay, *size, like.dtype, like.device)
+    def slope(self, down: Tensor, picture: Tensor) -> Tensor:
+        """The slope at the numbers of a picture, of that at its pixels `down`: the chain rule, by hand.
+
+        (Autograd finds the same in four times the time: a sixth of a whole step of a small network.)
+        """
+        flat = _coloured_back(down, picture, self.colours)
+        waves = torch.fft.rfft2(flat, norm="ortho") * self._steps(picture.shape[-2:], flat, twice=True)
+        return torch.view_as_real(waves)
+
+    def _steps(self, size: tuple[int, int], like: Tensor, *, twice: bool = False) -> Tensor:
+        """(H, W // 2 + 1): how far each wave moves for a step of one number; a wave and its mirror image."""
+        return _steps(self.decay, *size, twice, like.dtype, like.device)
 
 
 @functools.lru_cache(maxsize=16)
-def _steps(decay: float, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _steps(
+    decay: float, height: int, width: int, twice: bool, dtype: torch.dtype, device: torch.device
+) -> Tensor:
     with torch.inference_mode(False):  # it is kept, also for callers who need gradients
         down = torch.fft.fftfreq(height, dtype=dtype, device=device)[:, None]
         across = torch.fft.rfftfreq(width, dtype=dtype, device=device)
         frequency = (down.square() + across.square()).sqrt()  # cycles per pixel
-        return frequency.clamp(min=1 / max(height, width)) ** -decay / 4
+        steps = frequency.clamp(min=1 / max(height, width)) ** -decay / 4
+        if twice:  # a stored wave stands for two, but in the columns that hold their own mirror images
+            steps[:, 1 : (width + 1) // 2] *= 2
+        return steps
 
 
 NAMED = {"fourier": Fourier(), "pixel": Pixel()}
@@ -130,6 +148,13 @@ def _coloured(flat: Tensor, colours: bool) -> Tensor:
     if colours and flat.shape[1] == 3:
         flat = (_AXES.to(flat) @ flat.flatten(2)).view_as(flat)
     return flat.sigmoid()
+
+
+def _coloured_back(down: Tensor, picture: Tensor, colours: bool) -> Tensor:
+    flat = down * (picture - picture.square())  # the slope of a sigmoid y is y (1 - y)
+    if colours and flat.shape[1] == 3:
+        flat = (_AXES.T.to(flat) @ flat.flatten(2)).view(flat.shape)
+    return flat
 
 
 def _uncoloured(picture: Tensor, colours: bool) -> Tensor:

@@ -1,13 +1,15 @@
-"""One look at a picture: the value of an objective, and its slope at the numbers of the picture.
+"""One look at a picture: the value of an objective, and its slope at the pixels.
 
-Type: (numbers, picture, view) -> values (B,), slope like numbers. What is recorded in the one pass are the
+Type: (picture, how it is moved) -> values (B,), slope (B, C, H, W). What is recorded in the one pass are the
 layers that the objective reads, and the pass ends at the last of them.
 
 Paper: Olah, Mordvintsev & Schubert 2017; the redirected ReLU is in the code that came with it, lucid.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from math import isfinite
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,19 +19,33 @@ from cnnlab.probing import Recorder, relu_rule, rules, settled, undisturbed
 from cnnlab.probing import layer as find
 
 
+class Look(NamedTuple):
+    """What one look at a batch of pictures found.
+
+    Attributes:
+        values: (B,) of the objective.
+        slope: (B, C, H, W), at the pixels.
+        awake: (B,) bool, did a slope come through the network, if it was asked?
+        opened: (B,) bool, is the slope one that ReLUs were asked to let through?
+    """
+
+    values: Tensor
+    slope: Tensor
+    awake: Tensor
+    opened: Tensor
+
+
 class Watch:
-    """Inside the block, `slopes` looks at pictures, and the model is `settled`: frozen, and in eval mode.
+    """Inside the block, `look` looks at pictures, and the model is `settled`: frozen, and in eval mode.
 
     Attributes:
         passes: how often the network ran.
-        redirecting: were slopes let through ReLUs that are off, at the last look?
     """
 
     def __init__(self, model: nn.Module, objective: Objective):
         self.model, self.objective = model, objective
         self.classes = tuple(getattr(model, "classes", ()))
         self.passes, self.layout, self.rule = 0, torch.channels_last, True
-        self.redirecting = False
         self.dtype = next((w.dtype for w in model.parameters() if w.is_floating_point()), None)
         layers, whole = objective.layers, objective.output
         self.acts = Recorder(model, *layers, stop=not whole, grad=True) if layers else None
@@ -45,49 +61,56 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def slopes(
-        self, numbers: Tensor, picture: Tensor, view: Tensor, *, redirect: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def look(self, picture: Tensor, move: Callable[[Tensor], Tensor], *, redirect: bool = False) -> Look:
         """Value and slope of the objective.
 
         Args:
-            numbers: of which the picture was made.
-            picture: (B, C, H, W), for what looks at the picture itself.
-            view: (B, C, H', W'), what the network gets to see.
-            redirect: let slopes through ReLUs that are off, as `redirected` says.
-
-        Returns:
-            (B,) values; a slope like numbers; the slope at what the network saw, see `awake`. (Where the
-            objective looks at no layer, that at the numbers once more.)
+            picture: (B, C, H, W), a leaf that asks for a gradient.
+            move: picture -> what the network gets to see, (B, C, H', W').
+            redirect: where no slope comes through the network, look once more, and let slopes through ReLUs
+                that are off, as `redirected` says. Pictures that have a slope keep it.
 
         Raises:
             ValueError: a value or a slope is not finite, or does not depend on the picture.
         """
-        self.redirecting = False
+        values, slope, awake = self._slopes(picture, move, redirect=False)
+        opened = torch.zeros_like(awake)
+        if redirect and self.rule and not awake.all():
+            _, let_through, opened = self._slopes(picture, move, redirect=True)
+            opened &= ~awake
+            slope = torch.where(opened.view(-1, 1, 1, 1), let_through, slope)
+        return Look(values, slope, awake, opened)
+
+    def _slopes(
+        self, picture: Tensor, move: Callable[[Tensor], Tensor], *, redirect: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(B,) values, the slope at the picture, and (B,) `awake`."""
+        view = move(picture)
         seen = self._pass(picture, view, redirect)
         values = self.objective(seen)
         if values.shape != (len(picture),):
             raise ValueError(f"an objective has one value per picture, not {tuple(values.shape)}")
-        sources = (numbers, view) if seen.layers or seen.output is not None else (numbers,)
-        slopes = [None]
+        slope, through = None, None
         if values.requires_grad:
-            slopes = torch.autograd.grad(values.sum(), sources, allow_unused=True)
-        if slopes[0] is None:
+            slope, through = torch.autograd.grad(values.sum(), (picture, view), allow_unused=True)
+        if slope is None:
             raise ValueError(
                 f"{self.objective} does not depend on the picture in a way that a slope comes back by"
             )
-        values, through = values.detach(), slopes[-1]
         # One number says whether any of many is not finite.
-        if not isfinite(float(values.sum() + slopes[0].sum())):
+        if not isfinite(float(values.detach().sum() + slope.sum())):
             raise ValueError(f"{self.objective} or its slope is not finite (nan or inf): look at the weights")
-        return values, slopes[0], through
+        if not seen.layers and seen.output is None:  # the network was not asked
+            through = slope
+        elif through is None:
+            through = torch.zeros_like(slope)
+        return values.detach(), slope, through.flatten(1).abs().amax(dim=1) > 0
 
     def _pass(self, picture: Tensor, view: Tensor, redirect: bool) -> Seen:
         if self.acts is None and not self.objective.output:
             return Seen(picture)
         self.passes += 1
-        output = self._redirected(view) if redirect and self.rule else self._plain(view)
-        self.redirecting = redirect and self.rule
+        output = self._redirected(view) if redirect else self._plain(view)
         layers = {name: self.acts.calls(name)[0] for name in self.objective.layers}
         return Seen(picture, layers, output if self.objective.output else None, self.classes)
 
@@ -116,13 +139,6 @@ class Watch:
         """In the layout and the precision of the network."""
         copy = view.clone(memory_format=self.layout)
         return copy if self.dtype is None else copy.to(self.dtype)
-
-
-def awake(through: Tensor | None, batch: int) -> Tensor:
-    """(B,) bool: did any slope come through the network?"""
-    if through is None:  # only the terms that look at the picture itself depend on it
-        return torch.zeros(batch, dtype=torch.bool)
-    return through.flatten(1).abs().amax(dim=1) > 0
 
 
 def redirected(g: Tensor, y: Tensor) -> Tensor:

@@ -38,6 +38,19 @@ def test_slopes_of_a_parametrisation_are_right(space):
     assert torch.autograd.gradcheck(lambda n: space.picture(n, (4, 5)), numbers)
 
 
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("size", ((6, 6), (5, 5), (4, 7), (7, 4), (2, 2)))
+@pytest.mark.parametrize("channels", (1, 3))
+def test_the_slope_by_hand_is_that_of_autograd(space, size, channels):
+    numbers = space.start(2, (channels, *size), generator()).double().requires_grad_()
+    picture = space.picture(numbers, size)
+    down = torch.randn(picture.shape, generator=generator(), dtype=torch.float64)
+    (wanted,) = torch.autograd.grad(picture, numbers, down)
+    found = space.slope(down, picture.detach())
+    assert found.shape == numbers.shape and wanted.abs().max() > 1e-3
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
+
+
 def test_the_fourier_parametrisation_climbs_to_a_photo():
     photo, space = photos.load("cat", 32), Fourier()
     numbers = space.start(1, (3, 32, 32), generator()).requires_grad_()

@@ -235,7 +235,7 @@ def test_a_unit_that_is_off_is_woken():
     assert found.history[0] == 0 and found.history[-1] > 0.05 and found.moved.all()
     with pytest.raises(ValueError, match="nothing was rendered"):
         dream.render(model, dream.channel("last", 1), size=8, steps=20, redirect=0)
-    assert found.passes.forward == 200 and state(model) == before
+    assert 200 < found.passes.forward <= 216 and state(model) == before
     # The penalty alone has a slope at every step; the unit must be woken nonetheless.
     penalised = dream.render(
         model, dream.channel("last", 1) - 0.01 * dream.l2(), size=8, steps=200, redirect=16
