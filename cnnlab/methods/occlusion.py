@@ -37,7 +37,8 @@ class Drops(NamedTuple):
         windows: where they lie: `.size`, `.stride` and `.picture`, each (rows, columns).
         how: "incremental" or "batches".
         reason: why it was not incremental, else empty.
-        work: multiplications with weights, in passes of one whole picture.
+        work: multiplications with weights, in passes of one whole picture; those that `winograd` saves are
+            counted, too.
         seconds: wall clock.
     """
 
