@@ -243,6 +243,19 @@ def test_a_unit_that_is_off_is_woken():
     assert penalised.history[-1] > 0.02
 
 
+def test_only_pictures_without_a_slope_are_looked_at_with_other_relus():
+    grey = torch.tensor([0.9, 0.3]).view(2, 1, 1, 1).expand(2, 3, 8, 8)  # the first opens the unit
+    options = {"start": grey, "steps": 3, "transforms": (), "parametrise": "pixel"}
+    both = dream.render(Asleep(), dream.channel("last", [0, 1]), **options)
+    assert both.passes.forward == 2 * (3 + 3)  # the second sleeps in each of the three steps
+    first = dream.render(Asleep(), dream.channel("last", 0), **{**options, "start": grey[:1]}, redirect=0)
+    assert first.passes.forward == 3
+    torch.testing.assert_close(both.pictures[:1], first.pictures)
+    assert (both.pictures[1] > grey[1] + 0.01).all() and (both.history[:, 1] == 0).all()
+    plain = dream.render(Asleep(), dream.channel("last", [0, 1]), **options, redirect=0)
+    torch.testing.assert_close(plain.pictures[1], grey[1], atol=1e-6, rtol=0)
+
+
 def test_the_redirected_rule_acts_only_where_all_is_off():
     y = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 0.0]])
     g = torch.tensor([[1.0, -4.0, -1.0], [1.0, -4.0, 2.0], [5.0, 0.0, -1.0]])
