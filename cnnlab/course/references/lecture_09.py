@@ -208,15 +208,9 @@ EXERCISES = (
         function=normalise,
         cases=_batches,
         mistakes=(
-            Mistake(
-                "Each picture is normalised for itself (instance norm). Take axis 0, too.",
-                _wrong((2, 3)),
-            ),
+            Mistake("Each picture is normalised alone (instance norm). Take axis 0, too.", _wrong((2, 3))),
             Mistake("All channels share one mean. Each has its own: leave axis 1 out.", _wrong((0, 1, 2, 3))),
-            Mistake(
-                "Each place has its own mean. In a convolution all places of a channel belong together.",
-                _wrong((0,)),
-            ),
+            Mistake("Each place has its own mean. All places of a channel belong together.", _wrong((0,))),
             Mistake("You divide by m - 1. The paper divides by m: unbiased=False.", _wrong(unbiased=True)),
             Mistake("eps stands outside the root. It belongs to the variance.", _wrong(outside=True)),
             Mistake("You divide by the variance. Divide by its root.", _wrong(squared=True)),
