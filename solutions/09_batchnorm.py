@@ -23,8 +23,7 @@ from cnnlab.data import digits, shapes
 from cnnlab.drawing import Table, charts, images, show
 from cnnlab.methods import signals
 from cnnlab.nets import layers, models, summaries, sweeps
-from cnnlab.probing import Recorder
-from cnnlab.probing.flight import FlightRecorder
+from cnnlab.probing import FlightRecorder, Recorder
 from cnnlab.widgets import batchnorm, flight
 
 # %% tags=["parameters"]
@@ -669,7 +668,7 @@ charts.lines(noted, x=range(1, 42), ax=ax, log=True, title=title, xlabel="layer"
 show(fig, alt="Size of the gradient. " + "; ".join(
     f"{name}: {found[0]:.0e} in the first, {found[-1]:.0e} in the last layer" for name, found in noted.items()))
 grows = {name: found[0] / found[-1] for name, found in noted.items()}
-assert grows["batch norm"] > 300 > 100 > grows["and shortcuts"] > 1 > grows["He alone"]
+assert grows["batch norm"] > 300 > 100 > max(grows["and shortcuts"], grows["He alone"])
 
 # %% [markdown]
 # Read it from the right again. **He alone:** nearly level; its trouble was another one. **Batch norm:** the first layer gets about a
