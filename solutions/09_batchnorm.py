@@ -334,7 +334,7 @@ Table(["picture", "its number", "told from above", "hears below"],
 try:
     torch.nn.BatchNorm2d(1)(torch.ones(1, 1, 1, 1))
 except ValueError as error:
-    print("torch refuses one number:", error)
+    print("torch refuses one number:", str(error).split(",")[0])
 
 # %% tags=["widget"] slideshow={"slide_type": "subslide"}
 batchnorm.statistics(seed=SEED)

@@ -61,7 +61,7 @@ def chain_view(depth: int, variance: float, activation: str, batch_norm: bool, s
         plots.Axis(0, max(depth, 2), "layer"),
         plots.Axis(_FAINT, _LOUD, "mean square", log=True),
         dashed=["theory"],
-        height=330,
+        height=300,
     )
     return {
         "mean square, layer by layer": drawn,
