@@ -20,6 +20,8 @@ from nbformat.sign import NotebookNotary
 from cnnlab.course.deck import given, slides
 from cnnlab.course.server import SETTINGS, ask, server
 
+_PATIENCE = 60  # seconds for the kernel to answer
+
 # What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs. A slide is
 # wider than high: settings stand beside the pictures; above them, in columns, only where those fill it.
 STYLE = {
@@ -127,7 +129,7 @@ def _run(path: Path, address: str, token: str) -> None:
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     try:
-        client.wait_for_ready(60)
+        _wait(client)
         for k, cell in enumerate(code, 1):
             print(f"\rcell {k} of {len(code)}", end="", file=sys.stderr, flush=True)
             cell.outputs, cell.execution_count = [], k
@@ -142,6 +144,18 @@ def _run(path: Path, address: str, token: str) -> None:
         client.stop_channels()
     nbformat.write(notebook, path)
     NotebookNotary().sign(notebook)  # JupyterLab shows widgets only in notebooks that it trusts
+
+
+def _wait(client) -> None:
+    """Until the kernel answers. On a busy machine it misses a heartbeat at first, and is not dead."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            client.wait_for_ready(_PATIENCE)
+            return
+        except RuntimeError:
+            if time.monotonic() > until:
+                raise
 
 
 def _keep(message: dict, cell: nbformat.NotebookNode) -> None:

@@ -41,6 +41,13 @@ class Axis(NamedTuple):
             value = math.log(value) if value > 0 else low
         return (min(max(value, low), high) - low) / (high - low)
 
+    def label(self, tick: float) -> str:
+        """A tick in words: on a long logarithmic axis all of them as powers of ten."""
+        if self.log and self.high / self.low > 1e5:
+            power = round(math.log10(tick))
+            return f"1e{power}" if power else "1"
+        return _short(tick)
+
     def ticks(self) -> list[float]:
         """Round numbers along it, three to seven."""
         if self.log:
@@ -126,11 +133,11 @@ def _axes(pen, box, x: Axis, y: Axis, place) -> None:
     for tick in y.ticks():
         height = place(x.low, tick)[1]
         pen.line([(left, height), (right, height)], _GRID, _FINE)
-        pen.text((left - 6 * _FINE, height), _short(tick), _INK, _font(_FONT), anchor="rm")
+        pen.text((left - 6 * _FINE, height), y.label(tick), _INK, _font(_FONT), anchor="rm")
     for tick in x.ticks():
         across = place(tick, y.low)[0]
         pen.line([(across, bottom), (across, bottom + 4 * _FINE)], _INK, _FINE)
-        pen.text((across, bottom + 6 * _FINE), _short(tick), _INK, _font(_FONT), anchor="ma")
+        pen.text((across, bottom + 6 * _FINE), x.label(tick), _INK, _font(_FONT), anchor="ma")
     pen.line([(left, top), (left, bottom), (right, bottom)], _INK, _FINE)
     pen.text(((left + right) / 2, bottom + 24 * _FINE), x.name, _INK, _font(_FONT), anchor="ma")
     pen.text((left, top - 20 * _FINE), y.name, _INK, _font(_FONT), anchor="la")

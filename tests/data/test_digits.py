@@ -1,5 +1,8 @@
 """The digits: the shape of MNIST, a split that never moves, and no picture on both sides of it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +43,20 @@ def test_the_splits_share_no_picture_and_keep_their_labels():
         places[split] = torch.cdist(images[..., 4:24, 4:24].flatten(1), original).argmin(1)
         assert np.array_equal(raw.target[places[split]], labels)
     assert len(set(torch.cat([places["train"], places["test"]]).tolist())) == 1797
+
+
+def test_the_file_is_what_scikit_learn_loads_from_it():
+    from sklearn.datasets import load_digits
+
+    raw, table = load_digits(), digits._table()
+    assert np.array_equal(table[:, :64].view(-1, 8, 8), raw.images)
+    assert np.array_equal(table[:, 64], raw.target)
+
+
+def test_loading_imports_neither_scikit_learn_nor_scipy():
+    code = "import sys\nfrom cnnlab.data import digits\ndigits.load('train')\n"
+    code += "assert not {'sklearn', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_split_is_the_same_each_time_and_random_numbers_stay():

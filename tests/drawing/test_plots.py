@@ -106,3 +106,9 @@ def test_less_room_beside_makes_the_axes_wider():
 
 def test_a_very_small_tick_is_not_called_zero():
     assert [plots._short(number) for number in (1e-16, 0.0, -0.0, 0.25)] == ["1e-16", "0", "0", "0.25"]
+
+
+def test_ticks_of_a_long_logarithmic_axis_are_powers():
+    long, short = Axis(1e-8, 1e8, log=True), Axis(1e-3, 1, log=True)
+    assert [long.label(tick) for tick in long.ticks()] == ["1e-8", "1e-4", "1", "1e4", "1e8"]
+    assert [short.label(tick) for tick in short.ticks()] == ["0.001", "0.01", "0.1", "1"]

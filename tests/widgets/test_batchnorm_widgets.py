@@ -27,10 +27,13 @@ def widget():
 def test_the_chain_says_both_ends_and_the_theory(depth, variance):
     said = batchnorm.chain_view(depth, variance, "relu", False, False)[""]
     found = signals.chain(depth, variance=variance, width=128, inputs=32)
-    assert (
-        f"after {depth} layers: {found.forward[-1].item():.2g} (theory {(variance / 2) ** depth:.2g})" in said
-    )
+    assert f"{found.forward[-1].item():.2g} (theory {(variance / 2) ** depth:.2g})" in said
     assert f"slope at the input: {found.backward[0].item():.2g}" in said
+
+
+def test_the_chain_says_what_is_too_small_for_float32():
+    said = batchnorm.chain_view(50, 0.1, "relu", False, False)[""]
+    assert "layers: below 1e-45 (theory below 1e-45)" in said and "input: below 1e-45" in said
 
 
 def test_the_chain_has_no_theory_where_there_is_none():
