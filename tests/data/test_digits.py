@@ -42,6 +42,14 @@ def test_the_splits_share_no_picture_and_keep_their_labels():
     assert len(set(torch.cat([places["train"], places["test"]]).tolist())) == 1797
 
 
+def test_the_file_is_read_as_scikit_learn_reads_it():
+    from sklearn.datasets import load_digits
+
+    raw, every = load_digits(), digits._table()
+    assert torch.equal(every[:, :-1], torch.from_numpy(raw.data))
+    assert torch.equal(every[:, -1], torch.from_numpy(raw.target).double())
+
+
 def test_the_split_is_the_same_each_time_and_random_numbers_stay():
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     first = digits.load("test")
