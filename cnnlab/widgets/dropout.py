@@ -62,11 +62,11 @@ def units_view(rate: float, digit: int, draw: int) -> dict:
     spread = (weight * code).square().sum().mul(rate / (1 - rate)).sqrt().item()
     shown = {
         "the digit": pixels.enlarge(pixels.grey(_digit(digit)[0]), 5),
-        f"{len(code)} units, {int((~here).sum())} dropped (grey)": pixels.enlarge(sheet, 10),
+        f"{int((~here).sum())} of {len(code)} units dropped": pixels.enlarge(sheet, 10),
         f"draw {draw}: probability of 0 to 9": bars.upright(
             chances[draw - 1].tolist(), 1.0, width=200, height=140, marked=(digit, digit)
         ),
-        f"the logit of {digit}, {_ANSWERS} draws": _hill(logits[:, digit], plain[digit].item(), spread),
+        f"the logit of {digit} in {_ANSWERS} draws": _hill(logits[:, digit], plain[digit].item(), spread),
     }
     right = (logits.argmax(dim=1) == digit).float().mean()
     return shown | {
