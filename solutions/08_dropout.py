@@ -57,8 +57,8 @@ show(fig, alt=f"Training and validation over {len(epochs)} epochs. Training rise
 # A network of dense layers (269 322 weights) learns 300 digits. On the digits it learns from, it gets better and better. On 400
 # others it gets better, and then **worse**. This is **over-fitting**.
 #
-# Here **a fifth of the training labels is wrong, on purpose**. So the training curve begins below the other one: who names
-# every digit rightly has only four fifths of these labels.
+# Here **a fifth of the training labels is wrong, on purpose**. So the training curve begins below the other one: whoever
+# names every digit rightly hits only four fifths of these labels.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What did it learn in the end?
@@ -302,10 +302,12 @@ with torch.no_grad():
     thinned = small.out(hidden[:, None] * masks / 0.5)  # (355, 256, 10)
     whole = small.out(hidden)  # (355, 10)
 assert torch.allclose(thinned.mean(dim=1), whole, atol=1e-3)  # the same: the last layer is linear
-
 every = torch.arange(len(test.labels))
 k = int(thinned.softmax(dim=2)[every, :, test.labels].std(dim=1).argmax())
-digit = int(test.labels[k])
+digit, awake = int(test.labels[k]), int((hidden[k] > 0).sum())
+print(f"This digit, a {digit}, wakes {awake} of the 8 units: among the 256 answers only {2**awake} are different.")
+
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.1), layout="constrained")
 shown = {"logit": (thinned[k], whole[k]), "probability": (thinned[k].softmax(dim=1), whole[k].softmax(dim=0))}
 for ax, (name, (each, all_speak)) in zip(axes, shown.items(), strict=True):
@@ -317,8 +319,6 @@ axes[0].set_ylabel("networks", fontsize=13)
 show(fig, alt="Two histograms of 256 answers. The mean of the logits is the logit with all units. The mean of "
               f"the probabilities is {shown['probability'][0][:, digit].mean():.2f}; with all units it is "
               f"{whole[k].softmax(dim=0)[digit]:.2f}.")
-awake = int((hidden[k] > 0).sum())
-print(f"For this digit {awake} of the 8 units are awake: among the 256 answers only {2**awake} are different.")
 
 # %% [markdown]
 # Some are sure of the digit, some see another one. Left, line and dots lie on each other: the **mean of the logits is the logit
@@ -421,7 +421,7 @@ show(fig, alt="; ".join(f"{remedy}: at its best {max(means[9:]):.0%}, in the end
                         for remedy, means in over_time.items()))
 
 # %% [markdown]
-# "Nothing" and weight decay rise and fall. Early stopping stays where it stopped. The other two go on learning.
+# With nothing, and with weight decay, the curve rises and falls. Early stopping stays where it stopped. The other two stay high.
 
 # %% slideshow={"slide_type": "subslide"}
 rows = []
