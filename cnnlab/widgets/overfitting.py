@@ -124,7 +124,7 @@ class Live(Background):
     def _named(self) -> str:
         """Which remedies the curves are of."""
         now, before = self._remedies
-        return f"{now}; before: {before}" if self._before.loss else now
+        return f"remedy: {now}" + (f"; before: {before}" if self._before.loss else "")
 
     def _padded(self, values: list[float]) -> list[float]:
         """As long as the whole training: the end of the chart is the end of the time."""
