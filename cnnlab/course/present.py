@@ -123,7 +123,8 @@ def _run(path: Path, address: str, token: str) -> None:
     file = Path(jupyter_runtime_dir()) / f"kernel-{session['kernel']['id']}.json"
     client = BlockingKernelClient(connection_file=str(file))
     client.load_connection_file()
-    client.start_channels()
+    # Without the heartbeat: a kernel that needs more than a second to start would be taken for dead.
+    client.start_channels(hb=False)
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     try:
