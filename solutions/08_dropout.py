@@ -297,8 +297,9 @@ torch.manual_seed(SEED)
 small = deep.dense((8,), dropout=0.5).eval()
 train.fit(small, plain, **options)
 masks = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 8)  # (256, 8): every way to be silent
+below = small[:-1]  # all layers but the last; in eval mode nothing is dropped
 with torch.no_grad():
-    hidden = small[:-1](test.images)  # (355, 8): in eval mode nothing is dropped
+    hidden = below(test.images)  # (355, 8)
     thinned = small.out(hidden[:, None] * masks / 0.5)  # (355, 256, 10)
     whole = small.out(hidden)  # (355, 10)
 assert torch.allclose(thinned.mean(dim=1), whole, atol=1e-3)  # the same: the last layer is linear
@@ -354,8 +355,8 @@ train.fit(thick, taught, validate, **options)
 nets, shares, fallen = {"without dropout": net, "with dropout": thick}, (0.0, 0.25, 0.5, 0.75, 0.9), {}
 with torch.no_grad():
     for name, one in nets.items():
-        units = one[:-1](test.images)  # (355, 256): all layers but the last
-        fallen[name] = []
+        below, fallen[name] = one[:-1], []  # all layers but the last
+        units = below(test.images)  # (355, 256)
         for share in shares:
             left = [dropout(units, torch.rand(units.shape, generator=seeded), share) for _ in range(20)]
             hits = [one.out(some).argmax(dim=1) == test.labels for some in left]
