@@ -19,6 +19,7 @@ def curves(
     alt: str,
     limits: tuple[float, float],
     xlabel: str = "",
+    ends: tuple[str, str] = ("", ""),
     width: int = 420,
     height: int = 220,
 ) -> str:
@@ -30,6 +31,7 @@ def curves(
         alt: what the curves show.
         limits: the values at the bottom and at the top.
         xlabel: what stands below.
+        ends: what stands below the first and the last place.
         width, height: in pixels.
 
     Returns:
@@ -50,10 +52,14 @@ def curves(
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#bbb"/>')
         label = f"{low + share * (high - low):.3g}"
         parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
-    parts.append(
-        f'<text x="{(left + right) / 2}" y="{height - 8}" text-anchor="middle">{html.escape(xlabel)}</text>'
-    )
-    ends = []
+    for x, side, said in (
+        (left, "start", ends[0]),
+        ((left + right) / 2, "middle", xlabel),
+        (right, "end", ends[1]),
+    ):
+        if said:
+            parts.append(f'<text x="{x}" y="{height - 8}" text-anchor="{side}">{html.escape(said)}</text>')
+    names = []
     for (name, numbers), colour in zip(values.items(), COLOURS, strict=False):
         pieces = _pieces(
             numbers, left, right, lambda value: bottom - _share(value, low, high) * (bottom - top)
@@ -69,14 +75,9 @@ def curves(
             x, y = pieces[-1][-1]
             # The colour is a dot beside the name: coloured letters would be too faint on one of the themes.
             parts.append(f'<circle cx="{x + 6:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-            ends.append((y, x, name))
-    placed: list[tuple[float, float]] = []  # curves that end close together: no name on another
-    for y, x, name in sorted(ends, reverse=True):
-        room = min([y, *(above - _LINE for beside, above in placed if abs(beside - x) < _WORD)])
-        placed.append((x, room))
-        parts.append(
-            f'<text x="{x + 14:.1f}" y="{room + 4:.1f}" font-weight="bold">{html.escape(name)}</text>'
-        )
+            names.append((y, x, name))
+    for x, y, name in _apart(names, top):
+        parts.append(f'<text x="{x + 14:.1f}" y="{y + 4:.1f}" font-weight="bold">{html.escape(name)}</text>')
     style = f"width: {width}px; max-width: 100%; font: 13px sans-serif; fill: currentColor"
     label = html.escape(alt, quote=True)
     return (
@@ -87,6 +88,22 @@ def curves(
 
 def _share(value: float, low: float, high: float) -> float:
     return (min(max(value, low), high) - low) / (high - low)
+
+
+def _apart(names: list[tuple[float, float, str]], top: float) -> list[tuple[float, float, str]]:
+    """(y, x, name) -> (x, y, name): names that would lie on each other, moved up; at the top, down again."""
+    raised: list[tuple[float, float, str]] = []
+    for y, x, name in sorted(names, reverse=True):  # the lowest stays where it is
+        raised.append((x, min([y, *(other - _LINE for other in _beside(x, raised))]), name))
+    settled: list[tuple[float, float, str]] = []
+    for x, y, name in reversed(raised):
+        settled.append((x, max([y, top, *(other + _LINE for other in _beside(x, settled))]), name))
+    return settled
+
+
+def _beside(x: float, names: list[tuple[float, float, str]]) -> list[float]:
+    """The heights of the names that begin close to x."""
+    return [y for other, y, _ in names if abs(other - x) < _WORD]
 
 
 def _pieces(numbers: Sequence[float], left: float, right: float, y) -> list[list[tuple[float, float]]]:

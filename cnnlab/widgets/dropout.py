@@ -17,7 +17,8 @@ from cnnlab.widgets.start import rotate
 _ANSWERS = 2000  # of one head: a product of two small matrices
 _TURNED = 25  # answers for each picture that is turned
 _STEP, _HALF = 10, 180  # degrees
-_BINS = 20
+_LOW, _HIGH = -20, 50  # logits that are drawn, in bins one wide
+_TOP = 0.25  # where the chart of their shares ends: the hill of rate 0.3
 _DROPPED = (222, 222, 222)  # no colour of viridis
 _SHOWN = {"accuracy": (0.0, 1.0, "share right"), "loss": (0.0, 2.5, "cross-entropy")}
 
@@ -30,9 +31,9 @@ def units():
         rate=(0.0, 0.9, 0.05),
         digit=(0, 9),
         draw=(1, 20),
-        start={"rate": 0.5, "digit": 8},
+        start={"rate": 0.5, "digit": 9},
         presets={"nothing dropped": {"rate": 0.0}, "as in training": {"rate": 0.5}, "most": {"rate": 0.9}},
-        alt="the units of a code, those that are dropped in grey, and what is answered",
+        alt="a digit, the units of its code with the dropped ones in grey, and what is answered",
     )
 
 
@@ -45,8 +46,8 @@ def units_view(rate: float, digit: int, draw: int) -> dict:
         draw: which of the draws is shown, from 1.
 
     Returns:
-        The 256 units, the probabilities of the thinned network, a histogram of all draws, and the mean and
-        deviation of the logit beside what the formula says.
+        The digit, its 256 units, the probabilities of the thinned network, how often each logit comes in all
+        draws, and the mean and deviation of the logit beside what the formula says.
     """
     code, head = _code(digit), _encoder().dense
     random = torch.Generator().manual_seed(0)
@@ -59,22 +60,35 @@ def units_view(rate: float, digit: int, draw: int) -> dict:
     sheet = pixels.magnitude((code * here).view(side, side), limit=code.max().item() / 0.6)
     sheet[~here.view(side, side).numpy()] = _DROPPED
     spread = (weight * code).square().sum().mul(rate / (1 - rate)).sqrt().item()
-    histogram = torch.histc(chances[:, digit], _BINS, 0, 1)
     shown = {
-        f"the {len(code)} units of the code: {int((~here).sum())} dropped (grey)": pixels.enlarge(sheet, 12),
+        "the digit": pixels.enlarge(pixels.grey(_digit(digit)[0]), 5),
+        f"{int((~here).sum())} of {len(code)} units dropped": pixels.enlarge(sheet, 10),
         f"draw {draw}: probability of 0 to 9": bars.upright(
-            chances[draw - 1].tolist(), 1.0, width=240, height=150, marked=(digit, digit)
+            chances[draw - 1].tolist(), 1.0, width=200, height=140, marked=(digit, digit)
         ),
-        f"{_ANSWERS} draws: probability of {digit}, from 0 to 1": bars.upright(
-            histogram.tolist(), _ANSWERS, width=240, height=150
-        ),
+        f"the logit of {digit} in {_ANSWERS} draws": _hill(logits[:, digit], plain[digit].item(), spread),
     }
+    right = (logits.argmax(dim=1) == digit).float().mean()
     return shown | {
-        "": f"the logit of {digit} with nothing dropped: {plain[digit]:.2f}\n"
-        f"over {_ANSWERS} draws: mean {logits[:, digit].mean():.2f}, "
+        "": f"named rightly in {right:.0%} of {_ANSWERS} draws\n"
+        f"the logit of {digit} with nothing dropped: {plain[digit]:.2f}\n"
+        f"over all draws: mean {logits[:, digit].mean():.2f}, "
         f"deviation {logits[:, digit].std(unbiased=False):.2f}\n"
         f"by the formula: mean {plain[digit]:.2f}, deviation {spread:.2f}"
     }
+
+
+def _hill(found: Tensor, mean: float, deviation: float):
+    """How often each logit comes, beside the normal curve of the mean and the deviation."""
+    share = torch.histc(found.clamp(_LOW, _HIGH), _HIGH - _LOW, _LOW, _HIGH) / len(found)
+    edges = torch.arange(_LOW, _HIGH + 1).repeat_interleave(2)[1:-1]  # stairs: both ends of each bin
+    lines = {"draws": (edges.tolist(), share.repeat_interleave(2).tolist())}
+    if deviation:
+        places = torch.linspace(_LOW, _HIGH, 281)
+        curve = torch.distributions.Normal(mean, deviation).log_prob(places).exp()
+        lines["formula"] = (places.tolist(), curve.tolist())
+    across, up = plots.Axis(_LOW, _HIGH, "logit"), plots.Axis(0, _TOP, "share of the draws")
+    return plots.curves(lines, across, up, dashed=["formula"], width=340, height=200, beside=80)
 
 
 def rates():
@@ -175,7 +189,7 @@ def turning_view(angle: int, digit: int) -> dict:
     )
     return {
         f"turned by {angle} degrees": pixels.enlarge(pixels.grey(pictures[k]), 6),
-        f"{_TURNED} answers (rows) for 0 to 9": sheet.repeat(7, axis=0).repeat(16, axis=1),
+        f"{_TURNED} answers (rows), 0 to 9 (columns)": sheet.repeat(7, axis=0).repeat(16, axis=1),
         "at every angle": drawn,
         "": f"the mean says {best}, with {mean[best]:.0%} (deviation {spread:.0%})\n"
         f"entropy {doubt.entropy[k]:.2f}, mutual information {doubt.information[k]:.2f} nats",

@@ -66,6 +66,7 @@ class Live(Background):
         self.rows: list[sweeps.Row] | None = None
         self._epochs = epochs
         self._now, self._before = History(), History()
+        self._remedies = ["", ""]  # of the curves now, and of those before
         settings = [self.remedy, self.digits, self.wrong, self.seed, self.slow]
         self.children = [*settings, self.buttons, self.status, self.curve]
         self._say("Press Train. Validation is on 400 other digits, all with their right labels.")
@@ -82,6 +83,7 @@ class Live(Background):
 
     def _prepare(self) -> Callable[[], None]:
         self._before, self._now = self._now, History()  # the last curve stays, as "before"
+        self._remedies = [self.remedy.value, self._remedies[0]]
         self.rows = None
         return functools.partial(self._work, self.settings())
 
@@ -112,11 +114,17 @@ class Live(Background):
                     {line: self._padded(values) for line, values in lines.items() if values},
                     limits=(0, high),
                     alt=f"{name}: training {train[-1]:.2f}, validation {valid[-1]:.2f}",
-                    xlabel=f"{name}, {self._epochs} epochs",
+                    xlabel=f"{name}, by epoch",
+                    ends=("1", str(self._epochs)),
                     height=190,
                 )
             )
-        self.curve.value = " ".join(charts)
+        self.curve.value = f"<div>{self._named()}</div>" + " ".join(charts)
+
+    def _named(self) -> str:
+        """Which remedies the curves are of."""
+        now, before = self._remedies
+        return f"remedy: {now}" + (f"; before: {before}" if self._before.loss else "")
 
     def _padded(self, values: list[float]) -> list[float]:
         """As long as the whole training: the end of the chart is the end of the time."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,12 @@ def test_the_file_is_what_scikit_learn_loads_from_it():
     raw, table = load_digits(), digits._table()
     assert np.array_equal(table[:, :64].view(-1, 8, 8), raw.images)
     assert np.array_equal(table[:, 64], raw.target)
+
+
+def test_a_file_kept_elsewhere_is_asked_of_scikit_learn(monkeypatch):
+    table = digits._table()
+    monkeypatch.setattr(Path, "is_file", lambda _: False)
+    assert torch.equal(digits._table(), table)
 
 
 def test_loading_imports_neither_scikit_learn_nor_scipy():

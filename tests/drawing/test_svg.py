@@ -75,3 +75,17 @@ def test_names_of_curves_that_end_together_stand_apart():
     assert f'y="{heights["a"]:.1f}"' in far  # the lower one stays where it would stand alone
     apart = svg.curves({"a": [1, 2.0], "b": [2.01, float("nan")]}, limits=(0, 3), alt="beside each other")
     assert f'y="{heights["a"]:.1f}"' in apart and f'y="{heights["b"]:.1f}"' not in apart
+
+
+def test_names_at_the_top_stay_on_the_paper():
+    """Two curves that end at the highest value: the upper name was cut."""
+    text = svg.curves({"a": [0, 1.0], "b": [0, 1.0], "c": [0, 1.0]}, limits=(0, 1), alt="all right")
+    heights = sorted(float(y) for y in re.findall(r'y="([^"]*)" font-weight="bold"', text))
+    assert heights == [16, 31, 46]
+
+
+def test_the_first_and_the_last_place_have_a_number():
+    text = svg.curves({"a": [1, 2]}, limits=(0, 3), alt="two", xlabel="epoch", ends=("1", "<60>"))
+    root = ElementTree.fromstring(text)
+    places = {each.text: each.attrib for each in root.iter() if each.tag.endswith("text")}
+    assert places["1"]["x"] == "44" and places["<60>"]["x"] == "330" and "epoch" in places

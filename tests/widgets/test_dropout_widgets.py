@@ -25,21 +25,31 @@ def test_nothing_dropped_is_the_networks_own_answer():
         logit = models.load("encoder")(dropout._digit(3))[0, 3].item()
     plain, mean, deviation, formula, by_formula = numbers(view[""])
     assert plain == mean == formula == pytest.approx(logit, abs=0.01) and deviation == by_formula == 0
-    assert any("0 dropped" in caption for caption in view)
+    assert any(caption.startswith("0 of 256 units dropped") for caption in view)
 
 
 @pytest.mark.parametrize("rate", (0.25, 0.5, 0.75))
 def test_the_grey_units_are_those_said_and_the_spread_is_that_of_the_formula(rate):
     """Fact 20: Var = sum (w x)^2 p / (1 - p)."""
     view = dropout.units_view(rate, 8, 4)
-    caption, sheet = next(iter(view.items()))
-    units = torch.from_numpy(sheet[6::12, 6::12].copy())
+    caption, sheet = next((said, sheet) for said, sheet in view.items() if "dropped" in said)
+    units = torch.from_numpy(sheet[5::10, 5::10].copy())
     grey = int((units == GREY).all(dim=2).sum())
-    assert f"{grey} dropped" in caption and grey == pytest.approx(256 * rate, abs=40)
+    assert f"{grey} of 256 units dropped" in caption and grey == pytest.approx(256 * rate, abs=40)
     plain, mean, deviation, _, by_formula = numbers(view[""])
     assert deviation == pytest.approx(by_formula, rel=0.08) and mean == pytest.approx(plain, abs=0.5)
     other = dropout.units_view(rate, 8, 5)
-    assert (next(iter(other.values())) != sheet).any()  # another draw, other units
+    assert (next(sheet for said, sheet in other.items() if "dropped" in said) != sheet).any()  # other units
+
+
+def test_more_dropout_spreads_the_logit_and_costs_answers():
+    shares, hills = [], []
+    for rate in (0.0, 0.5, 0.9):
+        view = dropout.units_view(rate, 9, 1)
+        shares.append(int(re.search(r"rightly in (\d+)%", view[""]).group(1)))
+        hills.append(next(sheet for said, sheet in view.items() if said.startswith("the logit of 9")))
+    assert shares[0] == 100 and shares[1] > 95 > 80 > shares[2]
+    assert (hills[0] != hills[1]).any() and (hills[1] != hills[2]).any()
 
 
 def test_the_curves_by_rate_say_what_the_sweep_measured():
@@ -100,10 +110,12 @@ def test_it_is_the_training_of_the_sweeps(widget, remedy):
 
 
 def test_the_last_curve_stays_as_before(widget):
-    for _ in range(2):
+    for remedy in ("dropout", "weight decay"):
+        widget.remedy.value = remedy
         widget.start()
         widget.wait(60)
     assert widget.curve.value.count(">before<") == 2
+    assert "weight decay; before: dropout" in widget.curve.value
 
 
 def test_stop_ends_it_and_keeps_the_curve():

@@ -155,6 +155,10 @@ EXERCISES = (
                 lambda x, u, p: x * (u >= p) * (1 - p),
             ),
             Mistake(
+                "A unit stays if its number is at least the rate. You drop it where they are equal: `>=`.",
+                lambda x, u, p: x * (u > p) / (1 - p),
+            ),
+            Mistake(
                 "All of x was enlarged, and nothing dropped.",
                 lambda x, _u, p: x / (1 - p),
             ),
@@ -183,6 +187,14 @@ EXERCISES = (
                 "The backward pass does not undo the forward one. Both divide by 1 - rate.",
                 lambda g, k, p: g * k * (1 - p),
             ),
+            Mistake(
+                "You divide by the rate. On the way forward, what stayed was divided by 1 - rate.",
+                lambda g, k, p: g * k / p,
+            ),
+            Mistake(
+                "You multiply by the rate. On the way forward, what stayed was divided by 1 - rate.",
+                lambda g, k, p: g * k * p,
+            ),
         ),
     ),
     Exercise(
@@ -198,6 +210,14 @@ EXERCISES = (
             Mistake(
                 "The mean is right. torch.var divides by S - 1; here divide by S: unbiased=False.",
                 lambda a: (a.mean(dim=0), a.var(dim=0)),
+            ),
+            Mistake(
+                "The mean is right. For the variance take the squares of the distances, not their sizes.",
+                lambda a: (a.mean(dim=0), (a - a.mean(dim=0)).abs().mean(dim=0)),
+            ),
+            Mistake(
+                "You took one mean of everything. Each class has a mean of its own, over the answers: dim=0.",
+                lambda a: (a.mean(), a.var(unbiased=False)),
             ),
             Mistake(
                 "You went over the classes. Each class has a mean of its own, over the answers: dim=0.",
@@ -219,6 +239,12 @@ EXERCISES = (
             Mistake("What stays is divided by the rate, and not by 1 - rate.", lambda x, k, p: x * k / p),
             Mistake("Now nothing is enlarged: the mean falls.", lambda x, k, _p: x * k),
             Mistake("Now what stays gets smaller. Divide by 1 - rate.", lambda x, k, p: x * k * (1 - p)),
+            Mistake("Now it is right at one half alone. Which share stays?", lambda x, k, _p: x * k / 0.5),
+            Mistake(
+                "You divide by the share that happened to stay in this draw. Divide by the share that is "
+                "expected to stay.",
+                lambda x, k, _p: x * k / k.float().mean(),
+            ),
         ),
     ),
 )
