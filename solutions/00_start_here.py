@@ -251,11 +251,12 @@ progress()
 # |---|---|
 # | tensor | a table of numbers with any number of dimensions |
 # | shape | how many numbers a tensor has along each dimension, as (3, H, W) |
-# | score | the number that a class gets; the largest wins (also called logit) |
-# | probability | the score made positive, as a share of all: softmax |
+# | score | the number that a class gets; the largest wins |
+# | softmax | e to the power of each score, over the sum of these: it makes probabilities of scores |
+# | probability | what the softmax makes of a score: from 0 to 1, and together 1 |
 # | heatmap | one number per pixel: how much it gave to the score |
-# | bias | a number that a class gets whatever the picture |
-# | complete | said of a heatmap that, with the bias, adds up to the score |
+# | bias | a number that is added whatever the picture: one for each class, or one for each filter |
+# | kernel (of Jupyter) | the Python behind a notebook; it has nothing to do with the kernel of a convolution |
 #
 # ## References
 #

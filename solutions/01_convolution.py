@@ -559,15 +559,27 @@ progress()
 #
 # | word | meaning |
 # |---|---|
+# | neuron | weighs its inputs, adds them up with a bias, and stays silent below zero |
+# | weight | a number by which an input is multiplied; training chooses it |
+# | convolution | one small table of weights, slid over the picture: multiply, add, move on |
 # | kernel | the small table of weights for one input channel |
 # | filter | one kernel for every input channel; gives one feature map |
 # | feature map | the numbers that a filter writes down, one per position |
 # | channel | one of the tables stacked in a picture or in a layer's output |
-# | padding, stride, dilation | border of zeros; step of the window; spacing of the kernel's numbers |
-# | bias | a number added to every position of a feature map |
+# | layer | one step of a network, for instance all filters that read the same input |
+# | dense layer | a layer in which every output weighs every input |
+# | correlation (of a picture and a kernel) | what networks call a convolution: the kernel is not flipped |
+# | padding | a border of zeros around the picture |
+# | stride | the step of the window, in pixels |
+# | dilation | how far apart the numbers of the kernel stand |
 # | ReLU | max(0, x) |
+# | locality | each number of the map depends on one small window only |
+# | weight sharing | the same weights are used at every position |
 # | equivariant | moving the input moves the output in the same way |
+# | adjoint | the way back for which comparing in the map and comparing in the picture give the same number |
 # | transposed convolution | the adjoint of a convolution: stamps the kernel for every number of the map |
+# | sub-pixel convolution | ordinary convolutions whose results are shuffled together; it equals a transposed one |
+# | max pooling | of each window only the largest number is kept |
 # | switches | where the maximum of each pooling window stood |
 #
 # ## References

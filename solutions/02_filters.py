@@ -392,10 +392,12 @@ progress()
 #
 # | word | meaning |
 # |---|---|
-# | filter | the weights that make one feature map: a kernel for each input channel |
 # | Gabor filter | a wave under a bell; looks for a line or an edge in one direction |
-# | correlation | how alike two patterns are, whatever their strength: from -1 to 1 |
+# | correlation (of two patterns) | how alike they are, whatever their strength: from -1 to 1 |
 # | dead filter | one whose weights are so small that its map is always empty |
+# | training | changing the weights step by step, so that the answers get better |
+# | loss | one number for how wrong the answers are; training makes it small |
+# | batch | the pictures that are looked at before the weights make one step |
 # | epoch | one pass through all training pictures |
 # | learning rate | how large a step each batch of pictures makes the weights take |
 # | snapshot | a copy of the weights, kept while the training goes on |

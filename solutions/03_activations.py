@@ -377,9 +377,11 @@ progress()
 # | word | meaning |
 # |---|---|
 # | activation | the number that a neuron puts out for a picture |
+# | place | one row and column of a layer, all channels together |
 # | activation vector | the activations of all channels at one place |
 # | hook | a function that is called each time a layer has run |
 # | sparsity | the share of activations that are exactly zero |
+# | global average pooling | the mean of each of the last maps over all places; in photonet the layer `gap` |
 # | linear read-out | a linear map, fitted to tell something from the activations |
 # | information distillation | from layer to layer: what the task needs is kept, the rest is dropped |
 #

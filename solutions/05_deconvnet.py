@@ -426,6 +426,7 @@ progress()
 # | unpooling | putting pooled numbers back where their switches say |
 # | rectify | set to zero what is negative: a ReLU, also on the way back |
 # | backward rule | what a ReLU lets through of the signal that comes back |
+# | back-propagation | the way back through all layers that computes gradients |
 # | guided back-propagation | the rule that asks for both: x positive and g positive |
 #
 # ## References

@@ -495,14 +495,16 @@ progress()
 # |---|---|
 # | saliency map | a number for every pixel: how much it has to do with the answer |
 # | attribution | a saliency map whose numbers are shares of a score |
+# | logit | the score of a class, before the softmax |
+# | gradient | for each input: by how much a number changes if this input grows a little |
 # | gradient x input | each pixel times its gradient |
 # | integrated gradients | the mean gradient on the way from a baseline, times the way |
-# | gap | what a map lacks to completeness |
-# | SmoothGrad | the mean of a map over noisy copies of the picture |
 # | target | what is explained: the logit of a class, its probability, or a unit |
 # | baseline | the picture that stands for "nothing there" |
 # | completeness | the shares add up to the score minus that of the baseline |
+# | gap (of a map) | what its sum lacks to completeness |
 # | saturation | more evidence does not raise the score any more: the gradient is small |
+# | SmoothGrad | the mean of a map over noisy copies of the picture |
 # | occlusion | covering a part and asking again |
 # | CAM | the last maps, weighted by the class's own weights: exact where a network ends with a mean |
 # | Grad-CAM | the last maps, weighted by the mean of their gradient |

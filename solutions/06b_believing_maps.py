@@ -418,7 +418,8 @@ progress()
 # | share inside | the part of the positive attribution that lies on the deciding thing |
 # | sanity check | does the map change when what was learned is destroyed? |
 # | rank correlation | do two maps put the pixels in the same order? |
-# | deletion, insertion | taking away, or putting in, the strongest pixels first |
+# | deletion | taking away the strongest pixels first, and watching the score |
+# | insertion | putting in the strongest pixels first, and watching the score |
 #
 # ## References
 #

@@ -569,13 +569,15 @@ progress()
 # | word | meaning |
 # |---|---|
 # | objective | the number that the picture is to make large |
+# | feature visualisation | drawing a picture that makes an objective large |
 # | superstimulus | a picture drawn for a unit, to which it answers more than to photos |
 # | L2 | the sum, or mean, of squares: here how far a picture is from grey |
-# | total variation | the sum of all differences between neighbours |
+# | total variation | the sum of the sizes of all differences between neighbours |
 # | jitter | moving the picture at random before each look |
 # | parametrisation | the numbers of which a picture is made: pixels, or waves |
 # | octave | a size at which a dream is dreamt, before the next larger one |
 # | feature inversion | a picture made from the activations of another |
+# | icon | a small superstimulus that stands for its unit |
 # | semantic dictionary | a place of a map, told by the icons of its strongest channels |
 #
 # ## References

@@ -577,9 +577,11 @@ progress()
 # |---|---|
 # | over-fitting | better and better on the training set, worse on everything else |
 # | validation set | pictures that judge during a training, and never teach |
+# | test set | pictures for the last word: they neither teach nor choose |
 # | early stopping | end when the validation loss has found no new lowest value for some epochs |
-# | patience | for how many epochs |
-# | dropout, rate | units are silent at random; with which probability |
+# | patience | for how many epochs early stopping waits |
+# | dropout | in training, units are silent at random |
+# | rate (of dropout) | the probability with which a unit is silent |
 # | inverted dropout | what stays is divided by 1 - rate, so that nothing is to be done when testing |
 # | co-adaptation | units that are of use only together |
 # | augmentation | showing other views of the same picture, with the same label |
