@@ -70,7 +70,7 @@ doctor.table()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Predict, then run
 #
-# You learn more from a result that you have guessed before. So we ask first.
+# You learn more from a result if you have guessed it first. So we ask.
 # Choose, lock, and read on. Nobody sees your guess, and a wrong one teaches most.
 #
 # The code of a question is folded away, since it holds the answer. A click on the three dots shows it.
@@ -88,7 +88,7 @@ predict(
 # ## Sliders
 #
 # Turn the picture and watch the answer. Where a corner would be empty, the picture is mirrored. Drag the slider, or click it and use the **arrow keys**.
-# **Reset** brings the start back. You can take a picture of your own, too: it stays on this machine.
+# **Reset** goes back to the start. You can take a picture of your own, too: it stays on this machine.
 
 # %% tags=["widget"]
 start.turn()
@@ -105,7 +105,7 @@ start.turn()
 # ## Can we believe the picture with the marked pixels?
 #
 # A claim about pixels can be tested: cover them. If they decided, the probability must fall.
-# The map on the right stays as it was before. The frame shows what you cover.
+# The map on the right stays that of the whole picture. The frame shows what you cover.
 
 # %% tags=["widget"]
 start.cover()
@@ -116,8 +116,8 @@ start.cover()
 
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# There is a second test. Add up what all pixels gave, also those that spoke against it. With one number more,
-# the **bias** of the class, this must be the score. Then nothing is left out.
+# There is a second test. Add up what all pixels gave, also those that spoke against it. Add one more number,
+# the **bias** of the class. The sum must be the score: then nothing is left out.
 
 # %%
 bias = model.dense.bias[scores.argmax()].detach()
@@ -164,7 +164,7 @@ hint("00.1")
 # ### By hand 00.2: scores become probabilities
 #
 # A score is any number, also a negative one. Take e to the power of each score: these weights are positive.
-# Then each weight over the sum of all weights is a probability: together they are 1.
+# Then each weight over the sum of all weights is a probability: together they make 1. This is the **softmax**.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def probabilities_of(scores):
@@ -216,6 +216,7 @@ quiz("00.q1")
 # ## What we will find out
 #
 # Sixteen lectures, sixteen questions. The minutes are for the lecture and its exercises.
+# And every word that you will learn is in the [glossary](../notebooks/glossary.md).
 
 # %%
 Markdown(syllabus.table())
@@ -228,7 +229,7 @@ Markdown(syllabus.table())
 # | Shift+Enter | run this cell, go to the next |
 # | Ctrl+Enter | run this cell, stay |
 # | Esc, then A or B | a new cell above or below |
-# | Esc, then 0, 0 | restart the kernel, when all seems lost |
+# | Esc, then 0, 0 | restart the kernel (the Python behind this page), when all seems lost |
 # | Tab | go to the next slider or button |
 # | arrow keys, Page up, Page down | move a slider, by small and by large steps |
 # | Tab while writing code | complete a name |

@@ -39,7 +39,7 @@ show(fig, alt=f"The photo '{PHOTO}' after six kernels: unchanged, blurred, sharp
               "only its vertical edges, and lit from one side.")
 
 # %% [markdown]
-# Six pictures, one photo. Between them lie nine numbers each, and one rule.
+# Six pictures, one photo. Nine numbers made each of them, and one rule made all.
 # This lecture is that rule. A convolutional network is the same rule, many times,
 # with numbers that nobody chose.
 
@@ -65,7 +65,7 @@ show(fig, alt="Left: the photo in grey with a small frame. Middle: the 64 pixels
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A neuron weighs, adds, and decides
 #
-# It multiplies every input with a weight. It adds the products and one more number, the bias.
+# It multiplies every input by a weight. It adds the products and one more number, the bias.
 # If the sum is negative, it stays silent: that is the ReLU.
 #
 # $$y = \max\Big(0,\; b + \sum_s w_s\, x_s\Big)$$
@@ -166,7 +166,7 @@ show(fig, alt="A picture with one bright pixel, a kernel with 1, 2, 3 on its ris
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Expected wrong answer: "then networks compute something else than they should". No: the weights are
-# learned, so they come out flipped. Show the press of a symmetric kernel (Gaussian): no difference at all.
+# learned, so they come out flipped. Show a symmetric kernel (Gaussian): no difference at all.
 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -304,8 +304,8 @@ quiz("01.q2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A convolution is a matrix with almost nothing in it
 #
-# Write the picture as one long vector. Then every output is a row of weights: a dense layer.
-# But most of the weights are zero, and the others repeat.
+# Write the picture as one long vector. A **dense layer** is a matrix: each output has a row of weights, one for every
+# pixel. A convolution is such a matrix, too. But most of its weights are zero, and the others repeat.
 
 # %%
 kernel = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
@@ -326,7 +326,7 @@ show(ax.figure, alt="A matrix of 16 rows and 36 columns. Nine coloured cells in 
 # %% tags=["predict"]
 predict(
     "01.p3",
-    "A picture of 64x64, one map of the same size, kernel 3x3. A dense layer needs how many times more weights?",
+    "A picture of 64x64, one map of the same size, a kernel of 3x3. A dense layer needs how many times as many weights?",
     options=["about 500", "about 50 thousand", "about 2 million"],
     truth="about 2 million",
 )
@@ -469,7 +469,7 @@ show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the i
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 01.4: max pooling that remembers
 #
-# The windows do not overlap. A rest that does not fill a window is left out. Of equal values, the first wins.
+# The windows do not overlap. What does not fill a window at the edge is left out. Of equal values, the first wins.
 # A switch is a whole number (torch.int64). It counts the pixels of the whole picture, row by row:
 # `row * W + column`.
 

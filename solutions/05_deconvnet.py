@@ -64,14 +64,14 @@ show(sheets.units(seen, used, titles=[f"channel {c}" for c in chosen]),
 # | convolution: look for a pattern | transposed convolution: stamp the pattern |
 # | ReLU: keep what is positive | rectify: keep what is positive |
 # | max pool: keep the largest, forget where | unpool: put it back where it was |
-# | batch norm: times a number, plus a number | times the same number |
+# | batch norm (lecture 09): times a number, plus a number | times the same number |
 #
 # Start at one unit, with its activation. Set all others to zero. Go down.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Can max pooling be undone?
 #
-# It threw three of four numbers away. Those are gone. But if we noted *where* the largest stood, it can go back
+# It threw away three of every four numbers. Those are gone. But if we noted *where* the largest stood, it can go back
 # to its place. The notes are called **switches** (lecture 01).
 
 # %%
@@ -112,7 +112,7 @@ hint("05.1")
 #
 # $x$ went into the ReLU. $g$ is the signal that comes back from above. What goes on downwards?
 #
-# - **gradient**: only where $x$ was positive. That is calculus.
+# - **gradient**: only where $x$ was positive. That is calculus: there the ReLU has slope 1, elsewhere 0.
 # - **deconvnet**: only where $g$ is positive. What went in does not matter.
 # - **guided**: both.
 
@@ -222,7 +222,7 @@ hint("05.4")
 # ## Down through a whole network
 #
 # Step 0 is one unit. Move **step**, and go down layer by layer: unpool, rectify, stamp, again and again.
-# Watch one point become a pattern. (The first steps look alike: to multiply one number does not move it.)
+# Watch one point become a pattern. (The first steps look alike: multiplying one number does not move it.)
 
 # %% tags=["widget"]
 widgets.walk()
