@@ -254,7 +254,7 @@ progress()
 # | shape | how many numbers a tensor has along each dimension, as (3, H, W) |
 # | score | the number that a class gets; the largest wins |
 # | softmax | e to the power of each score, over the sum of these: it makes probabilities of scores |
-# | probability | what the softmax makes of a score: from 0 to 1, and together 1 |
+# | probability | what the softmax makes of a score: from 0 to 1, and all together 1 |
 # | heatmap | one number per pixel: how much it gave to the score |
 # | bias | a number that is added whatever the picture: one for each class, or one for each filter |
 # | kernel (of Jupyter) | the Python behind a notebook; it has nothing to do with the kernel of a convolution |

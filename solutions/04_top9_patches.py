@@ -419,7 +419,7 @@ progress()
 # | unit | one channel of a layer, at one place or anywhere on its map |
 # | receptive field | the pixels that can change a unit |
 # | jump | how far apart, in pixels, is what two neighbouring units see; the strides multiplied |
-# | effective receptive field | how much each of these pixels really counts |
+# | effective receptive field | how much each pixel of the receptive field really counts |
 # | top-9 | the nine places in a data set where a unit fires most, here at most one in each picture |
 # | streaming | going through the data once, keeping only what is needed |
 # | polysemantic | said of a unit that answers to several unlike things |

@@ -422,12 +422,12 @@ progress()
 # | word | meaning |
 # |---|---|
 # | deconvnet | a network run backwards, from one activation to the pixels |
-# | projection | what comes out at the pixels; has a sign |
+# | projection | what a deconvnet gives at the pixels; has a sign |
 # | unpooling | putting pooled numbers back where their switches say |
 # | rectify | set to zero what is negative: a ReLU, also on the way back |
 # | backward rule | what a ReLU lets through of the signal that comes back |
 # | back-propagation | the way back through all layers that computes gradients |
-# | guided back-propagation | the rule that asks for both: x positive and g positive |
+# | guided back-propagation | back-propagation that passes a ReLU only where its input and the signal from above are both positive |
 #
 # ## References
 #

@@ -415,7 +415,7 @@ progress()
 # |---|---|
 # | Clever Hans | a network that is right for a reason that will not be there tomorrow |
 # | ground truth | the pixels that decide, known because we drew them |
-# | share inside | the part of the positive attribution that lies on the deciding thing |
+# | share inside | the part of the positive attribution that lies on the thing that decides |
 # | sanity check | does the map change when what was learned is destroyed? |
 # | rank correlation | do two maps put the pixels in the same order? |
 # | deletion | taking away the strongest pixels first, and watching the score |

@@ -576,7 +576,7 @@ progress()
 # | jitter | moving the picture at random before each look |
 # | parametrisation | the numbers of which a picture is made: pixels, or waves |
 # | octave | a size at which a dream is dreamt, before the next larger one |
-# | feature inversion | a picture made from the activations of another |
+# | feature inversion | finding a picture that has the activations of another |
 # | icon | a small superstimulus that stands for its unit |
 # | semantic dictionary | a place of a layer, told by the icons of its strongest channels |
 #

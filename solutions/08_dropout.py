@@ -578,7 +578,7 @@ progress()
 # | over-fitting | better and better on the training set, worse on everything else |
 # | validation set | pictures that judge during a training, and never teach |
 # | test set | pictures for the last word: they neither teach nor choose |
-# | early stopping | end when the validation loss has found no new lowest value for some epochs |
+# | early stopping | ending a training when the validation loss has found no new lowest value for some epochs |
 # | patience | for how many epochs early stopping waits |
 # | dropout | in training, units are silent at random |
 # | rate (of dropout) | the probability with which a unit is silent |
@@ -589,7 +589,7 @@ progress()
 # | MC dropout | dropout left on when testing, and many answers |
 # | predictive entropy | the entropy of the mean answer: all doubt |
 # | mutual information | the part of the doubt that is disagreement between the answers |
-# | AUROC | the chance that a stranger gets the higher score |
+# | AUROC | of a stranger and a known picture: the chance that the stranger gets the higher score |
 # | calibration | of what it calls 90 % sure, 90 % are right |
 #
 # ## References
