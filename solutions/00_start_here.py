@@ -216,10 +216,12 @@ quiz("00.q1")
 # ## What we will find out
 #
 # Sixteen lectures, sixteen questions. The minutes are for the lecture and its exercises.
-# And every word that you will learn is in the [glossary](../notebooks/glossary.md).
 
 # %%
 Markdown(syllabus.table())
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Every word that you will learn is in the [glossary](../notebooks/glossary.md), with the lecture that explains it.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## Keys worth knowing

@@ -208,7 +208,7 @@ show(ax.figure, alt="Bars: how many filters look in each of four directions. "
 # We kept the filters after every epoch of two trainings. One went well.
 # The other had a learning rate a hundred times as high. From which epoch on can you tell?
 #
-# The bad one was stopped after 12 epochs, when nothing more happened. Its last filters stay while the good one goes on.
+# The bad one was stopped after 12 epochs. Its last filters stay while the good one goes on.
 
 # %% tags=["widget"]
 widgets.growth()
@@ -248,7 +248,7 @@ quiz("02.q2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Do two filters do the same?
 #
-# Correlate each filter with every other. 1 means the same pattern, 0 nothing in common, -1 the negative.
+# Correlate each filter with every other. 1: the same pattern, 0: nothing in common, -1: the negative.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 02.3: the correlation matrix

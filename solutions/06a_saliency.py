@@ -273,7 +273,7 @@ widgets.smooth()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Guided back-propagation
 #
-# Lecture 05 had another rule for the way back through a ReLU: let through only what is positive both on the way up and on the way down. It makes the sharpest maps of
+# Lecture 05 had another rule for the way back through a ReLU: pass on what is positive both up and down. It makes the sharpest maps of
 # all. Is sharp the same as true? (Here each map fills its own scale: patterns can be compared, strengths cannot.)
 
 # %%

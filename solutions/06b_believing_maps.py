@@ -158,7 +158,7 @@ for function, x in at.items():
 Table(["function", "f(x) - f(0)", *closed_forms.METHODS], rows, "What each method gives to each pixel; ✓ it adds up to f(x) - f(0)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Where the function is linear, all methods that give shares agree: (6, -1). The gradient and SmoothGrad give the slope (2, -1): another
+# Where the function is linear, all shares agree: (6, -1). The gradient and SmoothGrad give the slope (2, -1): another
 # question. Where it bends, even the shares differ. None is *wrong*: the gradient says what a nudge would do, integrated gradients
 # shares out the whole. But only integrated gradients always adds up to $f(x) - f(0)$.
 
