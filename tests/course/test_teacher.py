@@ -84,6 +84,7 @@ def test_every_lecture_has_its_page_and_every_page_is_listed():
     assert taught <= {page.stem for page in PAGES}
     index = (FOLDER / "README.md").read_text()
     assert all(f"]({page.name})" in index for page in [*PAGES, FOLDER / "plans.md"])
+    assert all("The lecture is to come" not in page.read_text() for page in TAUGHT)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -125,7 +126,7 @@ def test_a_slide_has_the_minutes_that_its_teacher_cells_ask_for(page):
     assert {what: n for what, n in asked.items() if n > rows[what]} == {}
 
 
-@pytest.mark.parametrize("page", ALL, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*TAUGHT, FOLDER / "plans.md"], ids=lambda page: page.stem)
 def test_the_exercises_quizzes_and_predictions_that_a_page_names_exist(page, known):
     assert ids(page.read_text()) <= known[0]
 
