@@ -112,7 +112,7 @@ hint("05.1")
 #
 # $x$ went into the ReLU. $g$ is the signal that comes back from above. What goes on downwards?
 #
-# - **gradient**: only where $x$ was positive. That is calculus: there the ReLU has slope 1, elsewhere 0.
+# - **gradient**: only where $x$ was positive. That is calculus: slope 1 there, else 0.
 # - **deconvnet**: only where $g$ is positive. What went in does not matter.
 # - **guided**: both.
 

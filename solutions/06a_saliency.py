@@ -264,7 +264,7 @@ quiz("06a.q1")
 # ## Why is a gradient so noisy? SmoothGrad
 #
 # A ReLU network is a patchwork of linear pieces. From one piece to the next the gradient jumps. So ask many times, each time
-# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. When does the speckle go, and when the picture?
+# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. When does the speckle go? And the picture?
 # (The number below: is a pixel like the one beside it? It does not rise for every picture.)
 
 # %% tags=["widget"]

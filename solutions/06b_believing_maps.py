@@ -76,7 +76,7 @@ for name, report in reports.items():
     print(f"{name}: {report.in_mark.mean():.0%} of the positive attribution lies on the mark, {report.in_object.mean():.0%} on the thing")
 
 # %% [markdown]
-# Network B reads the corner: a **Clever Hans**, named after a horse that seemed to do sums, but only watched the faces. It was
+# Network B reads the corner: a **Clever Hans**, named after a horse that seemed to do sums, but only watched faces. It was
 # trained and tested on marked scenes: nobody would have known, but for one look at a map.
 #
 # So maps *can* be useful. That one of them was right here does not make all of them right. How do we test a map?

@@ -216,7 +216,7 @@ show(images.row(parts, titles=["one pixel", "one wave", "slow waves", "and faste
 # ### Start slow, and in the colours of photos
 #
 # We climb in waves, and let slow ones move in wider steps: so large forms come before fine grain. And in photos red, green and
-# blue rise together. So we draw in brightness and two differences of colour, each as strong as it is in photos.
+# blue rise together. So we draw in brightness and two differences of colour, each as strong as in photos.
 
 # %%
 clouds = [dream.Fourier(colours=colours).start(1, (3, 64, 64), torch.Generator().manual_seed(SEED)) for colours in (False, True)]
