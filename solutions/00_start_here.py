@@ -112,7 +112,7 @@ start.cover()
 
 # %% [markdown] tags=["teacher"]
 # 4 minutes. Ask where to put the square before you move it: on an eye, on the forehead, in a corner. Expected surprise:
-# a bright cell covered costs less than a dull one beside it. Keep it for lecture 06: a map is a claim.
+# a bright cell covered costs less than a dull one beside it. Keep it for lecture 06b: a map is a claim.
 
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -215,7 +215,7 @@ quiz("00.q1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What we will find out
 #
-# Sixteen lectures, sixteen questions. The minutes are for the lecture and its exercises.
+# Sixteen lectures; number 06 has two notebooks. The minutes are for the lecture and its exercises.
 
 # %%
 Markdown(syllabus.table())

@@ -549,7 +549,7 @@ strided_conv2d = check("01.bug", strided_conv2d)
 #
 # 1. A convolution slides one small set of weights over the picture, and adds: local and shared.
 # 2. So it needs few weights, and a shifted picture gives a shifted map.
-# 3. Its transpose goes back to pixels, but it is no inverse; and pooling forgets all but the largest.
+# 3. Its transpose goes back to pixels, but it is not an inverse; and pooling forgets all but the largest.
 
 # %% slideshow={"slide_type": "skip"}
 progress()

@@ -193,7 +193,7 @@ print(f"the nine strongest of each channel: {found.values.numel():,} numbers, fo
 def merge(values, pictures, more_values, more_pictures, k):
     """The k best of two rankings: (m,), (m,), (n,), (n,), k -> values (k,), pictures (k,)."""
     # BEGIN SOLUTION: put both together, sort by value, keep the first k, and their pictures
-    # hint: One long list of all values, one of all pictures, in the same order. Which k belong to the front?
+    # hint: One long list of all values, one of all pictures, in the same order. Which k come first?
     # hint: torch.cat([values, more_values]) has the shape (m + n,). .topk(k) gives the largest and where they stood.
     # hint: best = torch.cat([values, more_values]).topk(k); return best.values, torch.cat([pictures, more_pictures])[best.indices]
     best = torch.cat([values, more_values]).topk(k)

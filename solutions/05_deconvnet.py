@@ -259,7 +259,7 @@ widgets.project()
 
 # %% [markdown] tags=["teacher"]
 # 6 minutes. Gradient: noisy, both signs. Guided: sharp, like a drawing. Deconvnet: in between. Ask which one to *believe*, and
-# keep the answers: the next slides and lecture 06 test them. The cleanest picture is not the truest.
+# keep the answers: the next slides and lecture 06b test them. The cleanest picture is not the truest.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A trap: pools that overlap
@@ -315,7 +315,7 @@ print("largest difference of the two deconvnet projections:", (same[0] - same[1]
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # Not one pixel differs. What looked like an explanation of the photo is a picture of the *weights*.
-# With pools it is better, but the warning stays: a beautiful picture is no proof (lecture 06).
+# With pools it is better, but the warning stays: a beautiful picture is no proof (lecture 06b).
 
 # %% slideshow={"slide_type": "skip"}
 quiz("05.q2")

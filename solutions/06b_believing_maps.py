@@ -140,7 +140,7 @@ widgets.truth_browser()
 
 # %% [markdown] tags=["teacher"]
 # 5 minutes. Background beside the edge often counts: a shape IS where it ends. Grad-CAM has 8 x 8 cells and spills over the edge. Ask
-# whether "outside" must be wrong. The share is a measure, no judge.
+# whether "outside" must be wrong. The share is a measure, not a judge.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 2: formulas that we can solve
