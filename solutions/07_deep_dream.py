@@ -60,7 +60,7 @@ show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to w
 
 # %% [markdown]
 # Above: the pieces of photos that three channels answer to most (lecture 04). Below: pictures that **nobody took**, drawn from noise
-# for the same channels. Do the pieces of a column share a thing, or a shape? There is no thing below: the shape is enough.
+# for the same channels. Do the nine share a thing, or a shape? Below is no thing: a shape will do.
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Ask of each column: what do the nine pieces share? Then look below: is that there, too? What is missing? The nine
