@@ -577,19 +577,20 @@ progress()
 # |---|---|
 # | over-fitting | better and better on the training set, worse on everything else |
 # | validation set | pictures that judge during a training, and never teach |
-# | test set | pictures for the last word: they neither teach nor choose |
 # | early stopping | ending a training when the validation loss has found no new lowest value for some epochs |
 # | patience | for how many epochs early stopping waits |
-# | dropout | in training, units are silent at random |
+# | dropout | units are silent at random while the network learns |
 # | rate (of dropout) | the probability with which a unit is silent |
+# | thinned network | what is left when some units are silent |
 # | inverted dropout | what stays is divided by 1 - rate, so that nothing is to be done when testing |
 # | co-adaptation | units that are of use only together |
 # | augmentation | showing other views of the same picture, with the same label |
 # | weight decay | a pull of all weights to zero |
 # | MC dropout | dropout left on when testing, and many answers |
 # | predictive entropy | the entropy of the mean answer: all doubt |
+# | nat | the unit of entropy with the natural logarithm |
 # | mutual information | the part of the doubt that is disagreement between the answers |
-# | AUROC | of a stranger and a known picture: the chance that the stranger gets the higher score |
+# | AUROC | area under the ROC curve: the chance that a stranger gets the higher score |
 # | calibration | of what it calls 90 % sure, 90 % are right |
 #
 # ## References
