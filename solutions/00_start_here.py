@@ -70,7 +70,7 @@ doctor.table()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Predict, then run
 #
-# You learn more from a result that you have guessed before. So we ask first.
+# You learn more from a result if you have guessed it first. So we ask.
 # Choose, lock, and read on. Nobody sees your guess, and a wrong one teaches most.
 #
 # The code of a question is folded away, since it holds the answer. A click on the three dots shows it.
@@ -88,7 +88,7 @@ predict(
 # ## Sliders
 #
 # Turn the picture and watch the answer. Where a corner would be empty, the picture is mirrored. Drag the slider, or click it and use the **arrow keys**.
-# **Reset** brings the start back. You can take a picture of your own, too: it stays on this machine.
+# **Reset** goes back to the start. You can take a picture of your own, too: it stays on this machine.
 
 # %% tags=["widget"]
 start.turn()
@@ -105,19 +105,19 @@ start.turn()
 # ## Can we believe the picture with the marked pixels?
 #
 # A claim about pixels can be tested: cover them. If they decided, the probability must fall.
-# The map on the right stays as it was before. The frame shows what you cover.
+# The map on the right stays that of the whole picture. The frame shows what you cover.
 
 # %% tags=["widget"]
 start.cover()
 
 # %% [markdown] tags=["teacher"]
 # 4 minutes. Ask where to put the square before you move it: on an eye, on the forehead, in a corner. Expected surprise:
-# a bright cell covered costs less than a dull one beside it. Keep it for lecture 06: a map is a claim.
+# a bright cell covered costs less than a dull one beside it. Keep it for lecture 06b: a map is a claim.
 
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# There is a second test. Add up what all pixels gave, also those that spoke against it. With one number more,
-# the **bias** of the class, this must be the score. Then nothing is left out.
+# There is a second test. Add up what all pixels gave, also those that spoke against it. Add one more number,
+# the **bias** of the class. The sum must be the score: then nothing is left out.
 
 # %%
 bias = model.dense.bias[scores.argmax()].detach()
@@ -164,7 +164,7 @@ hint("00.1")
 # ### By hand 00.2: scores become probabilities
 #
 # A score is any number, also a negative one. Take e to the power of each score: these weights are positive.
-# Then each weight over the sum of all weights is a probability: together they are 1.
+# Then each weight over the sum of all weights is a probability: together they make 1. This is the **softmax**.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def probabilities_of(scores):
@@ -215,10 +215,13 @@ quiz("00.q1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What we will find out
 #
-# Sixteen lectures, sixteen questions. The minutes are for the lecture and its exercises.
+# Sixteen lectures; number 06 has two notebooks. The minutes are for the lecture and its exercises.
 
 # %%
 Markdown(syllabus.table())
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# Every word that you will learn is in the [glossary](../notebooks/glossary.md), with the lecture that explains it.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ## Keys worth knowing
@@ -228,7 +231,7 @@ Markdown(syllabus.table())
 # | Shift+Enter | run this cell, go to the next |
 # | Ctrl+Enter | run this cell, stay |
 # | Esc, then A or B | a new cell above or below |
-# | Esc, then 0, 0 | restart the kernel, when all seems lost |
+# | Esc, then 0, 0 | restart the kernel (the Python behind this page), when all seems lost |
 # | Tab | go to the next slider or button |
 # | arrow keys, Page up, Page down | move a slider, by small and by large steps |
 # | Tab while writing code | complete a name |
@@ -251,11 +254,12 @@ progress()
 # |---|---|
 # | tensor | a table of numbers with any number of dimensions |
 # | shape | how many numbers a tensor has along each dimension, as (3, H, W) |
-# | score | the number that a class gets; the largest wins (also called logit) |
-# | probability | the score made positive, as a share of all: softmax |
+# | score | the number that a class gets; the largest wins |
+# | softmax | e to the power of each score, over the sum of these: it makes probabilities of scores |
+# | probability | what the softmax makes of a score: from 0 to 1, and all together 1 |
 # | heatmap | one number per pixel: how much it gave to the score |
-# | bias | a number that a class gets whatever the picture |
-# | complete | said of a heatmap that, with the bias, adds up to the score |
+# | bias | a number that is added whatever the picture: one for each class, or one for each filter |
+# | kernel (of Jupyter) | the Python behind a notebook; it has nothing to do with the kernel of a convolution |
 #
 # ## References
 #

@@ -39,7 +39,7 @@ show(fig, alt=f"The photo '{PHOTO}' after six kernels: unchanged, blurred, sharp
               "only its vertical edges, and lit from one side.")
 
 # %% [markdown]
-# Six pictures, one photo. Between them lie nine numbers each, and one rule.
+# Six pictures, one photo. Nine numbers made each of them, and one rule made all.
 # This lecture is that rule. A convolutional network is the same rule, many times,
 # with numbers that nobody chose.
 
@@ -65,7 +65,7 @@ show(fig, alt="Left: the photo in grey with a small frame. Middle: the 64 pixels
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A neuron weighs, adds, and decides
 #
-# It multiplies every input with a weight. It adds the products and one more number, the bias.
+# It multiplies every input by a weight. It adds the products and one more number, the bias.
 # If the sum is negative, it stays silent: that is the ReLU.
 #
 # $$y = \max\Big(0,\; b + \sum_s w_s\, x_s\Big)$$
@@ -166,7 +166,7 @@ show(fig, alt="A picture with one bright pixel, a kernel with 1, 2, 3 on its ris
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Expected wrong answer: "then networks compute something else than they should". No: the weights are
-# learned, so they come out flipped. Show the press of a symmetric kernel (Gaussian): no difference at all.
+# learned, so they come out flipped. Show a symmetric kernel (Gaussian): no difference at all.
 
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -304,8 +304,8 @@ quiz("01.q2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A convolution is a matrix with almost nothing in it
 #
-# Write the picture as one long vector. Then every output is a row of weights: a dense layer.
-# But most of the weights are zero, and the others repeat.
+# Write the picture as one long vector. A **dense layer** is a matrix: each output has a row of weights, one for every
+# pixel. A convolution is such a matrix, too. But most of its weights are zero, and the others repeat.
 
 # %%
 kernel = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
@@ -326,7 +326,7 @@ show(ax.figure, alt="A matrix of 16 rows and 36 columns. Nine coloured cells in 
 # %% tags=["predict"]
 predict(
     "01.p3",
-    "A picture of 64x64, one map of the same size, kernel 3x3. A dense layer needs how many times more weights?",
+    "A picture of 64x64, one map of the same size, a kernel of 3x3. A dense layer needs how many times as many weights?",
     options=["about 500", "about 50 thousand", "about 2 million"],
     truth="about 2 million",
 )
@@ -469,7 +469,7 @@ show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the i
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 01.4: max pooling that remembers
 #
-# The windows do not overlap. A rest that does not fill a window is left out. Of equal values, the first wins.
+# The windows do not overlap. What does not fill a window at the edge is left out. Of equal values, the first wins.
 # A switch is a whole number (torch.int64). It counts the pixels of the whole picture, row by row:
 # `row * W + column`.
 
@@ -549,7 +549,7 @@ strided_conv2d = check("01.bug", strided_conv2d)
 #
 # 1. A convolution slides one small set of weights over the picture, and adds: local and shared.
 # 2. So it needs few weights, and a shifted picture gives a shifted map.
-# 3. Its transpose goes back to pixels, but it is no inverse; and pooling forgets all but the largest.
+# 3. Its transpose goes back to pixels, but it is not an inverse; and pooling forgets all but the largest.
 
 # %% slideshow={"slide_type": "skip"}
 progress()
@@ -559,15 +559,27 @@ progress()
 #
 # | word | meaning |
 # |---|---|
+# | neuron | weighs its inputs, adds them up with a bias, and stays silent below zero |
+# | weight | a number by which an input is multiplied; training chooses it |
+# | convolution | one small table of weights, slid over the picture: multiply, add, move on |
 # | kernel | the small table of weights for one input channel |
 # | filter | one kernel for every input channel; gives one feature map |
 # | feature map | the numbers that a filter writes down, one per position |
 # | channel | one of the tables stacked in a picture or in a layer's output |
-# | padding, stride, dilation | border of zeros; step of the window; spacing of the kernel's numbers |
-# | bias | a number added to every position of a feature map |
+# | layer | one step of a network, for instance all filters that read the same input |
+# | dense layer | a layer in which every output weighs every input |
+# | correlation (of a picture and a kernel) | what networks call a convolution: the kernel is not flipped |
+# | padding | a border of zeros around the picture |
+# | stride | the step of the window, in pixels |
+# | dilation | how far apart the numbers of the kernel stand |
 # | ReLU | max(0, x) |
+# | locality | each number of the map depends on one small window only |
+# | weight sharing | the same weights are used at every position |
 # | equivariant | moving the input moves the output in the same way |
+# | adjoint | the way back for which comparing in the map and comparing in the picture give the same number |
 # | transposed convolution | the adjoint of a convolution: stamps the kernel for every number of the map |
+# | sub-pixel convolution | ordinary convolutions whose results are shuffled together; it equals a transposed one |
+# | max pooling | of each window only the largest number is kept |
 # | switches | where the maximum of each pooling window stood |
 #
 # ## References

@@ -53,7 +53,7 @@ show(fig, alt=f"Two sheets with the {len(weight)} filters of the first layer of 
 # ## A filter is a small picture
 #
 # A filter of the first layer has one kernel for red, one for green, one for blue. So it is a colour picture.
-# But weights are negative, too. What is negative red?
+# But a weight can be negative. What is negative red?
 #
 # We make **zero grey**. Brighter than grey is positive, darker is negative.
 # The strongest weight becomes fully bright or fully dark.
@@ -77,7 +77,7 @@ predict(
 def for_display(weight):
     """One filter as numbers in [0, 1]: (C, K, K) -> (C, K, K)."""
     # BEGIN SOLUTION: divide by the largest absolute weight, then move the range to [0, 1]
-    # hint: Which number must be divided out, so that all weights lie between -1 and 1? Mind the negative ones.
+    # hint: By which number must you divide, so that all weights lie between -1 and 1? Mind the negative ones.
     # hint: weight.abs().max() is one number for the whole filter. If it is 0, the answer is 0.5 everywhere.
     # hint: return 0.5 + 0.5 * weight / strongest, and torch.full_like(weight, 0.5) if strongest is 0
     strongest = weight.abs().max()
@@ -159,7 +159,7 @@ show(fig, alt="Four learned filters, red where positive and blue where negative,
               f"direction and width. They are alike: similarities from {fits[best[-1]][1]:.2f} to {fits[best[0]][1]:.2f}.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# How to find the direction by computing? Along a line the weights hardly change. Across it they change a lot.
+# How can we compute the direction? Along a line the weights hardly change. Across it they change a lot.
 # So measure the change in four directions, and take the direction in which there is the **least**.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
@@ -208,7 +208,7 @@ show(ax.figure, alt="Bars: how many filters look in each of four directions. "
 # We kept the filters after every epoch of two trainings. One went well.
 # The other had a learning rate a hundred times as high. From which epoch on can you tell?
 #
-# The bad one was ended after 12 epochs: nothing came any more. It stays at its end while the good one goes on.
+# The bad one was stopped after 12 epochs. Its last filters stay while the good one goes on.
 
 # %% tags=["widget"]
 widgets.growth()
@@ -248,7 +248,7 @@ quiz("02.q2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Do two filters do the same?
 #
-# Correlate each filter with each other one. 1 is the same pattern, 0 has nothing in common, -1 is the negative.
+# Correlate each filter with every other. 1: the same pattern, 0: nothing in common, -1: the negative.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 02.3: the correlation matrix
@@ -262,7 +262,7 @@ def correlation(weight):
     """How alike each two filters are: (F, C, K, K) -> (F, F)."""
     # BEGIN SOLUTION: rows without mean and of length 1, then all products
     # hint: weight.flatten(1) has one row for each filter.
-    # hint: The mean and the length (norm) are taken along dim=1, with keepdim=True, so that they fit to the rows.
+    # hint: The mean and the length (norm) are taken along dim=1, with keepdim=True, so that they fit the rows.
     # hint: flat = flat - its mean; flat = flat / flat.norm(dim=1, keepdim=True); return flat @ flat.T
     flat = weight.flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
@@ -392,12 +392,15 @@ progress()
 #
 # | word | meaning |
 # |---|---|
-# | filter | the weights that make one feature map: a kernel for each input channel |
 # | Gabor filter | a wave under a bell; looks for a line or an edge in one direction |
-# | correlation | how alike two patterns are, whatever their strength: from -1 to 1 |
+# | correlation (of two patterns) | how alike they are, whatever their strength: from -1 to 1 |
 # | dead filter | one whose weights are so small that its map is always empty |
+# | training | changing the weights step by step, so that the answers get better |
+# | loss | one number for how wrong the answers are; training makes it small |
+# | batch | the pictures that are looked at before the weights make one step |
 # | epoch | one pass through all training pictures |
 # | learning rate | how large a step each batch of pictures makes the weights take |
+# | seed | where a computer's chance starts: the same seed gives the same random numbers |
 # | snapshot | a copy of the weights, kept while the training goes on |
 #
 # ## References

@@ -76,7 +76,7 @@ print(f"the neuron in the frame: channel {channel}, row {row}, column {column}: 
 # %% tags=["predict"] slideshow={"slide_type": "subslide"}
 predict(
     "03.p1",
-    "The first ReLU of photonet makes 32 maps of 64x64 from a picture of 64x64 in colour. How many times more "
+    "The first ReLU of photonet makes 32 maps of 64x64 from a colour picture of 64x64. How many times as many "
     "numbers is that?",
     options=["as many", "about 3 times", "about 11 times", "32 times"],
     truth="about 11 times",
@@ -104,7 +104,7 @@ widgets.browser()
 #
 # PyTorch lets you hang a **hook** on a layer: a function that is called with what the layer puts out.
 # Three rules. Keep a **copy**: the next layer may overwrite the numbers in place.
-# **Remove** the hook, or it will run for ever. Remove it also if the network **fails**.
+# **Remove** the hook, or it will run for ever. Remove it even if the network **fails**.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 03.1: record a layer
@@ -214,8 +214,8 @@ ax = charts.bars(zeros, xlabel="share of activations that are zero", title=f"{NE
 show(ax.figure, alt="Bars: the share of zeros after each ReLU. " + ", ".join(f"{k}: {v:.0%}" for k, v in zeros.items()) + ".")
 
 # %% [markdown]
-# The share of zeros grows with depth: not at every step, but from the first layer over the middle to the late ones.
-# What a deep unit looks for is rare, so most of the time it is silent.
+# The share of zeros grows with depth: not at every step, but from the first layers to the middle, and on to the last.
+# What a deep neuron looks for is rare, so most of the time it is silent.
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Expected wrong answer: "a network that is 85 % zeros is wasteful". Ask how many books of a library are
@@ -229,7 +229,7 @@ quiz("03.q2")
 # ## Who is whose neighbour?
 #
 # Take a piece of a photo. Which other pieces are nearest to it? Ask the pixels. Then ask each layer.
-# The last choice, `gap`, is the mean of the last maps over all places: *what* is there, whatever *where*.
+# The last choice, `gap`, is the mean of the last maps over all places: *what* is there, no matter *where*.
 #
 # Are the neighbours there alike in colour, or in what they show?
 
@@ -253,8 +253,8 @@ for name in (activations.PICTURE, relus[-1], "gap"):
 # though their mean colours are *less* alike. It goes by what is there.
 
 # %% [markdown] tags=["teacher"]
-# 3 minutes. Ask what the pixels confuse: a piece of wall and a piece of sky. Then why `gap` beats the last maps: a place
-# does not count any more.
+# 3 minutes. Ask what the pixels confuse: a piece of wall and a piece of sky. Then why `gap` beats the last maps: where
+# a thing stands does not count any more.
 
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
@@ -282,8 +282,8 @@ hint("03.3")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What is kept, what is thrown away?
 #
-# Now a measurement. We need pictures of which we know everything: synthetic scenes. In each lie a few objects
-# on a background. The **class** of a scene is the shape of its largest object: there are six shapes.
+# Now a measurement. We need pictures of which we know everything: synthetic scenes. In each, a few objects
+# lie on a background. The **class** of a scene is the shape of its largest object: there are six shapes.
 # The **colours** say nothing about the class.
 
 # %%
@@ -298,7 +298,7 @@ show(fig, alt="Six scenes of coloured shapes on backgrounds, each titled with th
 # `shapesnet` was trained to name the class. From each of its layers we try to *read* both things. Our reader is
 # a **linear map**: a weighted sum of the activations, with weights fitted on other scenes.
 #
-# - The class: how many of the test scenes are right? By chance it is one in six.
+# - The class: for what share of the test scenes is it right? By chance, for one in six.
 # - The colour of each place: what share of its variation is explained (R squared)? Guessing the mean gives 0.
 
 # %% tags=["predict"]
@@ -325,7 +325,7 @@ show(fig, alt="Two curves over the layers of shapesnet. The share of the colours
 # The curves cross. What the class needs is made plain, what it does not need is thrown away.
 # This is called **information distillation**.
 #
-# Mind what was measured: what a *linear* map can read. A more clever reader might find more.
+# Mind what was measured: what a *linear* map can read. A cleverer reader might find more.
 
 # %% [markdown] tags=["teacher"]
 # 4 minutes. Ask for the objection: "maybe it is still there, only not linear". Right. That is what the last line says.
@@ -377,9 +377,11 @@ progress()
 # | word | meaning |
 # |---|---|
 # | activation | the number that a neuron puts out for a picture |
+# | place | one row and column of a layer, all channels together |
 # | activation vector | the activations of all channels at one place |
 # | hook | a function that is called each time a layer has run |
 # | sparsity | the share of activations that are exactly zero |
+# | global average pooling | the mean of each of the last maps over all places; in photonet the layer `gap` |
 # | linear read-out | a linear map, fitted to tell something from the activations |
 # | information distillation | from layer to layer: what the task needs is kept, the rest is dropped |
 #

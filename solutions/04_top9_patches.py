@@ -44,7 +44,7 @@ show(sheets.units(patches, titles=[f"channel {c}" for c in chosen]),
      alt=f"Six groups of nine pieces of pictures: for each of six channels of {middle}, those to which it answers most.")
 
 # %% [markdown]
-# Six units of a layer in the middle. For each, the nine pieces of pictures to which it answers most, at most one of each
+# Six units of a layer in the middle. For each, the nine pieces of pictures to which it answers most, at most one from each
 # picture. Grey is beyond the border of a picture. What would you call each of them?
 #
 # Mind the data: these are 600 pieces of only 14 photos, large and small. If the cup comes nine times, that is why.
@@ -59,14 +59,14 @@ show(sheets.units(patches, titles=[f"channel {c}" for c in chosen]),
 # In lecture 03 we took one picture and asked all units. From the third layer on, the maps had no names any more.
 #
 # Now take **one unit** and ask all pictures. Where, in all of them, does it fire most? And what is there?
-# No weights, no gradients. This works for any network, even for a brain.
+# We need not know a single weight. This works for any network, even for a brain.
 #
 # For that we must know what a unit *sees*.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What does a unit see?
 #
-# A unit of the first layer sees as many pixels as its kernel has. A unit of the second sees several units of the first.
+# A unit of the first layer sees the pixels under its kernel. A unit of the second sees several units of the first.
 # All the pixels that can change a unit are its **receptive field**.
 
 # %% tags=["predict"]
@@ -146,7 +146,7 @@ widgets.fields()
 # %% tags=["predict"]
 predict(
     "04.p2",
-    "The square in the middle, half as wide and half as high as the field, holds a quarter of its pixels. Which share of "
+    "The square in the middle, half as wide and half as high as the field, holds a quarter of its pixels. What share of "
     "the influence comes from there, in the third layer of photonet?",
     options=["about a quarter", "more than half", "nearly all"],
     truth=lambda: "more than half" if 0.5 < effective.share_in_middle(effective.field(
@@ -186,14 +186,14 @@ print(f"the nine strongest of each channel: {found.values.numel():,} numbers, fo
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 04.2: merge two rankings
 #
-# Each ranking holds values, the largest first, and the number of the picture behind each. Return the k best of both
+# Each ranking holds values, the largest first, and for each value the number of its picture. Return the k best of both
 # together, in the same form. (Take care that every picture stays with its own value.)
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
 def merge(values, pictures, more_values, more_pictures, k):
     """The k best of two rankings: (m,), (m,), (n,), (n,), k -> values (k,), pictures (k,)."""
     # BEGIN SOLUTION: put both together, sort by value, keep the first k, and their pictures
-    # hint: One long list of all values, one of all pictures, in the same order. Which k belong to the front?
+    # hint: One long list of all values, one of all pictures, in the same order. Which k come first?
     # hint: torch.cat([values, more_values]) has the shape (m + n,). .topk(k) gives the largest and where they stood.
     # hint: best = torch.cat([values, more_values]).topk(k); return best.values, torch.cat([pictures, more_pictures])[best.indices]
     best = torch.cat([values, more_values]).topk(k)
@@ -313,7 +313,7 @@ sheet(4)
 # Nine pieces show a baseball. Does the unit like baseballs? Or their red stripes? Or round things? The pieces
 # cannot tell: in them, all of this comes together (Olah and others, 2017).
 #
-# With the synthetic scenes we can *count*. We know shape, colour and texture of the largest object. How many of a
+# With the synthetic scenes of lecture 03 we can *count*. We know shape, colour and texture of the largest object. How many of a
 # unit's nine scenes agree in each?
 
 # %% tags=["predict"]
@@ -419,7 +419,7 @@ progress()
 # | unit | one channel of a layer, at one place or anywhere on its map |
 # | receptive field | the pixels that can change a unit |
 # | jump | how far apart, in pixels, is what two neighbouring units see; the strides multiplied |
-# | effective receptive field | how much each of these pixels really counts |
+# | effective receptive field | how much each pixel of the receptive field really counts |
 # | top-9 | the nine places in a data set where a unit fires most, here at most one in each picture |
 # | streaming | going through the data once, keeping only what is needed |
 # | polysemantic | said of a unit that answers to several unlike things |

@@ -64,14 +64,14 @@ show(sheets.units(seen, used, titles=[f"channel {c}" for c in chosen]),
 # | convolution: look for a pattern | transposed convolution: stamp the pattern |
 # | ReLU: keep what is positive | rectify: keep what is positive |
 # | max pool: keep the largest, forget where | unpool: put it back where it was |
-# | batch norm: times a number, plus a number | times the same number |
+# | batch norm (lecture 09): times a number, plus a number | times the same number |
 #
 # Start at one unit, with its activation. Set all others to zero. Go down.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Can max pooling be undone?
 #
-# It threw three of four numbers away. Those are gone. But if we noted *where* the largest stood, it can go back
+# It threw away three of every four numbers. Those are gone. But if we noted *where* the largest stood, it can go back
 # to its place. The notes are called **switches** (lecture 01).
 
 # %%
@@ -112,7 +112,7 @@ hint("05.1")
 #
 # $x$ went into the ReLU. $g$ is the signal that comes back from above. What goes on downwards?
 #
-# - **gradient**: only where $x$ was positive. That is calculus.
+# - **gradient**: only where $x$ was positive. That is calculus: slope 1 there, else 0.
 # - **deconvnet**: only where $g$ is positive. What went in does not matter.
 # - **guided**: both.
 
@@ -222,7 +222,7 @@ hint("05.4")
 # ## Down through a whole network
 #
 # Step 0 is one unit. Move **step**, and go down layer by layer: unpool, rectify, stamp, again and again.
-# Watch one point become a pattern. (The first steps look alike: to multiply one number does not move it.)
+# Watch one point become a pattern. (The first steps look alike: multiplying one number does not move it.)
 
 # %% tags=["widget"]
 widgets.walk()
@@ -259,7 +259,7 @@ widgets.project()
 
 # %% [markdown] tags=["teacher"]
 # 6 minutes. Gradient: noisy, both signs. Guided: sharp, like a drawing. Deconvnet: in between. Ask which one to *believe*, and
-# keep the answers: the next slides and lecture 06 test them. The cleanest picture is not the truest.
+# keep the answers: the next slides and lecture 06b test them. The cleanest picture is not the truest.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## A trap: pools that overlap
@@ -315,7 +315,7 @@ print("largest difference of the two deconvnet projections:", (same[0] - same[1]
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # Not one pixel differs. What looked like an explanation of the photo is a picture of the *weights*.
-# With pools it is better, but the warning stays: a beautiful picture is no proof (lecture 06).
+# With pools it is better, but the warning stays: a beautiful picture is no proof (lecture 06b).
 
 # %% slideshow={"slide_type": "skip"}
 quiz("05.q2")
@@ -422,11 +422,12 @@ progress()
 # | word | meaning |
 # |---|---|
 # | deconvnet | a network run backwards, from one activation to the pixels |
-# | projection | what comes out at the pixels; has a sign |
+# | projection | what a deconvnet gives at the pixels; has a sign |
 # | unpooling | putting pooled numbers back where their switches say |
 # | rectify | set to zero what is negative: a ReLU, also on the way back |
 # | backward rule | what a ReLU lets through of the signal that comes back |
-# | guided back-propagation | the rule that asks for both: x positive and g positive |
+# | back-propagation | the way back through all layers that computes gradients |
+# | guided back-propagation | back-propagation that passes a ReLU only where its input and the signal from above are both positive |
 #
 # ## References
 #

@@ -122,7 +122,7 @@ hint("06a.1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## From the nudge to a share
 #
-# A black pixel may have a large gradient and still bring nothing: it is not there. So multiply with the pixel itself:
+# A black pixel may have a large gradient and still bring nothing: it is not there. So multiply by the pixel itself:
 # **gradient x input**. For a linear network it is the whole truth: the shares $w_i x_i$ add up to $f(x)$, but for the bias.
 
 # %%
@@ -164,12 +164,12 @@ show(fig, alt="Two curves on the way from a black picture to the picture: the lo
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Walk: integrated gradients
 #
-# So go the whole way, from a baseline $x'$ to $x$, and take the mean of the gradient on it:
+# So go the whole way, from a baseline $x'$ to $x$, and take the mean of the gradient along it:
 #
 # $$\text{IG}_i = (x_i - x'_i) \cdot \frac{1}{n} \sum_{k=1}^{n} \frac{\partial f}{\partial x_i}\Big(x' + \tfrac{k - 1/2}{n} (x - x')\Big)$$
 #
 # Slope times distance, summed over the way, is the height that was climbed. So the shares add up:
-# $\sum_i \text{IG}_i \approx f(x) - f(x')$, the better the more points. That is **completeness**.
+# $\sum_i \text{IG}_i \approx f(x) - f(x')$, and the more points, the closer. That is **completeness**.
 
 # %% tags=["predict"]
 predict(
@@ -264,7 +264,7 @@ quiz("06a.q1")
 # ## Why is a gradient so noisy? SmoothGrad
 #
 # A ReLU network is a patchwork of linear pieces. From one piece to the next the gradient jumps. So ask many times, each time
-# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. When does the speckle go, when the picture?
+# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. When does the speckle go? And the picture?
 # (The number below: is a pixel like the one beside it? It does not rise for every picture.)
 
 # %% tags=["widget"]
@@ -273,7 +273,7 @@ widgets.smooth()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Guided back-propagation
 #
-# Lecture 05 had another rule for the way back through a ReLU: let pass what is positive on both ways. It makes the sharpest maps of
+# Lecture 05 had another rule for the way back through a ReLU: pass on what is positive both up and down. It makes the sharpest maps of
 # all. Is sharp the same as true? (Here each map fills its own scale: patterns can be compared, strengths cannot.)
 
 # %%
@@ -495,14 +495,16 @@ progress()
 # |---|---|
 # | saliency map | a number for every pixel: how much it has to do with the answer |
 # | attribution | a saliency map whose numbers are shares of a score |
+# | logit | the score of a class, before the softmax |
+# | gradient | for each input: by how much a number changes if this input grows a little |
 # | gradient x input | each pixel times its gradient |
 # | integrated gradients | the mean gradient on the way from a baseline, times the way |
-# | gap | what a map lacks to completeness |
-# | SmoothGrad | the mean of a map over noisy copies of the picture |
 # | target | what is explained: the logit of a class, its probability, or a unit |
 # | baseline | the picture that stands for "nothing there" |
 # | completeness | the shares add up to the score minus that of the baseline |
+# | gap (of a map) | what its sum lacks to completeness |
 # | saturation | more evidence does not raise the score any more: the gradient is small |
+# | SmoothGrad | the mean of a map over noisy copies of the picture |
 # | occlusion | covering a part and asking again |
 # | CAM | the last maps, weighted by the class's own weights: exact where a network ends with a mean |
 # | Grad-CAM | the last maps, weighted by the mean of their gradient |

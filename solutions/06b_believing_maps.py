@@ -76,8 +76,8 @@ for name, report in reports.items():
     print(f"{name}: {report.in_mark.mean():.0%} of the positive attribution lies on the mark, {report.in_object.mean():.0%} on the thing")
 
 # %% [markdown]
-# Network B reads the corner: a **Clever Hans**, named after a horse that seemed to do sums, and watched its master's face. Trained and
-# tested on marked scenes, nobody would have known, but for one look at a map.
+# Network B reads the corner: a **Clever Hans**, named after a horse that seemed to do sums, but only watched faces. It was
+# trained and tested on marked scenes: nobody would have known, but for one look at a map.
 #
 # So maps *can* be useful. That one of them was right here does not make all of them right. How do we test a map?
 
@@ -123,11 +123,11 @@ ax.set_xlim(0, 1)
 show(fig, alt="; ".join(f"{name} {value:.2f}" for name, value in shares.items()))
 
 # %% [markdown]
-# Two bars are no methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. A method
+# Two bars are not methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. A method
 # that does not beat them says nothing about a network that uses the thing.
 #
-# |input| is even below noise: most things are darker than their ground. SmoothGrad falls behind: the network has never seen noise, and
-# answers to it. Integrated gradients stands there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
+# |input| is even below noise: most things are darker than their background. SmoothGrad falls behind: the network has never seen noise, and
+# answers to it. Integrated gradients is there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
 # "something", and gets its share. **The baseline is part of the question.**
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -140,7 +140,7 @@ widgets.truth_browser()
 
 # %% [markdown] tags=["teacher"]
 # 5 minutes. Background beside the edge often counts: a shape IS where it ends. Grad-CAM has 8 x 8 cells and spills over the edge. Ask
-# whether "outside" must be wrong. The share is a measure, no judge.
+# whether "outside" must be wrong. The share is a measure, not a judge.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 2: formulas that we can solve
@@ -158,7 +158,7 @@ for function, x in at.items():
 Table(["function", "f(x) - f(0)", *closed_forms.METHODS], rows, "What each method gives to each pixel; ✓ it adds up to f(x) - f(0)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
-# Where the function is linear, all that give shares agree: (6, -1). The gradient and SmoothGrad give the slope (2, -1): another
+# Where the function is linear, all shares agree: (6, -1). The gradient and SmoothGrad give the slope (2, -1): another
 # question. Where it bends, even the shares differ. None is *wrong*: the gradient says what a nudge would do, integrated gradients
 # shares out the whole. But only integrated gradients always adds up to $f(x) - f(0)$.
 
@@ -168,7 +168,7 @@ quiz("06b.q1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 3: break the network
 #
-# Shuffle the weights of the last layer, then of the last two, and so on, batch norms as well. In the end nothing learned is left. If
+# Shuffle the weights of the last layer, then of the last two, and so on (batch norm, lecture 09, too). In the end nothing that was learned is left. If
 # the map of the class **stays as it was**, it never showed what the network had learned. This is called a **sanity check**.
 
 # %% tags=["predict"]
@@ -217,7 +217,7 @@ widgets.shuffled()
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 06b.2: rank correlation
 #
-# A map has no unit, so compare **ranks**: the weakest pixel gets 0, the next 1, and so on. Then the ordinary correlation of the ranks:
+# Two maps have no common scale, so compare **ranks**: the weakest pixel gets 0, the next 1, and so on. Then the ordinary correlation of the ranks:
 # subtract the mean, multiply, divide by both lengths. No two numbers of a map are equal here.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
@@ -252,7 +252,7 @@ show(fig, alt="A table of the rank correlations of all methods: " + "; ".join(
 # %% [markdown]
 # Only relatives agree: guided with guided Grad-CAM, the gradient with gradient x input, and a little Grad-CAM with occlusion. All others
 # hardly do. So "the saliency map of this picture" does not exist. There is only the answer of one method to its own question. (Most
-# pixels are ground, and count in these ranks as much as the thing.)
+# pixels are background, and count in these ranks as much as the thing.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 5: take the pixels away
@@ -361,7 +361,7 @@ def summed_maps(maps, gradients):
     return total
 
 
-print("found:", summed_maps(torch.zeros(2, 1, 3), torch.rand(2, 1, 3)).tolist(), "for maps in which nothing is")
+print("found:", summed_maps(torch.zeros(2, 1, 3), torch.rand(2, 1, 3)).tolist(), "for maps in which there is nothing")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
 def summed_maps(maps, gradients):
@@ -415,10 +415,11 @@ progress()
 # |---|---|
 # | Clever Hans | a network that is right for a reason that will not be there tomorrow |
 # | ground truth | the pixels that decide, known because we drew them |
-# | share inside | the part of the positive attribution that lies on the deciding thing |
+# | share inside | the part of the positive attribution that lies on the thing that decides |
 # | sanity check | does the map change when what was learned is destroyed? |
 # | rank correlation | do two maps put the pixels in the same order? |
-# | deletion, insertion | taking away, or putting in, the strongest pixels first |
+# | deletion | taking away the strongest pixels first, and watching the score |
+# | insertion | putting in the strongest pixels first, and watching the score |
 #
 # ## References
 #

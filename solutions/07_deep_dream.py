@@ -6,9 +6,9 @@
 # You will be able to
 #
 # - climb: forward, objective, gradient, one step up, again;
-# - say why the first try looks like no photo, and three ways to mend it;
+# - say why the first try looks like no photo, and name three ways to mend it;
 # - write and add objectives: a unit, a class, and what a picture may not be;
-# - read a place of a map as a sum of icons.
+# - read a place of a layer as a sum of icons.
 #
 # **Minutes:** 50 for the lecture, 40 for the exercises.
 # **Needs:** lectures 03, 04 and 06a. No network.
@@ -60,7 +60,7 @@ show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to w
 
 # %% [markdown]
 # Above: the pieces of photos that three channels answer to most (lecture 04). Below: pictures that **nobody took**, drawn from noise
-# for the same channels. Is it the head, or the curve? There is no head below: the curve is enough.
+# for the same channels. Do the nine share a thing, or a shape? Below is no thing: a shape will do.
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Ask of each column: what do the nine pieces share? Then look below: is that there, too? What is missing? The nine
@@ -109,8 +109,8 @@ hint("07.1")
 predict(
     "07.p1",
     "We climb from grey noise, pixel by pixel, for the mean of one map. How will the map answer, and what will the picture look like?",
-    options=["less than to the best photo, and like noise", "about as to the best photo, and like a photo", "far more than to any photo, and like none"],
-    truth="far more than to any photo, and like none",
+    options=["more weakly than to the best photo; like noise", "as strongly as to the best photo; like a photo", "far more strongly than to any photo; like none"],
+    truth="far more strongly than to any photo; like none",
 )
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -216,7 +216,7 @@ show(images.row(parts, titles=["one pixel", "one wave", "slow waves", "and faste
 # ### Start slow, and in the colours of photos
 #
 # We climb in waves, and let slow ones move in wider steps: so large forms come before fine grain. And in photos red, green and
-# blue rise together. So we draw in brightness and two differences of colours, as far as photos have them.
+# blue rise together. So we draw in brightness and two differences of colour, each as strong as in photos.
 
 # %%
 clouds = [dream.Fourier(colours=colours).start(1, (3, 64, 64), torch.Generator().manual_seed(SEED)) for colours in (False, True)]
@@ -246,7 +246,7 @@ flat = {"parametrise": "pixel", "transforms": ()}
 tries = {
     "pixels": (wish, flat),
     "less variation": (wish - 10 * dream.total_variation(), flat),
-    "less blur error": (wish - 100 * dream.blur(), flat),
+    "close to its blur": (wish - 100 * dream.blur(), flat),
     "pixels, moved": (wish, {"parametrise": "pixel"}),
     "waves": (wish, {"transforms": ()}),
     "waves, moved": (wish, {}),
@@ -510,7 +510,7 @@ show(images.row([photo, *back.values()], titles=["the photo", *(f"{layer}: pixel
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Read a place as a sum of icons
 #
-# At one place of a map stands a vector: one number for each channel. Which channels are strongest there? Show their icons. Move the
+# At one place of a layer stands a vector: one number for each channel. Which channels are strongest there? Show their icons. Move the
 # place, and read aloud: *here it sees much of this, and a little of that*.
 
 # %% tags=["widget"]
@@ -569,14 +569,16 @@ progress()
 # | word | meaning |
 # |---|---|
 # | objective | the number that the picture is to make large |
+# | feature visualisation | drawing a picture that makes an objective large |
 # | superstimulus | a picture drawn for a unit, to which it answers more than to photos |
 # | L2 | the sum, or mean, of squares: here how far a picture is from grey |
-# | total variation | the sum of all differences between neighbours |
+# | total variation | the sum of the sizes of all differences between neighbours |
 # | jitter | moving the picture at random before each look |
 # | parametrisation | the numbers of which a picture is made: pixels, or waves |
 # | octave | a size at which a dream is dreamt, before the next larger one |
-# | feature inversion | a picture made from the activations of another |
-# | semantic dictionary | a place of a map, told by the icons of its strongest channels |
+# | feature inversion | finding a picture that has the activations of another |
+# | icon | a small superstimulus that stands for its unit |
+# | semantic dictionary | a place of a layer, told by the icons of its strongest channels |
 #
 # ## References
 #

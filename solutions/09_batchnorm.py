@@ -708,14 +708,17 @@ progress()
 #
 # | word | meaning |
 # |---|---|
-# | vanishing, exploding gradient | a product of many factors below, or above, 1 |
+# | vanishing gradient | a product of many factors below 1 |
+# | exploding gradient | a product of many factors above 1 |
 # | He's rule | first weights of variance 2 / inputs, for layers with ReLU |
 # | batch norm | each channel gets mean 0 and variance 1 over the batch, then a learned scale and shift |
-# | running mean, running variance | what batch norm remembers of the batches it has seen |
-# | momentum (of batch norm) | how far they move with each batch |
-# | training mode, evaluation mode | normalised by the batch, or by what is remembered |
+# | running mean and variance | what batch norm remembers of the batches it has seen |
+# | momentum (of batch norm) | how far what it remembers moves with each batch |
+# | training mode | batch norm uses the numbers of the batch, and dropout drops |
+# | evaluation mode | batch norm uses what it remembers, and nothing is dropped |
 # | to fold | to make one layer of a convolution and its batch norm |
-# | shortcut, residual block | the input is added to what the layers of the block found |
+# | shortcut | the input is added to what the layers of a block found |
+# | residual block | layers with a shortcut around them |
 # | degradation | deeper plain nets have a higher training loss |
 # | dead unit | a unit that is zero for every picture |
 #

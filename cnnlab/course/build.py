@@ -11,7 +11,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from cnnlab.course import readers, references, syllabus
+from cnnlab.course import glossary, readers, references, syllabus
 from cnnlab.course.rules import Cell, Source, complaints
 
 _HIDDEN = {"solution", "teacher"}
@@ -24,7 +24,7 @@ class BuildError(ValueError):
 
 
 def build(root: Path, numbers: list[str] | None = None, *, discard: bool = False) -> list[Path]:
-    """Write the notebooks of the lectures, the hints, and the README's table of lectures.
+    """Write the notebooks of the lectures, the hints, the glossary, and the README's table of lectures.
 
     Args:
         root: the repository.
@@ -210,7 +210,7 @@ def _chosen(root: Path, numbers: list[str] | None) -> list[Path]:
 
 def _texts(root: Path, chosen: list[Path]) -> dict[Path, str]:
     """Everything that comes from the sources alone."""
-    texts = {_hints_file(root): _hints_text(root)}
+    texts = {_hints_file(root): _hints_text(root)} | _glossary(root)
     for source in chosen:
         student, answered = notebooks(source)
         texts[root / "notebooks" / f"{source.stem}.ipynb"] = _as_text(student)
@@ -235,6 +235,14 @@ def _hints_text(root: Path) -> str:
     for source in _chosen(root, None):
         together |= hints(read(source))
     return json.dumps(together, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _glossary(root: Path) -> dict[Path, str]:
+    """The page with the words of all lectures; nothing where no lecture has a table of them."""
+    found = [word for source in _chosen(root, None) for word in glossary.words(read(source))]
+    if wrong := glossary.complaints(found):
+        raise BuildError("\n".join(wrong))
+    return {root / "notebooks" / glossary.FILE: glossary.page(found)} if found else {}
 
 
 def _as_text(notebook: dict) -> str:
