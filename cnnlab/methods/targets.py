@@ -83,7 +83,7 @@ class Asked(NamedTuple):
                 raise LookupError(
                     f"no class {int(self.numbers.max())}: they are numbered from 0 to {output.shape[1] - 1}"
                 )
-            if self.of == "probability" and _are_probabilities(output.detach()):
+            if self.of == "probability" and are_probabilities(output.detach()):
                 raise ValueError(
                     "the model puts out probabilities already, and a softmax of these is none: use of='logit'"
                 )
@@ -181,7 +181,7 @@ def pictures(images: object) -> None:
         raise ValueError(f"pictures are (N, C, H, W), floating point, at least one; not {given}")
 
 
-def _are_probabilities(output: Tensor) -> bool:
+def are_probabilities(output: Tensor) -> bool:
     """(N, K): all above zero, and 1 together? Logits are that by chance, if ever."""
     return bool((output > 0).all() and ((output.sum(dim=1) - 1).abs() < 1e-5).all())
 

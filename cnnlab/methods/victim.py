@@ -1,0 +1,269 @@
+"""A network that is attacked: where does its loss rise, and what does it say now? In chunks, stoppable.
+
+Type: (model, images, labels or target, steps) -> Attacked, where the steps are those of an attack: a
+generator that is given a chunk of pictures and gives what it has after each step.
+
+Paper: Goodfellow, Shlens & Szegedy, Explaining and harnessing adversarial examples, 2015.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.methods import budgets
+from cnnlab.methods.asking import finite, whole
+from cnnlab.methods.attacked import Attacked, joined
+from cnnlab.methods.attribution import Passes
+from cnnlab.methods.gradients import as_usual, backward
+from cnnlab.methods.targets import Target, are_probabilities, ask
+from cnnlab.names import unknown
+from cnnlab.probing import Unit, settled
+
+LOSSES = ("cross-entropy", "odds")
+Progress = Callable[[int, int], object]
+
+
+class Look(NamedTuple):
+    """One look at some pictures.
+
+    Attributes:
+        answers: (B,) the class with the highest logit.
+        loss: (B,) cross-entropy at the label, or at the target.
+        gain: (B,) what the attack raises.
+        slope: (B, C, H, W) of the gain, or None if it was not asked for.
+    """
+
+    answers: Tensor
+    loss: Tensor
+    gain: Tensor
+    slope: Tensor | None
+
+
+class Trial(NamedTuple):
+    """What an attack has made of a chunk so far.
+
+    Attributes:
+        pictures: (B, C, H, W).
+        first, last: at the originals, and at these pictures; None, if there was no look at them yet.
+        no_slope: (B,) bool.
+    """
+
+    pictures: Tensor
+    first: Look
+    last: Look | None
+    no_slope: Tensor
+
+
+class Victim:
+    """A network, some pictures, and where to: away from the labels, or to a target. All checked.
+
+    Attributes:
+        images: (N, C, H, W), detached; never written to.
+        labels: (N,); -1 where it is still to be asked for: the first look at a picture answers it.
+        target: (N,) or None.
+        forward, backward: passes so far.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Target | None,
+        target: Target | None,
+        loss: str = "cross-entropy",
+    ):
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
+        budgets.refuse(images)
+        if loss not in LOSSES:
+            raise unknown("loss", loss, LOSSES, plural="losses")
+        self.model, self.of = model, loss
+        self.forward = self.backward = 0
+        with torch.inference_mode(False):  # what is born in the caller's could not be kept for the way back
+            self.images = images.detach().clone() if images.is_inference() else images.detach()
+            self.asked = ask(model, images, 0)
+            self.labels = torch.full((len(images),), -1)
+            if labels is not None:
+                self.labels = self._one_each(labels, "labels")
+            self.target = None if target is None else self._one_each(target, "target")
+
+    def look(self, pictures: Tensor, rows: slice | Tensor) -> Look:
+        """Without a slope: (B, C, H, W) -> Look."""
+        with torch.no_grad():
+            logits = self.logits(pictures, rows)
+            return self._seen(logits, *self._losses(logits, rows), None)
+
+    def slopes(self, pictures: Tensor, rows: slice | Tensor) -> Look:
+        """With a slope."""
+        self.backward += len(pictures)
+        leaf = pictures.detach().requires_grad_()  # the same memory: the model gets a copy of it
+        logits = self.logits(leaf, rows)
+        loss, gain = self._losses(logits, rows)
+        (slope,) = backward(gain[:, None], leaf)
+        return self._seen(logits.detach(), loss.detach(), gain.detach(), slope)
+
+    def reached(self, look: Look, rows: slice | Tensor) -> Tensor:
+        """(B,) bool: does the network say what it should?"""
+        if self.target is not None:
+            return look.answers == self.target[rows]
+        return look.answers != self.labels[rows]
+
+    def done(self, trial: Trial, rows: slice) -> Attacked:
+        """The books of a chunk."""
+        last = self.look(trial.pictures, rows) if trial.last is None else trial.last
+        change = trial.pictures - self.images[rows]
+        return Attacked(
+            trial.pictures,
+            self.images[rows],
+            self.labels[rows],
+            None if self.target is None else self.target[rows],
+            trial.first.answers,
+            last.answers,
+            self.reached(last, rows),
+            budgets.sizes(change, "linf"),
+            budgets.sizes(change, "l2"),
+            trial.first.loss,
+            last.loss,
+            trial.no_slope,
+            Passes(),
+            0.0,
+            "",
+        )
+
+    def logits(self, pictures: Tensor, rows: slice | Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, classes), in the graph of the pictures if they have one. One pass forward.
+
+        Raises:
+            ValueError: the model does not give logits (B, classes), two or more, finite; or the reasons of
+                `asking.passing`.
+            LookupError: it has no such class.
+        """
+        self.forward += len(pictures)
+        asked = self.asked.rows(rows)
+        logits = asked.output(self.model, as_usual(self.model, pictures))
+        asked.read(logits)  # (B, classes), or an error that says what it is
+        if logits.shape[1] < 2:
+            raise ValueError("a network with one output has no other class to be led to")
+        if are_probabilities(logits.detach()):
+            raise ValueError(
+                "the model puts out probabilities already, where attacks need logits: leave its softmax out"
+            )
+        if not finite(logits):
+            raise ValueError("the model's answer is not finite (nan or inf): look at the weights")
+        most = logits.shape[1] - 1
+        for numbers in (self.labels[rows], () if self.target is None else self.target[rows]):
+            if len(numbers) and int(numbers.max()) > most:
+                raise LookupError(f"no class {int(numbers.max())}: they are numbered from 0 to {most}")
+        new = self.labels[rows] < 0  # the first look
+        if new.any():
+            self.labels[rows] = logits.detach().argmax(dim=1).cpu()
+        return logits
+
+    def _losses(self, logits: Tensor, rows: slice | Tensor) -> tuple[Tensor, Tensor]:
+        numbers = (self.labels if self.target is None else self.target)[rows].to(logits.device)
+        odds = odds_against(logits, numbers)
+        loss = torch.logaddexp(odds.new_zeros(()), odds)  # log(1 + exp(odds)) = -log p
+        gain = loss if self.of == "cross-entropy" else odds
+        return loss, gain if self.target is None else -gain
+
+    def _seen(self, logits: Tensor, loss: Tensor, gain: Tensor, slope: Tensor | None) -> Look:
+        return Look(logits.argmax(dim=1).cpu(), loss, gain, slope)
+
+    def _one_each(self, numbers: Target, what: str) -> Tensor:
+        if isinstance(numbers, Unit):
+            raise TypeError(
+                f"{what}: a class number or name, or (N,) numbers; a Unit cannot be attacked here"
+            )
+        asked = ask(self.model, self.images, numbers)
+        if asked.several:
+            raise ValueError(f"{what}: one class for each picture, not {tuple(asked.numbers.shape)}")
+        return asked.numbers[:, 0].clone()
+
+
+Steps = Callable[[Victim, slice], Iterator[Trial]]
+
+
+def odds_against(logits: Tensor, numbers: Tensor) -> Tensor:
+    """log((1 - p) / p) of a class: below 0 where it has more than half of the probability.
+
+    The cross-entropy is log(1 + exp(odds)). Written so, its slope keeps all its digits where p is nearly 1:
+    1 - p is never computed as a difference. Its factor 1 - p still becomes zero beyond odds of -103; the
+    slope of the odds themselves never does.
+
+    >>> odds_against(torch.tensor([[0.0, 0.0], [1000.0, 0.0]]), torch.tensor([0, 0]))
+    tensor([    0., -1000.])
+
+    Args:
+        logits: (N, classes).
+        numbers: (N,) a class for each.
+
+    Returns:
+        (N,)
+    """
+    here = numbers[:, None]
+    others = logits.scatter(1, here, -torch.inf).logsumexp(dim=1)
+    return others - logits.gather(1, here)[:, 0]
+
+
+def run(victim: Victim, steps: Steps, each: int, *, chunk: int, progress: Progress | None) -> Attacked:
+    """An attack on all pictures, a chunk at a time.
+
+    Args:
+        victim: what is attacked.
+        steps: of the attack.
+        each: how many steps there are at most for a chunk.
+        chunk: pictures per pass; one, if the model's answer to a picture depends on the others.
+        progress: called with (steps done, all steps of all chunks). True stops: what was reached so far is
+            kept, and the rest of the pictures stays as it is.
+
+    Raises:
+        ValueError, LookupError: as `Victim` and `asking.passing`.
+    """
+    began = time.perf_counter()
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress is a function of (steps done, all steps), not {progress!r}")
+    model, images = victim.model, victim.images
+    chunk = victim.asked.share(model, images, whole(chunk, "a chunk is 1 picture or more"), len(images))
+    rows = [slice(first, first + chunk) for first in range(0, len(images), chunk)]
+    parts, trial, stopped = [], None, "finished"
+    with settled(model, channels_last=False):
+        try:
+            for k, some in enumerate(rows):
+                trial, done = None, 0
+                for latest in steps(victim, some):
+                    trial, done = latest, done + 1
+                    stopped = _told(progress, k * each + done, len(rows) * each)
+                    if stopped != "finished":
+                        break
+                if stopped == "finished" and done < each:
+                    stopped = _told(progress, (k + 1) * each, len(rows) * each)
+                if stopped != "finished":
+                    break
+                parts.append(victim.done(trial, some))
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        if stopped != "finished":
+            for k, some in enumerate(rows[len(parts) :]):
+                parts.append(
+                    victim.done(trial if k == 0 and trial is not None else _idle(victim, some), some)
+                )
+    passes = Passes(victim.forward, victim.backward)
+    return joined(parts, images, passes, time.perf_counter() - began, stopped)
+
+
+def flat(look: Look) -> Tensor:
+    """(B,) bool: is the slope zero for all pixels?"""
+    return ~look.slope.flatten(1).any(dim=1)
+
+
+def _idle(victim: Victim, rows: slice) -> Trial:
+    look = victim.look(victim.images[rows], rows)
+    return Trial(victim.images[rows].clone(), look, look, torch.zeros(len(look.answers), dtype=torch.bool))
+
+
+def _told(progress: Progress | None, done: int, every: int) -> str:
+    stop = progress is not None and progress(done, every) is True and done < every
+    return "stopped" if stop else "finished"
