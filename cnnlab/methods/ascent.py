@@ -63,8 +63,10 @@ class Adam:
         self.steps += 1
         self.mean.lerp_(slope, 1 - first)
         self.square.mul_(second).addcmul_(slope, slope, value=1 - second)
-        size = (self.square / (1 - second**self.steps)).sqrt_().add_(1e-8)
-        self.numbers.addcdiv_(self.mean, size, value=self.rate / (1 - first**self.steps))
+        # Both means start at zero, and are too small at first: by 1 - beta^steps, which goes into the rate.
+        late = (1 - second**self.steps) ** 0.5
+        size = self.square.sqrt().add_(1e-8 * late)
+        self.numbers.addcdiv_(self.mean, size, value=self.rate * late / (1 - first**self.steps))
 
 
 class Scale:
@@ -222,7 +224,8 @@ def climb(
                 picture = space.picture(numbers, shape[1:]).requires_grad_()
                 look = watch.look(picture, lambda x, m=move: warp.view(x, m), redirect=step < redirect)
                 moved |= look.awake
-                opened |= look.opened
+                if look.opened is not None:
+                    opened |= look.opened
                 if step in frames:
                     strip.append((step, picture.detach().clone()))
                 history.append(look.values)

@@ -135,8 +135,14 @@ def colour_axes() -> Tensor:
     return root / root.norm(dim=0).max()
 
 
-with torch.inference_mode(False):
-    _AXES = colour_axes()
+def _axes(like: Tensor) -> Tensor:
+    return _kept_axes(like.dtype, like.device)
+
+
+@functools.cache
+def _kept_axes(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return colour_axes().to(device, dtype)
 
 
 def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -146,19 +152,19 @@ def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 def _coloured(flat: Tensor, colours: bool) -> Tensor:
     if colours and flat.shape[1] == 3:
-        flat = (_AXES.to(flat) @ flat.flatten(2)).view_as(flat)
+        flat = (_axes(flat) @ flat.flatten(2)).view_as(flat)
     return flat.sigmoid()
 
 
 def _coloured_back(down: Tensor, picture: Tensor, colours: bool) -> Tensor:
-    flat = down * (picture - picture.square())  # the slope of a sigmoid y is y (1 - y)
+    flat = torch.ops.aten.sigmoid_backward(down, picture)  # down * y * (1 - y)
     if colours and flat.shape[1] == 3:
-        flat = (_AXES.T.to(flat) @ flat.flatten(2)).view(flat.shape)
+        flat = (_axes(flat).T @ flat.flatten(2)).view(flat.shape)
     return flat
 
 
 def _uncoloured(picture: Tensor, colours: bool) -> Tensor:
     flat = picture.clamp(_DARKEST, 1 - _DARKEST).logit()
     if colours and flat.shape[1] == 3:
-        flat = (_AXES.inverse().to(flat) @ flat.flatten(2)).view_as(flat)
+        flat = (_axes(flat).inverse() @ flat.flatten(2)).view_as(flat)
     return flat

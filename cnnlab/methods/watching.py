@@ -26,13 +26,13 @@ class Look(NamedTuple):
         values: (B,) of the objective.
         slope: (B, C, H, W), at the pixels.
         awake: (B,) bool, did a slope come through the network, if it was asked?
-        opened: (B,) bool, is the slope one that ReLUs were asked to let through?
+        opened: (B,) bool, is the slope one that ReLUs were asked to let through? None: of no picture.
     """
 
     values: Tensor
     slope: Tensor
     awake: Tensor
-    opened: Tensor
+    opened: Tensor | None = None
 
 
 class Watch:
@@ -74,12 +74,11 @@ class Watch:
             ValueError: a value or a slope is not finite, or does not depend on the picture.
         """
         values, slope, awake = self._slopes(picture, move, redirect=False)
-        opened = torch.zeros_like(awake)
-        if redirect and self.rule and not awake.all():
-            _, let_through, opened = self._slopes(picture, move, redirect=True)
-            opened &= ~awake
-            slope = torch.where(opened.view(-1, 1, 1, 1), let_through, slope)
-        return Look(values, slope, awake, opened)
+        if not redirect or not self.rule or awake.all():
+            return Look(values, slope, awake)
+        _, let_through, opened = self._slopes(picture, move, redirect=True)
+        opened &= ~awake
+        return Look(values, torch.where(opened.view(-1, 1, 1, 1), let_through, slope), awake, opened)
 
     def _slopes(
         self, picture: Tensor, move: Callable[[Tensor], Tensor], *, redirect: bool
@@ -92,7 +91,8 @@ class Watch:
             raise ValueError(f"an objective has one value per picture, not {tuple(values.shape)}")
         slope, through = None, None
         if values.requires_grad:
-            slope, through = torch.autograd.grad(values.sum(), (picture, view), allow_unused=True)
+            sources, ones = (picture, view), torch.ones_like(values)
+            slope, through = torch.autograd.grad(values, sources, ones, allow_unused=True)
         if slope is None:
             raise ValueError(
                 f"{self.objective} does not depend on the picture in a way that a slope comes back by"
@@ -104,7 +104,7 @@ class Watch:
             through = slope
         elif through is None:
             through = torch.zeros_like(slope)
-        return values.detach(), slope, through.flatten(1).abs().amax(dim=1) > 0
+        return values.detach(), slope, through.flatten(1).any(dim=1)
 
     def _pass(self, picture: Tensor, view: Tensor, redirect: bool) -> Seen:
         if self.acts is None and not self.objective.output:
