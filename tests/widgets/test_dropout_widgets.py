@@ -83,20 +83,20 @@ def widget():
 
 def test_nothing_runs_until_train_is_pressed(widget):
     assert not widget.running and widget.rows is None and "Press Train" in widget.status.value
-    assert widget.halt.disabled and not widget.go.disabled
+    assert widget.halt.button_style == ""
 
 
 @pytest.mark.parametrize("remedy", sweeps.REMEDIES)
 def test_it_is_the_training_of_the_sweeps(widget, remedy):
     widget.remedy.value, widget.digits.value, widget.wrong.value, widget.seed.value = remedy, 200, 0.1, 2
     widget.go.click()
-    assert widget.go.disabled and not widget.halt.disabled
+    assert widget.halt.button_style == "danger"
     widget.wait(60)
     settings = sweeps.Settings(remedy=remedy, digits=200, wrong=0.1, seed=2, epochs=4)
     assert widget.settings() == settings and widget.rows == sweeps.one(settings)
     assert f"Done at epoch 4 of 4, {remedy}" in widget.status.value
     assert widget.curve.value.count("<svg") == 2 and "before" not in widget.curve.value
-    assert not widget.go.disabled and widget.halt.disabled
+    assert widget.halt.button_style == ""
 
 
 def test_the_last_curve_stays_as_before(widget):
@@ -154,4 +154,4 @@ def test_an_error_in_the_thread_is_shown_and_raised(widget, monkeypatch):
     with pytest.raises(RuntimeError, match="memory"):
         widget.wait(10)
     assert 'role="alert"' in widget.status.value and "&lt;memory&gt;" in widget.status.value
-    assert not widget.go.disabled and threading.active_count() < 50
+    assert widget.halt.button_style == "" and threading.active_count() < 50
