@@ -264,7 +264,12 @@ def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
 
 
 def refuse_compiled(model: nn.Module) -> None:
-    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there."""
+    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there.
+
+    And TypeError for what is no model at all.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
     for name, module in model.named_modules():
         if (
             isinstance(module, torch.jit.ScriptModule)
