@@ -40,8 +40,20 @@ def test_first_weights_have_he_s_deviation_times_the_gain(gain):
     for layer, inputs in ((net.dense1, 784), (net.dense2, 400)):
         assert layer.weight.std().item() == pytest.approx(gain * (2 / inputs) ** 0.5, rel=0.02)
         assert not layer.bias.any()
-    with pytest.raises(ValueError, match="gain"):
-        deep.start(net, -1.0)
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="gain"):
+            deep.start(net, wrong)
+
+
+def test_nets_without_units_and_rates_that_drop_everything_are_refused():
+    for width in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match="width is a whole number"):
+            deep.deep(3, width=width)
+        with pytest.raises(ValueError, match="width is a whole number"):
+            deep.dense((4, width))
+    for rate in (1.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="share from 0 to below 1"):
+            deep.dense((4,), dropout=rate)
 
 
 def test_dropout_layers_are_there_only_if_asked_for():

@@ -7,7 +7,7 @@ import torch
 
 from cnnlab.course import sweeping
 from cnnlab.data import digits
-from cnnlab.nets import sweeps
+from cnnlab.nets import summaries, sweeps
 
 
 @pytest.mark.parametrize("name", sweeps.SWEEPS)
@@ -82,6 +82,39 @@ def test_what_is_not_there_is_refused():
         sweeps.one(sweeps.Settings(net="huge"))
     with pytest.raises(LookupError, match="sweep"):
         sweeps.load("all")
+
+
+def test_a_dropout_that_would_not_be_there_or_be_another_is_refused():
+    for settings in (
+        sweeps.Settings(net="deep", dropout=0.5),
+        sweeps.Settings(net="deep", remedy="dropout"),
+        sweeps.Settings(remedy="dropout", dropout=0.3),
+        sweeps.Settings(dropout=1.0),
+    ):
+        with pytest.raises(ValueError, match="dropout|rate 0.5"):
+            sweeps.one(settings._replace(digits=10, epochs=1))
+    assert sweeps.network(sweeps.Settings(remedy="dropout")).drop1.p == 0.5
+
+
+def test_what_is_shipped_says_what_the_lectures_say():
+    """Depth hurts plain nets and helps residual ones; batch norm widens the rates; the best rate of dropout."""
+
+    def ends(name, column="val_accuracy", **setting):
+        return summaries.runs(name, **setting).end(column)
+
+    plain, residual = (
+        [ends("depth", "loss", residual=kind, depth=depth) for depth in (11, 21, 41)]
+        for kind in (False, True)
+    )
+    assert plain == sorted(plain) and residual == sorted(residual, reverse=True)
+    rates = sweeps.SWEEPS["rates"].grid["rate"]
+    good = {norm: [r for r in rates if ends("rates", norm=norm, rate=r) > 0.9] for norm in (True, False)}
+    assert max(good[True]) >= 30 * min(good[True]) and not good[False]
+    known = sweeps.SWEEPS["dropout"].grid["dropout"]
+    assert max(known, key=lambda rate: ends("dropout", dropout=rate)) in (0.5, 0.6, 0.7)
+    assert ends("dropout", dropout=0.0) < ends("dropout", dropout=0.6) - 0.05
+    by_remedy = {each: ends("remedies", "test_accuracy", remedy=each) for each in sweeps.REMEDIES}
+    assert min(by_remedy, key=by_remedy.get) == "nothing"
 
 
 def test_the_parameters_of_the_notebook_are_the_settings():
