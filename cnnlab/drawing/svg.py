@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from cnnlab.drawing.charts import COLOURS
+from cnnlab.drawing.spacing import apart
 
 _LINE, _WORD = 15, 80  # pixels from one name to the next below, and beside
 _MOST = 300  # points of a curve; more would be thinner than a pixel
@@ -69,20 +70,31 @@ def curves(
             x, y = pieces[-1][-1]
             # The colour is a dot beside the name: coloured letters would be too faint on one of the themes.
             parts.append(f'<circle cx="{x + 6:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-            ends.append((y, x, name))
-    placed: list[tuple[float, float]] = []  # curves that end close together: no name on another
-    for y, x, name in sorted(ends, reverse=True):
-        room = min([y, *(above - _LINE for beside, above in placed if abs(beside - x) < _WORD)])
-        placed.append((x, room))
-        parts.append(
-            f'<text x="{x + 14:.1f}" y="{room + 4:.1f}" font-weight="bold">{html.escape(name)}</text>'
-        )
+            ends.append((x, y, name))
+    for near in _neighbours(ends):
+        # Upwards on a page is down in numbers.
+        heights = apart([-y for _, y, _ in near], _LINE, low=-bottom, high=-top)
+        parts += [
+            f'<text x="{x + 14:.1f}" y="{4 - height:.1f}" font-weight="bold">{html.escape(name)}</text>'
+            for (x, _, name), height in zip(near, heights, strict=True)
+        ]
     style = f"width: {width}px; max-width: 100%; font: 13px sans-serif; fill: currentColor"
     label = html.escape(alt, quote=True)
     return (
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" style="{style}">'
         f"<title>{label}</title>{''.join(parts)}</svg>"
     )
+
+
+def _neighbours(ends: list[tuple[float, float, str]]) -> list[list[tuple[float, float, str]]]:
+    """Ends of curves in groups, of which no name reaches into another group."""
+    groups: list[list[tuple[float, float, str]]] = []
+    for end in sorted(ends):
+        if groups and end[0] - groups[-1][-1][0] < _WORD:
+            groups[-1].append(end)
+        else:
+            groups.append([end])
+    return groups
 
 
 def _share(value: float, low: float, high: float) -> float:

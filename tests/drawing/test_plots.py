@@ -62,14 +62,12 @@ def test_dashes_have_gaps_and_a_dot_stands_where_it_is():
     assert abs(columns[middle].mean() - (LEFT + (520 - LEFT - RIGHT) / 2)) < 2
 
 
-@pytest.mark.parametrize("heights", [[50] * 6, [400, 410, 420], [0, 5, 300, 301], [440] * 6])
-def test_names_at_one_height_do_not_lie_on_each_other(heights):
-    box, gap = (0, 0, 100, 440), (plots._FONT + 3) * plots._FINE
-    found = plots._spread([(height, str(k), ()) for k, height in enumerate(heights)], box)
-    places = [height for height, *_ in found]
-    assert sorted(name for _, name, _ in found) == [str(k) for k in range(len(heights))]
-    assert all(b - a >= gap - 1e-9 for a, b in zip(places, places[1:], strict=False))
-    assert max(places) <= 440 and min(places) >= 0
+def test_names_at_one_height_stand_below_each_other_within_the_axes():
+    lines = {name: ([0, 1], [0.0, 0.0]) for name in "abcd"}
+    page = curves(lines, Axis(0, 1), Axis(0, 1), height=200)[:, 520 - RIGHT + 4 :]
+    rows = (page < 200).any(axis=(1, 2)).nonzero()[0]
+    lines_of_text = 1 + (np.diff(rows) > 2).sum()
+    assert lines_of_text == 4 and rows.max() <= 200 - BOTTOM + plots._FONT
 
 
 @pytest.mark.parametrize(

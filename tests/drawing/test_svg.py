@@ -75,3 +75,9 @@ def test_names_of_curves_that_end_together_stand_apart():
     assert f'y="{heights["a"]:.1f}"' in far  # the lower one stays where it would stand alone
     apart = svg.curves({"a": [1, 2.0], "b": [2.01, float("nan")]}, limits=(0, 3), alt="beside each other")
     assert f'y="{heights["a"]:.1f}"' in apart and f'y="{heights["b"]:.1f}"' not in apart
+
+
+def test_names_of_curves_that_all_end_at_the_top_stay_on_the_page():
+    text = svg.curves({name: [3.0] for name in "abcdef"}, limits=(0, 3), alt="all at the top")
+    heights = sorted(float(y) for y in re.findall(r'y="([^"]*)" font-weight="bold"', text))
+    assert heights == [16.0 + 15 * k for k in range(6)]

@@ -28,6 +28,15 @@ def test_gradients_vanish_and_explode_as_the_signal_does():
         assert found.backward[-1] == 1
 
 
+@pytest.mark.parametrize("variance", (0.1, 4.0))
+def test_fifty_layers_leave_float32_and_are_no_zero_and_no_infinity(variance):
+    """0.05 ** 50 is 1e-65: smaller than all numbers of float32."""
+    found = signals.chain(50, variance=variance, width=128, inputs=32)
+    for end in (found.forward[-1], found.backward[0]):
+        assert abs(end.log10() - found.theory[-1].log10()) < 3
+    assert found.theory[-1].item() == pytest.approx((variance / 2) ** 50)
+
+
 def test_a_chain_by_hand():
     found = signals.chain(3, variance=1.5, width=4, inputs=5, seed=7)
     random = torch.Generator().manual_seed(7)
@@ -59,6 +68,8 @@ def test_a_dead_start_and_clear_refusals():
     for options in ({"depth": 0}, {"width": 1.5}, {"inputs": True}):
         with pytest.raises(ValueError, match="whole number"):
             signals.chain(**options)
+    with pytest.raises(ValueError, match="2 inputs or more"):
+        signals.chain(3, inputs=1, norm=True)
     for variance in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="variance"):
             signals.chain(variance=variance)

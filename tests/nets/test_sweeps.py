@@ -97,7 +97,7 @@ def test_a_dropout_that_would_not_be_there_or_be_another_is_refused():
 
 
 def test_what_is_shipped_says_what_the_lectures_say():
-    """Depth hurts plain nets and helps residual ones; batch norm widens the rates; the best rate of dropout."""
+    """Depth hurts plain nets and helps residual ones; batch norm widens the rates; the best dropout."""
 
     def ends(name, column="val_accuracy", **setting):
         return summaries.runs(name, **setting).end(column)
