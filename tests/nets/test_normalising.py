@@ -69,6 +69,12 @@ def test_a_fold_needs_a_number_for_each_filter():
         layers.fold(torch.ones(2, 4), None, one, one, one, one)
 
 
+def test_running_numbers_carry_no_graph_from_one_batch_to_the_next():
+    x, one, zero = torch.rand(4, 3, requires_grad=True), torch.ones(3), torch.zeros(3)
+    y, mean, var = layers.batch_norm(x, one, zero, zero, one, training=True)
+    assert y.requires_grad and not mean.requires_grad and not var.requires_grad
+
+
 def test_what_has_no_channels_or_no_variance_is_refused():
     one = torch.ones(3)
     for x in (torch.rand(3), torch.tensor(1.0)):
@@ -93,6 +99,11 @@ def test_dropout_backward_is_what_autograd_says(rate):
     g = torch.randn(40, 5, dtype=torch.float64, generator=random)
     (wanted,) = torch.autograd.grad(y, x, g)
     torch.testing.assert_close(layers.dropout_backward(g, kept, rate), wanted)
+
+
+def test_at_rate_zero_all_stay_also_what_draws_a_zero(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.zeros(shape))
+    assert layers.dropout(torch.ones(3), 0.0)[1].all() and not layers.dropout(torch.ones(3), 0.1)[1].any()
 
 
 def test_dropout_backward_refuses_other_shapes_and_rates():
