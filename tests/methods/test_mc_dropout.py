@@ -240,7 +240,8 @@ def test_entropy_of_the_sure_and_of_the_undecided():
     torch.testing.assert_close(mc_dropout.entropy(p), torch.tensor([0.0, math.log(3)]))
 
 
-def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_same():
+@pytest.mark.parametrize("inplace", (False, True))  # in place, it writes into what all answers begin with
+def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_same(inplace):
     class Whole(nn.Module):
         """The same row of layers, but no nn.Sequential: asked whole every time."""
 
@@ -252,7 +253,13 @@ def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_
             return self.row(x)
 
     torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)]
+    layers = [
+        nn.Conv2d(1, 4, 3),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Dropout(0.5, inplace),
+        nn.Linear(16, 3),
+    ]
     row, x, passes = nn.Sequential(*layers).eval(), torch.rand(5, 1, 4, 4), []
     row[0].register_forward_hook(lambda *_: passes.append(1))
     options = {"samples": 7, "seed": 2, "batch": 2}

@@ -1,6 +1,7 @@
 """Sweeps: the shipped rows are those of their grids, and a run does the same again."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from cnnlab.course import sweeping
 from cnnlab.data import digits
 from cnnlab.nets import summaries, sweeps
+from cnnlab.nets.history import History
 
 
 @pytest.mark.parametrize("name", sweeps.SWEEPS)
@@ -75,6 +77,52 @@ def test_every_remedy_trains(remedy):
     assert [row.epoch for row in rows] == [1] and 0 <= rows[0].test_accuracy <= 1
 
 
+class Asked(Exception):
+    """Ends a run before it trains."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, {"weight_decay": 0.0, "patience": None, "keep": "last", "schedule": "constant"}),
+        ({"remedy": "weight decay"}, {"weight_decay": 1.0, "patience": None, "augment": None}),
+        ({"remedy": "early stopping"}, {"weight_decay": 0.0, "patience": 5, "keep": "best"}),
+        ({"net": "deep"}, {"schedule": "one-cycle", "keep": "last"}),
+        ({"optimiser": "sgd", "rate": 0.5, "epochs": 3, "seed": 4}, {"rate": 0.5, "epochs": 3, "seed": 4}),
+    ],
+)
+def test_a_setting_is_asked_of_the_training(monkeypatch, settings, wanted):
+    def fit(*data, **options):
+        raise Asked(options)
+
+    monkeypatch.setattr(sweeps, "fit", fit)
+    with pytest.raises(Asked) as asked:
+        sweeps.one(sweeps.Settings(**settings))
+    assert {key: asked.value.args[0][key] for key in wanted} == wanted
+
+
+def test_augmentation_moves_the_pictures_of_the_training_alone(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sweeps, "fit", lambda *data, augment, **_: seen.append((data, augment)) or History())
+    sweeps.one(sweeps.Settings(remedy="augmentation"))
+    sweeps.one(sweeps.Settings(wrong=0.2))
+    ((_, train, judge), moved), ((_, plain, same), nothing) = seen
+    images = train.images[:8]
+    assert moved(images, torch.Generator()).shape == images.shape and nothing is None
+    assert not torch.equal(moved(images, torch.Generator()), images)
+    assert torch.equal(judge.images, same.images) and torch.equal(judge.labels, same.labels)
+    assert (train.labels != plain.labels).sum() == 60  # of 300; those who judge have their right labels
+
+
+def test_the_seed_decides_the_digits_and_the_weights():
+    one, same, other = (sweeps.split(50, seed)[0].images for seed in (0, 0, 1))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    for net in ("dense", "deep"):
+        made = [sweeps.network(sweeps.Settings(net=net, seed=seed)) for seed in (0, 0, 1)]
+        first, again, else_ = (next(iter(each.parameters())) for each in made)
+        assert torch.equal(first, again) and not torch.equal(first, else_)
+
+
 def test_what_is_not_there_is_refused():
     with pytest.raises(LookupError, match="remedy"):
         sweeps.one(sweeps.Settings(remedy="prayer"))
@@ -124,6 +172,9 @@ def test_the_parameters_of_the_notebook_are_the_settings():
         name, text = line.split(" = ")
         names[name.lower()] = values.get(text, sweeps._value(text.strip('"')))
     assert names == sweeps.Settings()._asdict()
+    code = " ".join(cell.source for cell in sweeping.notebook().cells if cell.cell_type == "code")
+    given = re.search(r"sweeps\.Settings\(([^)]*)\)", code)[1]
+    assert tuple(name.strip().lower() for name in given.split(",")) == sweeps.Settings._fields
 
 
 def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
@@ -152,3 +203,9 @@ def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch
     assert len(sweeping.sweep("tiny", file, say=said.append).read_text().splitlines()) == 3
     with pytest.raises(LookupError, match="sweep"):
         sweeping.sweep("none", file)
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_the_runs(tmp_path):
+    with pytest.raises(ValueError, match="ends in .csv"):
+        sweeping.sweep("depth", tmp_path / "depth")
+    assert not list(tmp_path.iterdir())

@@ -99,7 +99,19 @@ class Remembering(nn.Module):
         return self.head(self.out(x)[0][:, -1])
 
 
-@pytest.mark.parametrize("made", (Functional, Remembering, lambda: nn.Sequential(Functional())))
+class Row(nn.Sequential):
+    """A row of layers with a forward of its own."""
+
+    def forward(self, x):
+        return super().forward(nn.functional.dropout(x, 0.5, self.training))
+
+
+def row():
+    torch.manual_seed(1)
+    return Row(nn.Flatten(), nn.Linear(36, 2))
+
+
+@pytest.mark.parametrize("made", (Functional, Remembering, row, lambda: nn.Sequential(Functional())))
 def test_dropout_that_is_no_layer_is_seeded_too_and_the_global_state_left_alone(stripes, made):
     weights = []
     for seed in (0, 0, 1):

@@ -123,6 +123,28 @@ def test_stop_ends_it_and_keeps_the_curve():
     assert "Stopped at epoch" in widget.status.value and widget.rows[-1].stopped == "watcher"
 
 
+def test_a_second_training_with_dropout_at_once_is_refused_in_words():
+    first, second = overfitting.live(epochs=5000), overfitting.live(epochs=1)
+    for each in (first, second):
+        each.remedy.value = "dropout"
+    first.slow.value = True
+    first.start()
+    try:
+        until = time.monotonic() + 60
+        while not first.curve.value and time.monotonic() < until:
+            time.sleep(0.01)
+        second.start()
+        with pytest.raises(RuntimeError, match="another training with dropout"):
+            second.wait(30)
+        assert 'role="alert"' in second.status.value and first.running
+    finally:
+        first.stop()
+        first.wait(30)
+    second.start()  # the way is free
+    second.wait(60)
+    assert "Done at epoch 1" in second.status.value and second.error is None
+
+
 def test_early_stopping_says_whose_weights_it_keeps():
     widget = overfitting.live(epochs=60)
     widget.remedy.value = "early stopping"
