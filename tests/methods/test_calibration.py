@@ -19,6 +19,11 @@ def test_four_answers_by_hand():
     assert ten.error == pytest.approx((0.55 + 0.1 + 2 * 0.45) / 4, abs=1e-6)
 
 
+def test_a_bin_holds_its_upper_edge():
+    p = torch.tensor([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]])  # exact in binary
+    assert calibration(p, torch.zeros(3, dtype=torch.int64), bins=4).count.tolist() == [0, 1, 1, 1]
+
+
 def test_an_honest_forecaster_has_hardly_an_error():
     random = torch.Generator().manual_seed(0)
     p = torch.softmax(2 * torch.randn(20000, 4, generator=random), dim=1)
