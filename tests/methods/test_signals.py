@@ -56,6 +56,12 @@ def test_norm_keeps_any_variance_and_a_shortcut_keeps_the_gradient():
     assert plain.backward[0] < 1e-12 and short.backward[0] > 0.5
 
 
+def test_the_normalised_have_the_mean_square_one_also_of_few_inputs():
+    """Divided by n, as batch norm does; by n - 1 it would be 3/4 of four inputs."""
+    found = signals.chain(3, kind="linear", inputs=4, norm=True, width=64)
+    torch.testing.assert_close(found.forward[1:], torch.ones(3).double(), rtol=1e-3, atol=0)
+
+
 def test_tanh_has_no_theory_and_stays_below_one():
     found = signals.chain(10, variance=50, kind="tanh")
     assert found.theory is None and found.forward[1:].max() <= 1 and found.dead.max() == 0
