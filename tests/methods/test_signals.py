@@ -62,6 +62,11 @@ def test_the_normalised_have_the_mean_square_one_also_of_few_inputs():
     torch.testing.assert_close(found.forward[1:], torch.ones(3).double(), rtol=1e-3, atol=0)
 
 
+def test_norm_and_shortcuts_together_add_something_in_every_layer():
+    both = signals.chain(10, norm=True, shortcut=True)
+    assert (both.forward[1:] > both.forward[:-1]).all() and both.forward[-1] > 5
+
+
 def test_tanh_has_no_theory_and_stays_below_one():
     found = signals.chain(10, variance=50, kind="tanh")
     assert found.theory is None and found.forward[1:].max() <= 1 and found.dead.max() == 0
