@@ -104,3 +104,14 @@ def test_less_room_beside_makes_the_axes_wider():
 
 def test_a_very_small_tick_is_not_called_zero():
     assert [plots._short(number) for number in (1e-16, 0.0, -0.0, 0.25)] == ["1e-16", "0", "0", "0.25"]
+
+
+def test_nothing_and_less_stand_at_the_low_end_of_a_logarithmic_axis():
+    axis = Axis(1e-3, 1, log=True)
+    assert axis.share(0.0) == axis.share(-1.0) == 0.0 and axis.share(1e9) == 1.0
+
+
+def test_the_name_stands_at_the_end_of_its_curve():
+    page = curves({"a": ([0, 1], [0.0, 1.0])}, Axis(0, 1), Axis(0, 1), height=200)
+    rows = (page[:, 520 - RIGHT + 4 :] < 200).any(axis=(1, 2)).nonzero()[0]
+    assert abs(rows.mean() - TOP) < 8  # the curve ends at the top
