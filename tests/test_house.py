@@ -1,10 +1,12 @@
 """The house rules that can be read from files: imports point one way, nothing heavy comes in early."""
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,31 @@ def test_methods_do_not_import_each_other_in_a_circle(root):
         for name in free:
             del arrows[name]
     assert not arrows
+
+
+HOOKS = Path("cnnlab/probing/hooks.py")
+
+
+def hooked(path):
+    """Lines that register a hook, or put another forward into a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).split(".")[-1]
+            if re.fullmatch(r"register_\w*hooks?", name):
+                yield node.lineno, name
+            if name == "setattr" and any(ast.unparse(each) == "'forward'" for each in node.args):
+                yield node.lineno, name
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if isinstance(target, ast.Attribute) and target.attr == "forward":
+                yield node.lineno, ast.unparse(target)
+
+
+def test_one_file_registers_hooks_and_swaps_forwards(root):
+    for path in (root / "cnnlab").rglob("*.py"):
+        # The answers of an exercise are what a student writes into the notebook: a hook by hand.
+        if path != root / HOOKS and path.parent.name != "references":
+            assert list(hooked(path)) == [], path
+    assert len(list(hooked(root / HOOKS))) >= 5  # the test sees what it looks for
 
 
 def test_nothing_unpickles_or_evaluates_text(root):

@@ -29,10 +29,13 @@ def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
 
     Raises:
         LookupError: no such sweep.
+        ValueError: a file that does not end in .csv: its folder would have its name.
         papermill.PapermillExecutionError: a run failed; its notebook shows where.
     """
     if name not in sweeps.SWEEPS:
         raise unknown("sweep", name, sweeps.SWEEPS)
+    if file.suffix != ".csv":
+        raise ValueError(f"the file of a sweep ends in .csv, and {file.name!r} does not")
     plan = sweeps.SWEEPS[name]
     folder = file.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)

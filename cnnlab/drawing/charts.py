@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cnnlab.drawing import paper
 from cnnlab.drawing.paper import LABEL, TITLE
+from cnnlab.drawing.spacing import apart
 
 # Okabe & Ito, Color Universal Design, 2008; black and yellow left out: one is the text's, one too faint on
 # white.
@@ -171,15 +172,13 @@ def _label_places(points, log=False):
         finite = [(place, scale(value)) for place, value in pairs if math.isfinite(value)]
         known += [value for _, value in finite]
         ends.append((name, *finite[-1]))
-    apart = 0.08 * (max(known) - min(known))  # a line of text, on a figure of usual height
-    heights, last = {}, -math.inf
-    for name, _, value in sorted(ends, key=lambda end: end[2]):
-        last = heights[name] = max(value, last + apart)
-    room = max(known)  # curves that all end at the top must not push the labels off the figure
-    for name in sorted(heights, key=heights.get, reverse=True):
-        heights[name] = min(heights[name], room)
-        room = heights[name] - apart
-    return [(name, place, 10 ** heights[name] if log else heights[name]) for name, place, _ in ends]
+    line = 0.08 * (max(known) - min(known))  # of text, on a figure of usual height
+    # Curves that all end at the top must not push the labels off the figure.
+    heights = apart([end[2] for end in ends], line, high=max(known))
+    return [
+        (name, place, 10**height if log else height)
+        for (name, place, _), height in zip(ends, heights, strict=True)
+    ]
 
 
 def _labelled(ax, title, xlabel, ylabel):

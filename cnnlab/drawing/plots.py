@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from cnnlab.drawing.charts import COLOURS
+from cnnlab.drawing.spacing import apart
 
 _INK, _GRID, _PAPER = (30, 30, 30), (215, 215, 215), (255, 255, 255)
 _FINE = 2  # drawn this much larger, and made smaller again: smooth lines
@@ -123,8 +124,9 @@ def curves(
             ends.append((last[1], name, fill))
         if dots and name in dots:
             _dot(pen, place(*dots[name]), 6, fill)
-    for height_, name, fill in _spread(ends, box):
-        pen.text((box[2] + 8 * _FINE, height_), name, fill, _font(_FONT), anchor="lm")
+    heights = apart([end[0] for end in ends], (_FONT + 3) * _FINE, low=box[1], high=box[3])
+    for (_, name, fill), down in zip(ends, heights, strict=True):
+        pen.text((box[2] + 8 * _FINE, down), name, fill, _font(_FONT), anchor="lm")
     return np.asarray(page.resize((width, height), Image.Resampling.BOX))
 
 
@@ -175,19 +177,6 @@ def _dot(pen, at: tuple[float, float], radius: int, fill) -> None:
     across, down = at
     size = radius * _FINE
     pen.ellipse((across - size, down - size, across + size, down + size), fill, _PAPER)
-
-
-def _spread(ends: list[tuple[float, str, tuple]], box) -> list[tuple[float, str, tuple]]:
-    """Names that would lie on each other, moved apart, within the box."""
-    gap, found = (_FONT + 3) * _FINE, []
-    for height, name, fill in sorted(ends):
-        found.append((max(height, found[-1][0] + gap) if found else height, name, fill))
-    over = max(0.0, found[-1][0] - box[3]) if found else 0.0
-    for k in range(len(found) - 1, -1, -1):
-        above = found[k][0] - over
-        below = found[k + 1][0] - gap if k + 1 < len(found) else above
-        found[k] = (min(above, below) if over else found[k][0], *found[k][1:])
-    return found
 
 
 def _short(number: float) -> str:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from cnnlab.drawing.charts import COLOURS
+from cnnlab.drawing.spacing import apart
 
 _LINE, _WORD = 15, 80  # pixels from one name to the next below, and beside
 _MOST = 300  # points of a curve; more would be thinner than a pixel
@@ -75,9 +76,14 @@ def curves(
             x, y = pieces[-1][-1]
             # The colour is a dot beside the name: coloured letters would be too faint on one of the themes.
             parts.append(f'<circle cx="{x + 6:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-            names.append((y, x, name))
-    for x, y, name in _apart(names, top):
-        parts.append(f'<text x="{x + 14:.1f}" y="{y + 4:.1f}" font-weight="bold">{html.escape(name)}</text>')
+            names.append((x, y, name))
+    for near in _neighbours(names):
+        # Upwards on a page is down in numbers.
+        heights = apart([-y for _, y, _ in near], _LINE, low=-bottom, high=-top)
+        parts += [
+            f'<text x="{x + 14:.1f}" y="{4 - height:.1f}" font-weight="bold">{html.escape(name)}</text>'
+            for (x, _, name), height in zip(near, heights, strict=True)
+        ]
     style = f"width: {width}px; max-width: 100%; font: 13px sans-serif; fill: currentColor"
     label = html.escape(alt, quote=True)
     return (
@@ -86,24 +92,19 @@ def curves(
     )
 
 
+def _neighbours(ends: list[tuple[float, float, str]]) -> list[list[tuple[float, float, str]]]:
+    """Ends of curves in groups, of which no name reaches into another group."""
+    groups: list[list[tuple[float, float, str]]] = []
+    for end in sorted(ends):
+        if groups and end[0] - groups[-1][-1][0] < _WORD:
+            groups[-1].append(end)
+        else:
+            groups.append([end])
+    return groups
+
+
 def _share(value: float, low: float, high: float) -> float:
     return (min(max(value, low), high) - low) / (high - low)
-
-
-def _apart(names: list[tuple[float, float, str]], top: float) -> list[tuple[float, float, str]]:
-    """(y, x, name) -> (x, y, name): names that would lie on each other, moved up; at the top, down again."""
-    raised: list[tuple[float, float, str]] = []
-    for y, x, name in sorted(names, reverse=True):  # the lowest stays where it is
-        raised.append((x, min([y, *(other - _LINE for other in _beside(x, raised))]), name))
-    settled: list[tuple[float, float, str]] = []
-    for x, y, name in reversed(raised):
-        settled.append((x, max([y, top, *(other + _LINE for other in _beside(x, settled))]), name))
-    return settled
-
-
-def _beside(x: float, names: list[tuple[float, float, str]]) -> list[float]:
-    """The heights of the names that begin close to x."""
-    return [y for other, y, _ in names if abs(other - x) < _WORD]
 
 
 def _pieces(numbers: Sequence[float], left: float, right: float, y) -> list[list[tuple[float, float]]]:

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlab.probing import Recorder
-from cnnlab.probing.hooks import evaluating
+from cnnlab.probing import Recorder, evaluating
 
 PICTURE = "picture"  # the name of the input itself, where a layer's name is expected
 

@@ -105,6 +105,26 @@ def finite(numbers: Tensor) -> bool:
     return total - total == 0 or bool(numbers.isfinite().all())
 
 
+def distributions(probabilities: Tensor) -> Tensor:
+    """(N, K) in float64, if each row is of probabilities.
+
+    Raises:
+        ValueError: another shape, or a row that is not.
+    """
+    if probabilities.dim() != 2 or not probabilities.numel() or not probabilities.is_floating_point():
+        raise ValueError(
+            f"probabilities are (N, K), floating point, not {tuple(probabilities.shape)} of "
+            f"{probabilities.dtype}"
+        )
+    rows = probabilities.detach().double()
+    near = max(1e-3, 10 * torch.finfo(probabilities.dtype).eps)  # half precision adds up to 1 only roughly
+    if not (rows >= 0).all() or not ((rows.sum(dim=1) - 1).abs() <= near).all():
+        raise ValueError(
+            "each row is of probabilities: 0 or more, and 1 together. Logits need .softmax(dim=1)"
+        )
+    return rows
+
+
 def _same(alone: Tensor, other: object) -> bool:
     """Is the last row of the other that of the picture alone, to rounding?"""
     if not isinstance(other, Tensor) or other.shape[1:] != alone.shape[1:]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cnnlab.methods.asking import whole
+from cnnlab.methods.asking import distributions, whole
 
 
 class Calibration(NamedTuple):
@@ -39,24 +39,23 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibr
         bins: how many, from 0 to 1; a bin holds its upper edge.
 
     Raises:
-        ValueError: shapes that do not belong together, or rows that are no probabilities.
+        ValueError: shapes that do not belong together, rows that are no probabilities, or a label that no
+            column belongs to: it would count as a wrong answer.
 
     >>> sure = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
     >>> round(calibration(sure, torch.tensor([0, 1])).error, 3)
     0.4
     """
     whole(bins, "bins is a whole number, 1 or more")
-    if probabilities.dim() != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
+    rows = distributions(probabilities)
+    if labels.shape != rows.shape[:1] or labels.is_floating_point():
         raise ValueError(
-            f"probabilities (N, K) and labels (N,) belong together, not {tuple(probabilities.shape)} and "
-            f"{tuple(labels.shape)}"
+            f"a label, a whole number, belongs to each of the {len(rows)} rows, "
+            f"not {tuple(labels.shape)} of {labels.dtype}"
         )
-    sums = probabilities.sum(dim=1)
-    if not (probabilities >= 0).all() or not torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
-        raise ValueError(
-            "each row is of probabilities: 0 or more, and 1 together. Logits need .softmax(dim=1)"
-        )
-    sure, named = probabilities.double().max(dim=1)
+    if labels.min() < 0 or labels.max() >= rows.shape[1]:
+        raise ValueError(f"labels go from 0 to {rows.shape[1] - 1}: one column of probabilities for each")
+    sure, named = rows.max(dim=1)
     right = (named == labels).double()
     place = (sure * bins).ceil().long().sub(1).clamp(0, bins - 1)
     count = torch.bincount(place, minlength=bins)
@@ -85,6 +84,7 @@ def auroc(inside: Tensor, outside: Tensor) -> float:
         raise ValueError(
             f"two groups of scores, (N,) and (M,), not {tuple(inside.shape)} and {tuple(outside.shape)}"
         )
+    inside, outside = inside.detach().double(), outside.detach().double()
     if inside.isnan().any() or outside.isnan().any():
         raise ValueError("a score is nan")
     ordered = inside.sort().values.contiguous()

@@ -108,7 +108,7 @@ def _to_the_border(
     """The shortest step to a border, of the network as it is linear at these pictures; is there none?"""
     leaf = pictures.detach().requires_grad_()
     values = victim.logits(leaf, rows).gather(1, near)  # (B, 1 + candidates)
-    victim.backward += values.numel()
+    victim.backwards += values.numel()
     slopes = backward(values, leaf)
     values = values.detach()
     best, shortest = torch.zeros_like(pictures), values.new_full((len(pictures),), torch.inf)

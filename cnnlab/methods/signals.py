@@ -20,7 +20,7 @@ _KEEPS = {"relu": 0.5, "linear": 1.0}
 
 
 class Chain(NamedTuple):
-    """Mean squares, layer by layer; entry 0 is the input.
+    """Mean squares, layer by layer; entry 0 is the input. In float64: 50 layers can leave float32.
 
     Attributes:
         forward: (depth + 1,) of the activations.
@@ -55,7 +55,7 @@ def chain(
         kind: "relu", "tanh" or "linear".
         width: units of each layer.
         inputs: how many random inputs, each of mean square 1.
-        norm: normalise each unit over the inputs before the activation, as batch norm does?
+        norm: normalise each unit over the inputs before the activation, as batch norm does? Two or more.
         shortcut: add a layer's input to its output?
         seed: of the weights and the inputs.
 
@@ -71,6 +71,8 @@ def chain(
     for name, number in (("depth", depth), ("width", width), ("inputs", inputs)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} is a whole number, 1 or more, not {number!r}")
+    if norm and inputs < 2:
+        raise ValueError("one input has no variance to normalise by: take 2 inputs or more")
     if not 0 <= variance < math.inf:
         raise ValueError(f"a variance is 0 or more, not {variance}")
     random = torch.Generator().manual_seed(seed)
@@ -95,6 +97,4 @@ def chain(
     theory = None
     if kind in _KEEPS and not norm and not shortcut:
         theory = (variance * _KEEPS[kind]) ** torch.arange(depth + 1, dtype=torch.float64)
-    return Chain(
-        forward.float(), backward.float(), theory if theory is None else theory.float(), dead.float()
-    )
+    return Chain(forward, backward, theory, dead)

@@ -129,7 +129,7 @@ def sticker(
         raise ValueError("no picture had a slope to follow, so no sticker was made: the network hides it")
     at = places(len(images))
     result = judged(model, images, paste(victim.images, patch, *at), target=target, chunk=batch)
-    passes = Passes(victim.forward + result.passes.forward, victim.backward)
+    passes = Passes(victim.forwards + result.passes.forward, victim.backwards)
     return Sticker(patch, result, *at, history, passes, time.perf_counter() - began, stopped)
 
 

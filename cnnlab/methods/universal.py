@@ -126,5 +126,5 @@ def universal(
         raise ValueError("no picture had a slope to follow, so no noise was made: the network hides it")
     changed = (victim.images + noise).clamp_(0, 1)
     result = judged(model, images, changed, labels=labels, target=target, chunk=batch)
-    passes = Passes(victim.forward + result.passes.forward, victim.backward)
+    passes = Passes(victim.forwards + result.passes.forward, victim.backwards)
     return Universal(noise, result, history, passes, time.perf_counter() - began, stopped)

@@ -64,7 +64,7 @@ class Victim:
         images: (N, C, H, W), detached; never written to.
         labels: (N,); -1 where it is still to be asked for: the first look at a picture answers it.
         target: (N,) or None.
-        forward, backward: passes so far.
+        forwards, backwards: passes so far.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Victim:
         if loss not in LOSSES:
             raise unknown("loss", loss, LOSSES, plural="losses")
         self.model, self.of = model, loss
-        self.forward = self.backward = 0
+        self.forwards = self.backwards = 0
         with torch.inference_mode(False):  # what is born in the caller's could not be kept for the way back
             self.images = images.detach().clone() if images.is_inference() else images.detach()
             self.asked = ask(model, images, 0)
@@ -98,7 +98,7 @@ class Victim:
 
     def slopes(self, pictures: Tensor, rows: slice | Tensor) -> Look:
         """With a slope."""
-        self.backward += len(pictures)
+        self.backwards += len(pictures)
         leaf = pictures.detach().requires_grad_()  # the same memory: the model gets a copy of it
         logits = self.logits(leaf, rows)
         loss, gain = self._losses(logits, rows)
@@ -141,7 +141,7 @@ class Victim:
                 `asking.passing`.
             LookupError: it has no such class.
         """
-        self.forward += len(pictures)
+        self.forwards += len(pictures)
         asked = self.asked.rows(rows)
         logits = asked.output(self.model, as_usual(self.model, pictures))
         asked.read(logits)  # (B, classes), or an error that says what it is
@@ -250,7 +250,7 @@ def run(victim: Victim, steps: Steps, each: int, *, chunk: int, progress: Progre
                 parts.append(
                     victim.done(trial if k == 0 and trial is not None else _idle(victim, some), some)
                 )
-    passes = Passes(victim.forward, victim.backward)
+    passes = Passes(victim.forwards, victim.backwards)
     return joined(parts, images, passes, time.perf_counter() - began, stopped)
 
 

@@ -7,6 +7,7 @@ Paper: He, Zhang, Ren & Sun, Deep residual learning for image recognition, CVPR 
 comparison of plain and residual nets that `deep` is made for).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,9 +23,16 @@ def dense(widths: Sequence[int] = (256, 256), *, dropout: float = 0.0) -> Net:
         widths: units of each hidden layer.
         dropout: the rate behind each of them; 0 leaves the dropout layers out.
 
+    Raises:
+        ValueError: a layer without units, or a rate that is not a share below 1.
+
     >>> print(*dict(dense((8,), dropout=0.5).named_children()))
     norm flatten dense1 relu1 drop1 out
     """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"the rate of dropout is a share from 0 to below 1, not {dropout}")
+    for width in widths:
+        _whole("a width", width)
     layers: list[tuple[str, nn.Module]] = [("norm", Normalise([0.1307], [0.3081])), ("flatten", nn.Flatten())]
     for k, (before, width) in enumerate(zip((784, *widths), widths, strict=False), 1):
         layers += [(f"dense{k}", nn.Linear(before, width)), (f"relu{k}", nn.ReLU())]
@@ -67,8 +75,9 @@ def deep(
         gain: the deviation of the first weights, as a multiple of He's sqrt(2 / inputs).
 
     Raises:
-        ValueError: an even depth, or one below 1.
+        ValueError: an even depth, or one below 1; a width below 1, or an impossible gain.
     """
+    _whole("the width", width)
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1 or depth % 2 == 0:
         raise ValueError(f"depth is 1, 3, 5 …: a first convolution and two in each block, not {depth!r}")
     layers: list[tuple[str, nn.Module]] = [
@@ -93,10 +102,10 @@ def start(model: nn.Module, gain: float = 1.0) -> None:
             gain squared.
 
     Raises:
-        ValueError: a negative gain.
+        ValueError: a gain that is negative or not finite.
     """
-    if not gain >= 0:
-        raise ValueError(f"the gain is 0 or more, not {gain}")
+    if not 0 <= gain < math.inf:
+        raise ValueError(f"the gain is 0 or more, and finite, not {gain}")
     for part in model.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             inputs = part.weight[0].numel()
@@ -104,3 +113,8 @@ def start(model: nn.Module, gain: float = 1.0) -> None:
                 part.weight.normal_(0, gain * (2 / inputs) ** 0.5)
                 if part.bias is not None:
                     part.bias.zero_()
+
+
+def _whole(name: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(f"{name} is a whole number, 1 or more, not {number!r}")

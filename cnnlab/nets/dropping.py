@@ -44,9 +44,12 @@ def dropout_backward(g: Tensor, kept: Tensor, rate: float) -> Tensor:
 
     Raises:
         ValueError: the rate is not a share below 1, or the shapes differ.
+        TypeError: `kept` is not True and False; the noise itself, say.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"the rate is a share from 0 to below 1, but it is {rate}")
     if g.shape != kept.shape:
         raise ValueError(f"g and kept have one shape, not {tuple(g.shape)} and {tuple(kept.shape)}")
+    if kept.dtype != torch.bool:
+        raise TypeError(f"kept is True where a unit stayed and False elsewhere, not {kept.dtype}")
     return g * kept / (1 - rate)

@@ -129,12 +129,21 @@ def _own_random_numbers(seed: int) -> Iterator[None]:
 
 
 def _draws(model: nn.Module) -> bool:
-    """May it draw random numbers? Dropout does, other layers of torch and ours do not; the rest may."""
-    leaves = [module for module in model.modules() if not list(module.children())]
+    """May it draw random numbers? Dropout does, other modules of torch and ours do not; the rest may.
+
+    All modules are asked, not only those without parts: a forward of somebody else's can call F.dropout.
+    """
     plain = ("torch.nn.modules.", "cnnlab.nets.")
     return any(
-        not type(leaf).__module__.startswith(plain)
-        or "dropout" in type(leaf).__module__
-        or isinstance(leaf, nn.RReLU)
-        for leaf in leaves
+        not type(module).__module__.startswith(plain)
+        or "dropout" in type(module).__module__
+        or isinstance(module, nn.RReLU)
+        or (isinstance(module, nn.RNNBase | nn.MultiheadAttention) and module.dropout > 0)
+        for module in model.modules()
+        if not _only_holds(module)
     )
+
+
+def _only_holds(module: nn.Module) -> bool:
+    """Is it a row of layers under a name of its own, which calls them and nothing else?"""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward

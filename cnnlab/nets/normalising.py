@@ -38,10 +38,17 @@ def batch_norm(
         y like x, and the new running mean and variance (C,).
 
     Raises:
-        ValueError: the shapes do not belong together, or in training a channel has a single number.
+        ValueError: the shapes do not belong together, momentum or eps is impossible, or in training a channel
+            has a single number.
     """
-    if any(given.shape != x.shape[1:2] for given in (weight, bias, running_mean, running_var)):
-        raise ValueError(f"x has {x.shape[1]} channels: weight, bias, mean and variance need as many numbers")
+    given = (x, weight, bias, running_mean, running_var)
+    if x.dim() < 2 or any(each.shape != x.shape[1:2] for each in given[1:]):
+        raise ValueError(
+            "x is (N, C) or (N, C, H, W), and weight, bias, mean and variance are (C,); "
+            f"not {', '.join(str(tuple(each.shape)) for each in given)}"
+        )
+    if not 0 <= momentum <= 1 or not eps >= 0:
+        raise ValueError(f"momentum is from 0 to 1 and eps 0 or more, not {momentum} and {eps}")
     axes = [axis for axis in range(x.dim()) if axis != 1]  # all but the channels
     shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
     mean, var = running_mean, running_var
@@ -75,13 +82,15 @@ def batch_norm_backward(
         The gradients for x, for the weight (C,) and for the bias (C,).
 
     Raises:
-        ValueError: the shapes do not belong together.
+        ValueError: the shapes do not belong together, or a channel has a single number, as forwards.
     """
-    if g.shape != x.shape or weight.shape != x.shape[1:2]:
+    if x.dim() < 2 or g.shape != x.shape or weight.shape != x.shape[1:2]:
         raise ValueError(
             f"g is like x, {tuple(x.shape)}, and the weight has a number for each channel; "
             f"not {tuple(g.shape)} and {tuple(weight.shape)}"
         )
+    if x.numel() < 2 * x.shape[1]:
+        raise ValueError("one number per channel has no variance: train with two pictures or more")
     axes = [axis for axis in range(x.dim()) if axis != 1]
     deviation = (x.var(axes, unbiased=False, keepdim=True) + eps).sqrt()
     normal = (x - x.mean(axes, keepdim=True)) / deviation
@@ -119,8 +128,10 @@ def fold(
         ValueError: one number for each filter is wanted.
     """
     given = [scale, shift, mean, var] + ([] if bias is None else [bias])
-    if any(each.shape != weight.shape[:1] for each in given):
-        raise ValueError(f"there are {len(weight)} filters: everything else needs as many numbers")
+    if weight.dim() < 2 or any(each.shape != weight.shape[:1] for each in given):
+        raise ValueError(
+            f"the weight is (F, C, K, K) or (F, C), everything else (F,); the weight is {tuple(weight.shape)}"
+        )
     steep = scale / (var + eps).sqrt()  # (F,)
     bias = mean.new_zeros(mean.shape) if bias is None else bias
     return weight * steep.view([-1] + [1] * (weight.dim() - 1)), (bias - mean) * steep + shift

@@ -14,7 +14,7 @@ class Stop(NamedTuple):
 
     Attributes:
         epoch: the last one that is trained, counted from 1.
-        best: the one whose weights are kept.
+        best: the one whose weights are kept; 0 if no loss was a number.
         early: were there epochs left?
     """
 

@@ -25,16 +25,25 @@ class Runs(NamedTuple):
     diverged: int
 
     def curve(self, column: str) -> list[float]:
-        """The mean of a column, epoch by epoch, over all that finished; empty if none did."""
-        return [fmean(row[column] for row in rows) for rows in zip(*self.finished, strict=True)]
+        """The mean of a column, epoch by epoch, as far as all that finished go; empty if none did.
+
+        (Early stopping ends one training before another. A mean of those that are left would jump there.)
+        """
+        self._known(column)
+        return [fmean(row[column] for row in rows) for rows in zip(*self.finished, strict=False)]
 
     def ends(self, column: str) -> list[float]:
         """The last number of each that finished."""
+        self._known(column)
         return [rows[-1][column] for rows in self.finished]
 
     def end(self, column: str) -> float:
         """The mean of `ends`; nan if none finished."""
         return fmean(self.ends(column)) if self.finished else float("nan")
+
+    def _known(self, column: str) -> None:
+        if self.finished and column not in self.finished[0][0]:
+            raise unknown("column", column, self.finished[0][0])
 
 
 def runs(name: str, **setting: Any) -> Runs:

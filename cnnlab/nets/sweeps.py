@@ -30,8 +30,8 @@ class Settings(NamedTuple):
         net: "dense", wide, or "deep": see `cnnlab.nets.deep`.
         digits: pictures to learn from, at most 1042.
         wrong: the share of these whose label is another, drawn at random: nothing but memory can learn it.
-        remedy: against over-fitting, of REMEDIES.
-        dropout: its rate, for net "dense".
+        remedy: against over-fitting, of REMEDIES; "dropout" has the rate 0.5, and is for net "dense".
+        dropout: its rate, for net "dense" without that remedy.
         depth, residual, norm, gain: of net "deep".
         optimiser, rate, epochs: as for `train.fit`; the rate of net "deep" rises and falls ("one-cycle").
         seed: of the weights, the order, and which digits there are to learn from.
@@ -171,7 +171,7 @@ def one(settings: Settings, *, watch=None) -> list[Row]:
 
     Raises:
         LookupError: no such net or remedy.
-        ValueError: see `train.fit`.
+        ValueError: see `network` and `train.fit`.
     """
     if settings.remedy not in REMEDIES:
         raise unknown("remedy", settings.remedy, REMEDIES)
@@ -204,9 +204,20 @@ def one(settings: Settings, *, watch=None) -> list[Row]:
 
 
 def network(settings: Settings) -> torch.nn.Module:
-    """The untrained network of a setting."""
+    """The untrained network of a setting.
+
+    Raises:
+        LookupError: no such net.
+        ValueError: a dropout that would not be there, or would be another; or see `cnnlab.nets.deep`.
+    """
     if settings.net not in ("dense", "deep"):
         raise unknown("net", settings.net, ("dense", "deep"))
+    if settings.net == "deep" and (settings.dropout or settings.remedy == "dropout"):
+        raise ValueError('net "deep" has no dropout: set dropout to 0, and another remedy')
+    if settings.remedy == "dropout" and settings.dropout:
+        raise ValueError(
+            f'remedy "dropout" has the rate 0.5; for {settings.dropout} choose remedy "nothing" and this rate'
+        )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
         if settings.net == "dense":

@@ -232,13 +232,16 @@ def _refuse(model, train, validate, options) -> None:
             raise ValueError(f"a label is {most}, but the model has {outputs} outputs, counted from 0")
     if validate is not None and not validate.images.sum().isfinite():
         raise ValueError("a picture of the validation set holds a number that is not finite")
-    for name in ("epochs", "batch", "rate"):
-        if not options[name] > 0:
-            raise ValueError(f"{name} must be above 0, but it is {options[name]}")
+    for name in ("epochs", "batch", "patience"):
+        number = 1 if options[name] is None else options[name]
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name} is a whole number, 1 or more, not {number!r}")
+    if not 0 < options["rate"] < math.inf:
+        raise ValueError(f"rate must be above 0, and finite, but it is {options['rate']}")
     if not 0 <= options["smoothing"] < 1 or not options["weight_decay"] >= 0:
         raise ValueError("smoothing is a share from 0 to below 1, weight_decay is 0 or more")
-    if options["patience"] is not None and (validate is None or options["patience"] < 1):
-        raise ValueError("patience is 1 or more, and needs a validation set to lose it over")
+    if options["patience"] is not None and validate is None:
+        raise ValueError("patience needs a validation set to lose it over")
     for kind, known in (("optimiser", _OPTIMISERS), ("schedule", _SCHEDULES), ("keep", ("best", "last"))):
         if options[kind] not in known:
             raise unknown(kind, options[kind], known)

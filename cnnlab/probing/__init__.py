@@ -5,8 +5,8 @@
 
 from cnnlab.probing import receptive
 from cnnlab.probing.flight import FlightRecorder
-from cnnlab.probing.hooks import Recorder, edit, evaluating, relu_rule
-from cnnlab.probing.quiet import settled, undisturbed
+from cnnlab.probing.hooks import Recorder, edit, relu_rule
+from cnnlab.probing.quiet import evaluating, settled, undisturbed
 from cnnlab.probing.units import Unit, layer, layers, shapes, stages
 
 __all__ = [

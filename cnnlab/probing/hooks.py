@@ -68,8 +68,7 @@ class Recorder:
         if self._open is not None:
             raise ValueError("this Recorder is already open; make a second one")
         with ExitStack() as stack:
-            handle = self.model.register_forward_pre_hook(self._begin)
-            stack.callback(handle.remove)
+            stack.enter_context(around(self.model, begins=self._begin))
             stack.enter_context(listening(self.model, self.names, self._keep))
             if self.stop:
                 stack.enter_context(_ending(self.model, self))
@@ -105,7 +104,7 @@ class Recorder:
             raise LookupError(f"layer {name!r} has no record: {reason}")
         return list(self._calls[name])
 
-    def _begin(self, *_: object) -> None:
+    def _begin(self) -> None:
         self._passes += 1
         for calls in self._calls.values():
             calls.clear()
@@ -208,20 +207,6 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block: no dropout, batch norm by running statistics. Then each module's own."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        if any(training for _, training in modes):  # to set an attribute of a module is slow
-            model.eval()
-        yield
-    finally:
-        for module, training in modes:
-            if module.training is not training:
-                module.training = training
-
-
-@contextmanager
 def listening(
     model: nn.Module, names: Iterable[str], hear: Callable[[str, object], Tensor | None]
 ) -> Iterator[None]:
@@ -236,6 +221,23 @@ def listening(
             module = known[name] if name and name in known else layer(model, name)
             stack.callback(module.register_forward_hook(hook).remove)
         yield
+
+
+@contextmanager
+def around(
+    model: nn.Module, *, begins: Callable[[], None], ends: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Inside the block, begins() before each pass of the whole model, ends() after one that came through."""
+    with ExitStack() as stack:
+        stack.callback(model.register_forward_pre_hook(lambda *_: begins()).remove)
+        if ends is not None:
+            stack.callback(model.register_forward_hook(lambda *_: ends()).remove)
+        yield
+
+
+def coming_back(output: Tensor, hear: Callable[[Tensor], None]) -> None:
+    """hear(gradient) when a pass back comes by this tensor. The hook lives as long as the tensor's graph."""
+    output.register_hook(hear)
 
 
 @contextmanager
@@ -262,7 +264,12 @@ def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
 
 
 def refuse_compiled(model: nn.Module) -> None:
-    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there."""
+    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there.
+
+    And TypeError for what is no model at all.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
     for name, module in model.named_modules():
         if (
             isinstance(module, torch.jit.ScriptModule)

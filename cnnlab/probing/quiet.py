@@ -6,8 +6,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from cnnlab.probing.hooks import evaluating
-
 
 @contextmanager
 def undisturbed(model: nn.Module, *, grad: bool) -> Iterator[None]:
@@ -25,6 +23,20 @@ def undisturbed(model: nn.Module, *, grad: bool) -> Iterator[None]:
     with torch.inference_mode(False), torch.set_grad_enabled(grad):
         with torch.random.fork_rng(devices=[]), evaluating(model), _buffers_back(model):
             yield
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block: no dropout, batch norm by running statistics. Then each module's own."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        if any(training for _, training in modes):  # to set an attribute of a module is slow
+            model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            if module.training is not training:
+                module.training = training
 
 
 @contextmanager

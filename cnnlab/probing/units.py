@@ -146,7 +146,7 @@ def shapes(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
     >>> shapes(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), torch.zeros(1, 3, 6, 6))
     {'0': (1, 8, 4, 4), '1': (1, 128)}
     """
-    from cnnlab.probing import hooks  # late: hooks looks layers up by the functions above
+    from cnnlab.probing import hooks, quiet  # late: hooks looks layers up by the functions above
 
     found: dict[str, tuple[int, ...]] = {}
 
@@ -155,7 +155,7 @@ def shapes(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
             found.pop(name, None)
             found[name] = tuple(output.shape)
 
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), hooks.evaluating(model):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), quiet.evaluating(model):
         with hooks.listening(model, layers(model), note):
             model(image.detach().clone())
     return found

@@ -13,6 +13,10 @@ import ipywidgets
 class Background(ipywidgets.VBox):
     """A button that starts the work, Stop, and a line that says how far it is.
 
+    Neither button is ever disabled: one that is, and has the keyboard's focus, swallows all keys, so that
+    nothing could turn the slide. A press that makes no sense now does nothing; the icon and a red Stop say
+    that it is at work.
+
     Args:
         go: the name of the button that starts.
         begins, keeps: what the two buttons do, for who points at them.
@@ -21,7 +25,7 @@ class Background(ipywidgets.VBox):
     def __init__(self, go: str, begins: str, keeps: str):
         super().__init__()
         self.go = ipywidgets.Button(description=go, icon="play", tooltip=begins)
-        self.halt = ipywidgets.Button(description="Stop", icon="stop", disabled=True, tooltip=keeps)
+        self.halt = ipywidgets.Button(description="Stop", icon="stop", tooltip=keeps)
         self.go.on_click(lambda _: self.start())
         self.halt.on_click(lambda _: self.stop())
         self.buttons, self.status = ipywidgets.HBox([self.go, self.halt]), ipywidgets.HTML()
@@ -38,10 +42,14 @@ class Background(ipywidgets.VBox):
         """Start anew; does nothing while it is at work."""
         if self.running:
             return
-        work = self._prepare()  # here, so that the controls are read as they stand now
         self.error = None
         self._stop.clear()
-        self.go.disabled, self.halt.disabled = True, False
+        try:
+            work = self._prepare()  # here, so that the controls are read as they stand now
+        except Exception as error:  # of a press of the button, ipywidgets would only write it into a log
+            self._alert(error)
+            raise
+        self._busy(True)
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
 
@@ -64,11 +72,17 @@ class Background(ipywidgets.VBox):
         try:
             work()
         except BaseException as error:  # it must not vanish with the thread
-            self.error = error
-            text = html.escape(f"{type(error).__name__}: {error}")
-            self.status.value = f'<div role="alert">{text}</div>'
+            self._alert(error)
         finally:
-            self.go.disabled, self.halt.disabled = False, True
+            self._busy(False)
+
+    def _busy(self, now: bool) -> None:
+        self.go.icon, self.halt.button_style = ("hourglass", "danger") if now else ("play", "")
+
+    def _alert(self, error: BaseException) -> None:
+        self.error = error
+        text = html.escape(f"{type(error).__name__}: {error}")
+        self.status.value = f'<div role="alert">{text}</div>'
 
     def _say(self, text: str) -> None:
         self.status.value = f'<div role="status">{html.escape(text)}</div>'

@@ -73,6 +73,7 @@ def test_going_through_all_slides(deck, root):
         assert page.locator(f"{VISIBLE} .jp-InputArea-editor:visible").count() == 0
         moved += _slider_moves(page)
         locked += _guess_is_locked(page)
+        _live_leaves_the_keys(page)
         former = [text for _, text in page.locator(VISIBLE).evaluate_all(LOOK)]  # a guess adds its answer
         page.keyboard.press(
             "PageDown" if k % 2 else "Space"
@@ -104,6 +105,40 @@ def _guess_is_locked(page) -> int:
     page.mouse.click(box["x"] + 6, box["y"] + box["height"] / 2)
     page.locator(VISIBLE).get_by_role("status").get_by_text("You guessed").wait_for()
     return 1
+
+
+def _live_leaves_the_keys(page) -> None:
+    """Train (or Draw) has the focus after a click, then Stop: the keys turn the slide all the same."""
+    live = page.locator(f"{VISIBLE} .cnnlab-live:not([data-pressed])")
+    if not live.count():
+        return
+    live.first.evaluate("one => one.dataset.pressed = 'now'")
+    widget = page.locator("[data-pressed=now]")
+
+    def slide():
+        shown = page.locator(VISIBLE)
+        return shown.count(), shown.locator("[data-pressed=now]").count()
+
+    here, go = slide(), widget.get_by_role("button").first
+    go.click()
+    widget.locator("button .fa-hourglass").wait_for(timeout=10_000)
+    assert go.evaluate("one => one === document.activeElement")
+    for key, there in (("PageDown", False), ("PageUp", True)):
+        page.keyboard.press(key)
+        page.wait_for_timeout(250)
+        assert (slide() == here) is there, f"{key} after a click on {go.inner_text()}"
+    go.focus()
+    widget.get_by_role("button", name="Stop").click()
+    widget.locator("button .fa-play").wait_for(timeout=30_000)
+    # Space on a button is a press of it elsewhere; here it turns the slide, and starts nothing.
+    for key, there in (("PageDown", False), ("PageUp", True), ("Space", False), ("PageUp", True)):
+        if key == "Space":
+            go.focus()
+        page.keyboard.press(key)
+        page.wait_for_timeout(250)
+        assert (slide() == here) is there, f"{key} after Stop"
+    assert widget.locator("button .fa-play").count() == 1
+    widget.evaluate("one => one.dataset.pressed = 'done'")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle")

@@ -68,6 +68,28 @@ def test_each_planted_mistake_is_refused_by_its_own_name(id, k, told):
         check(id, mistake.function, strict=True)
 
 
+def _best_is_the_end(losses, patience):
+    last, best = references.find("08.1").function(losses, patience)
+    return last, best if last < len(losses) else last
+
+
+def _relu_inside(x, f):
+    return (x.relu() + f(x.relu())).relu()
+
+
+def _without_eps(x):
+    axes = (0, 2, 3)
+    return (x - x.mean(axes, keepdim=True)) / x.var(axes, unbiased=False, keepdim=True).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("id", "answer"), [("08.1", _best_is_the_end), ("09.4", _relu_inside), ("09.bug2", _without_eps)]
+)
+def test_mistakes_without_a_name_are_refused_too(id, answer, told):
+    """Each of them passed once: no case went where it is wrong."""
+    assert check(id, answer) is not answer and "not yet" in repr(told[-1])
+
+
 @pytest.mark.parametrize("id", ALL)
 def test_each_exercise_knows_three_mistakes_or_more(id):
     assert len(references.find(id).mistakes) >= 3

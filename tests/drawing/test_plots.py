@@ -62,14 +62,12 @@ def test_dashes_have_gaps_and_a_dot_stands_where_it_is():
     assert abs(columns[middle].mean() - (LEFT + (520 - LEFT - RIGHT) / 2)) < 2
 
 
-@pytest.mark.parametrize("heights", [[50] * 6, [400, 410, 420], [0, 5, 300, 301], [440] * 6])
-def test_names_at_one_height_do_not_lie_on_each_other(heights):
-    box, gap = (0, 0, 100, 440), (plots._FONT + 3) * plots._FINE
-    found = plots._spread([(height, str(k), ()) for k, height in enumerate(heights)], box)
-    places = [height for height, *_ in found]
-    assert sorted(name for _, name, _ in found) == [str(k) for k in range(len(heights))]
-    assert all(b - a >= gap - 1e-9 for a, b in zip(places, places[1:], strict=False))
-    assert max(places) <= 440 and min(places) >= 0
+def test_names_at_one_height_stand_below_each_other_within_the_axes():
+    lines = {name: ([0, 1], [0.0, 0.0]) for name in "abcd"}
+    page = curves(lines, Axis(0, 1), Axis(0, 1), height=200)[:, 520 - RIGHT + 4 :]
+    rows = (page < 200).any(axis=(1, 2)).nonzero()[0]
+    lines_of_text = 1 + (np.diff(rows) > 2).sum()
+    assert lines_of_text == 4 and rows.max() <= 200 - BOTTOM + plots._FONT
 
 
 @pytest.mark.parametrize(
@@ -112,3 +110,14 @@ def test_ticks_of_a_long_logarithmic_axis_are_powers():
     long, short = Axis(1e-8, 1e8, log=True), Axis(1e-3, 1, log=True)
     assert [long.label(tick) for tick in long.ticks()] == ["1e-8", "1e-4", "1", "1e4", "1e8"]
     assert [short.label(tick) for tick in short.ticks()] == ["0.001", "0.01", "0.1", "1"]
+
+
+def test_nothing_and_less_stand_at_the_low_end_of_a_logarithmic_axis():
+    axis = Axis(1e-3, 1, log=True)
+    assert axis.share(0.0) == axis.share(-1.0) == 0.0 and axis.share(1e9) == 1.0
+
+
+def test_the_name_stands_at_the_end_of_its_curve():
+    page = curves({"a": ([0, 1], [0.0, 1.0])}, Axis(0, 1), Axis(0, 1), height=200)
+    rows = (page[:, 520 - RIGHT + 4 :] < 200).any(axis=(1, 2)).nonzero()[0]
+    assert abs(rows.mean() - TOP) < 8  # the curve ends at the top

@@ -89,3 +89,9 @@ def test_the_first_and_the_last_place_have_a_number():
     root = ElementTree.fromstring(text)
     places = {each.text: each.attrib for each in root.iter() if each.tag.endswith("text")}
     assert places["1"]["x"] == "44" and places["<60>"]["x"] == "330" and "epoch" in places
+
+
+def test_names_of_curves_that_all_end_at_the_top_stay_on_the_page():
+    text = svg.curves({name: [3.0] for name in "abcdef"}, limits=(0, 3), alt="all at the top")
+    heights = sorted(float(y) for y in re.findall(r'y="([^"]*)" font-weight="bold"', text))
+    assert heights == [16.0 + 15 * k for k in range(6)]

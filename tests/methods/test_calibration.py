@@ -19,6 +19,11 @@ def test_four_answers_by_hand():
     assert ten.error == pytest.approx((0.55 + 0.1 + 2 * 0.45) / 4, abs=1e-6)
 
 
+def test_a_bin_holds_its_upper_edge():
+    p = torch.tensor([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]])  # exact in binary
+    assert calibration(p, torch.zeros(3, dtype=torch.int64), bins=4).count.tolist() == [0, 1, 1, 1]
+
+
 def test_an_honest_forecaster_has_hardly_an_error():
     random = torch.Generator().manual_seed(0)
     p = torch.softmax(2 * torch.randn(20000, 4, generator=random), dim=1)
@@ -35,6 +40,29 @@ def test_shapes_and_logits_are_refused():
         calibration(torch.tensor([[2.0, -1.0]]), torch.tensor([0]))
     with pytest.raises(ValueError, match="bins"):
         calibration(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), bins=0)
+
+
+def test_labels_that_belong_to_no_column_are_refused_and_not_counted_as_wrong():
+    p = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    for labels in ([0, 2], [-1, 1]):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            calibration(p, torch.tensor(labels))
+    with pytest.raises(ValueError, match="whole number"):
+        calibration(p, torch.tensor([0.0, 1.0]))
+    for rows in (p * torch.nan, p[:0], torch.tensor([[1, 0]])):
+        with pytest.raises(ValueError, match="probabilities"):
+            calibration(rows, torch.zeros(len(rows), dtype=torch.int64))
+
+
+def test_half_precision_and_a_graph_give_the_same():
+    p, labels = torch.tensor([[0.75, 0.25], [0.375, 0.625]]), torch.tensor([0, 0])
+    wanted = calibration(p, labels).error
+    assert calibration(p.half(), labels).error == wanted == calibration(p.bfloat16(), labels).error
+    found = calibration(p.clone().requires_grad_(), labels)
+    assert found.error == wanted and not found.confidence.requires_grad
+    thousand = torch.rand(4, 1000).softmax(dim=1).half()  # adds up to 1 only roughly
+    assert calibration(thousand, torch.zeros(4, dtype=torch.int64)).count.sum() == 4
+    assert auroc(p[0].double(), p[1].requires_grad_()) == 0.5 and auroc(p[0] > 0.5, p[0] > 0) == 0.75
 
 
 @pytest.mark.parametrize("seed", range(5))

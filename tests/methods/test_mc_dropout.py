@@ -20,6 +20,18 @@ class Functional(nn.Module):
         return self.out(F.dropout(self.norm(x).flatten(1), 0.5, self.training))
 
 
+class Calls(nn.Module):
+    """A dense layer behind a function, and something done to what it gives."""
+
+    def __init__(self, drop, then=lambda h: h):
+        super().__init__()
+        torch.manual_seed(0)
+        self.out, self.drop, self.then = nn.Linear(16, 3), drop, then
+
+    def forward(self, x):
+        return self.then(self.out(self.drop(x.flatten(1))))
+
+
 def head(rate):
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Dropout(rate), nn.Linear(16, 3)).eval()
@@ -76,6 +88,89 @@ def test_functional_dropout_drops_and_batch_norm_stays_as_in_eval_mode():
     torch.testing.assert_close(one[0], mc_dropout.ask(model, x, samples=400).mean[0], atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "drop",
+    [
+        lambda h: torch.dropout(h, 0.5, False),
+        lambda h: torch.dropout(h, p=0.5, train=False),
+        lambda h: torch.dropout_(h.clone(), 0.5, False),
+        lambda h: torch.native_dropout(h, 0.5, False)[0],
+        lambda h: torch.alpha_dropout(h, 0.5, False),
+        lambda h: torch.feature_alpha_dropout(h, 0.5, False),
+        lambda h: F.dropout(input=h, p=0.5, training=False),
+        lambda h: F.dropout(h.clone(), 0.5, False, True),
+        lambda h: F.dropout2d(h.view(-1, 4, 2, 2), 0.5, False).flatten(1),
+        lambda h: F.alpha_dropout(h, 0.5, False),
+        nn.AlphaDropout(0.5),
+        nn.FeatureAlphaDropout(0.5),
+        nn.Sequential(nn.Unflatten(1, (4, 2, 2)), nn.Dropout2d(0.5), nn.Flatten()),
+    ],
+)
+def test_every_kind_of_dropout_drops(drop):
+    """Also beside another dropout: it must not be that alone which drops."""
+    model, x = Calls(drop).eval(), torch.rand(1, 1, 4, 4)
+    for asked in (model, nn.Sequential(model, nn.Dropout(1e-9))):
+        assert len({tuple(answer[0].tolist()) for answer in mc_dropout.answers(asked, x, samples=6)}) >= 3
+    assert torch.equal(model(x), model(x)) and not model.training
+
+
+class Series(nn.Module):
+    """The rows of a picture, one after the other, to layers that have dropout of their own."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.out = kind, nn.Linear(4, 3)
+
+    def forward(self, x):
+        rows = x[:, 0]
+        h = self.kind(rows, rows, rows) if isinstance(self.kind, nn.MultiheadAttention) else self.kind(rows)
+        return self.out((h[0] if isinstance(h, tuple) else h)[:, -1])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda: nn.LSTM(4, 4, 2, dropout=0.5, batch_first=True),
+        lambda: nn.GRU(4, 4, 2, dropout=0.5, batch_first=True),
+        lambda: nn.MultiheadAttention(4, 2, dropout=0.5, batch_first=True),
+        lambda: nn.TransformerEncoderLayer(4, 2, 8, dropout=0.5, batch_first=True),
+    ],
+)
+def test_dropout_within_a_layer_of_torch_drops_too_and_its_mode_comes_back(kind):
+    torch.manual_seed(0)
+    model, x = Series(kind()).eval(), torch.rand(1, 1, 4, 4)
+    for asked in (model, nn.Sequential(model, nn.Dropout(1e-9))):
+        assert len({tuple(answer[0].tolist()) for answer in mc_dropout.answers(asked, x, samples=6)}) >= 4
+    assert not any(part.training for part in model.modules()) and torch.equal(model(x), model(x))
+    single = Series(nn.LSTM(4, 4, 1, batch_first=True)).eval()
+    with pytest.raises(ValueError, match="drops nothing"):
+        mc_dropout.ask(single, x)
+
+
+def test_an_error_in_a_pass_leaves_nothing_behind():
+    def fails(h):
+        raise KeyError("in the middle")
+
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Dropout(0.5), Calls(fails)).train()
+    model[0].eval()
+    modes, x = [part.training for part in model.modules()], torch.rand(2, 1, 4, 4)
+    state = torch.get_rng_state()
+    with pytest.raises(KeyError):
+        mc_dropout.ask(model, x)
+    assert [part.training for part in model.modules()] == modes and torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(F.dropout(torch.ones(9), training=False), torch.ones(9))
+
+
+def test_a_row_of_layers_with_a_forward_of_its_own_is_asked_whole():
+    model, x = head(0.5), torch.rand(1, 1, 4, 4)
+    plain = torch.stack(list(mc_dropout.answers(model, x, samples=3)))
+    model.forward = lambda images: nn.Sequential.forward(model, 1 - images)
+    other = torch.stack(list(mc_dropout.answers(model, x, samples=3)))
+    assert not torch.equal(plain, other)
+    del model.forward
+    torch.testing.assert_close(torch.stack(list(mc_dropout.answers(model, 1 - x, samples=3))), other)
+
+
 def test_the_seed_decides_and_nothing_of_the_caller_is_changed():
     model, x = models.load("encoder").train(), torch.rand(2, 1, 28, 28)
     state, image = torch.get_rng_state(), x.clone()
@@ -110,8 +205,34 @@ def test_bad_pictures_and_answers():
         mc_dropout.ask(head(0.5), torch.rand(4, 4))
     with pytest.raises(ValueError, match="not finite"):
         mc_dropout.ask(head(0.5), torch.full((1, 1, 4, 4), torch.nan))
-    with pytest.raises(ValueError, match="finite logits"):
+    with pytest.raises(ValueError, match=r"logits are wanted, and the model gave \(1, 1, 4, 4\)"):
         mc_dropout.ask(nn.Dropout(0.5), torch.rand(1, 1, 4, 4))
+    with pytest.raises(TypeError, match="a model .* not function"):
+        mc_dropout.ask(lambda x: x, torch.rand(1, 1, 4, 4))
+    for forward, said in (
+        (lambda h: (h, h), "the model gave tuple"),
+        (lambda h: h[:1], "each of 3 pictures are wanted, and the model gave 1 rows"),
+        (lambda h: h * torch.nan, "with nan or inf"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            mc_dropout.ask(Calls(lambda h: F.dropout(h, 0.5, False), forward), torch.rand(3, 1, 4, 4))
+
+
+def test_what_is_wrong_is_said_before_the_first_answer_is_asked_for():
+    for wrong in ({"samples": 0}, {"samples": 2.5}, {"batch": 0}):
+        with pytest.raises(ValueError, match="or more"):
+            mc_dropout.answers(head(0.5), torch.rand(1, 1, 4, 4), **wrong)
+    with pytest.raises(ValueError, match="pictures are"):
+        mc_dropout.answers(head(0.5), torch.rand(4, 4))
+
+
+def test_a_summary_is_of_probabilities_of_one_shape():
+    p = torch.rand(2, 3).softmax(dim=1)
+    for wrong in (torch.randn(2, 3), p * torch.nan, p[0]):
+        with pytest.raises(ValueError, match="probabilities"):
+            mc_dropout.summary([p, wrong])
+    with pytest.raises(ValueError, match="one shape"):
+        mc_dropout.summary([p, p[:1]])
 
 
 def test_entropy_of_the_sure_and_of_the_undecided():
@@ -119,7 +240,8 @@ def test_entropy_of_the_sure_and_of_the_undecided():
     torch.testing.assert_close(mc_dropout.entropy(p), torch.tensor([0.0, math.log(3)]))
 
 
-def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_same():
+@pytest.mark.parametrize("inplace", (False, True))  # in place, it writes into what all answers begin with
+def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_same(inplace):
     class Whole(nn.Module):
         """The same row of layers, but no nn.Sequential: asked whole every time."""
 
@@ -131,7 +253,13 @@ def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_
             return self.row(x)
 
     torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)]
+    layers = [
+        nn.Conv2d(1, 4, 3),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Dropout(0.5, inplace),
+        nn.Linear(16, 3),
+    ]
     row, x, passes = nn.Sequential(*layers).eval(), torch.rand(5, 1, 4, 4), []
     row[0].register_forward_hook(lambda *_: passes.append(1))
     options = {"samples": 7, "seed": 2, "batch": 2}

@@ -28,6 +28,15 @@ def test_gradients_vanish_and_explode_as_the_signal_does():
         assert found.backward[-1] == 1
 
 
+@pytest.mark.parametrize("variance", (0.1, 4.0))
+def test_fifty_layers_leave_float32_and_are_no_zero_and_no_infinity(variance):
+    """0.05 ** 50 is 1e-65: smaller than all numbers of float32."""
+    found = signals.chain(50, variance=variance, width=128, inputs=32)
+    for end in (found.forward[-1], found.backward[0]):
+        assert abs(end.log10() - found.theory[-1].log10()) < 3
+    assert found.theory[-1].item() == pytest.approx((variance / 2) ** 50)
+
+
 def test_a_chain_by_hand():
     found = signals.chain(3, variance=1.5, width=4, inputs=5, seed=7)
     random = torch.Generator().manual_seed(7)
@@ -47,6 +56,17 @@ def test_norm_keeps_any_variance_and_a_shortcut_keeps_the_gradient():
     assert plain.backward[0] < 1e-12 and short.backward[0] > 0.5
 
 
+def test_the_normalised_have_the_mean_square_one_also_of_few_inputs():
+    """Divided by n, as batch norm does; by n - 1 it would be 3/4 of four inputs."""
+    found = signals.chain(3, kind="linear", inputs=4, norm=True, width=64)
+    torch.testing.assert_close(found.forward[1:], torch.ones(3).double(), rtol=1e-3, atol=0)
+
+
+def test_norm_and_shortcuts_together_add_something_in_every_layer():
+    both = signals.chain(10, norm=True, shortcut=True)
+    assert (both.forward[1:] > both.forward[:-1]).all() and both.forward[-1] > 5
+
+
 def test_tanh_has_no_theory_and_stays_below_one():
     found = signals.chain(10, variance=50, kind="tanh")
     assert found.theory is None and found.forward[1:].max() <= 1 and found.dead.max() == 0
@@ -59,6 +79,8 @@ def test_a_dead_start_and_clear_refusals():
     for options in ({"depth": 0}, {"width": 1.5}, {"inputs": True}):
         with pytest.raises(ValueError, match="whole number"):
             signals.chain(**options)
+    with pytest.raises(ValueError, match="2 inputs or more"):
+        signals.chain(3, inputs=1, norm=True)
     for variance in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="variance"):
             signals.chain(variance=variance)

@@ -65,8 +65,30 @@ def test_a_fold_gives_what_both_layers_gave(layer, with_bias):
 
 def test_a_fold_needs_a_number_for_each_filter():
     one = torch.ones(3)
-    with pytest.raises(ValueError, match="2 filters"):
+    with pytest.raises(ValueError, match=r"the weight is \(2, 4\)"):
         layers.fold(torch.ones(2, 4), None, one, one, one, one)
+
+
+def test_running_numbers_carry_no_graph_from_one_batch_to_the_next():
+    x, one, zero = torch.rand(4, 3, requires_grad=True), torch.ones(3), torch.zeros(3)
+    y, mean, var = layers.batch_norm(x, one, zero, zero, one, training=True)
+    assert y.requires_grad and not mean.requires_grad and not var.requires_grad
+
+
+def test_what_has_no_channels_or_no_variance_is_refused():
+    one = torch.ones(3)
+    for x in (torch.rand(3), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match="x is .*; not"):
+            layers.batch_norm(x, one, one, one, one, training=True)
+        with pytest.raises(ValueError, match="g is like x"):
+            layers.batch_norm_backward(x, x, one)
+    with pytest.raises(ValueError, match="number per channel"):  # forwards it is refused, too
+        layers.batch_norm_backward(torch.rand(1, 3), torch.rand(1, 3), one)
+    for options in ({"momentum": 1.1}, {"momentum": -0.1}, {"eps": -1.0}, {"eps": torch.nan}):
+        with pytest.raises(ValueError, match="momentum is from 0 to 1 and eps"):
+            layers.batch_norm(torch.rand(4, 3), one, one, one, one, training=True, **options)
+    with pytest.raises(ValueError, match="weight is"):
+        layers.fold(torch.rand(3), None, one, one, one, one)
 
 
 @pytest.mark.parametrize("rate", (0.0, 0.3, 0.8))
@@ -79,8 +101,15 @@ def test_dropout_backward_is_what_autograd_says(rate):
     torch.testing.assert_close(layers.dropout_backward(g, kept, rate), wanted)
 
 
+def test_at_rate_zero_all_stay_also_what_draws_a_zero(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.zeros(shape))
+    assert layers.dropout(torch.ones(3), 0.0)[1].all() and not layers.dropout(torch.ones(3), 0.1)[1].any()
+
+
 def test_dropout_backward_refuses_other_shapes_and_rates():
     with pytest.raises(ValueError, match="one shape"):
         layers.dropout_backward(torch.ones(2), torch.ones(3, dtype=torch.bool), 0.5)
+    with pytest.raises(TypeError, match="True where"):
+        layers.dropout_backward(torch.ones(2), torch.rand(2), 0.5)
     with pytest.raises(ValueError, match="below 1"):
         layers.dropout_backward(torch.ones(2), torch.ones(2, dtype=torch.bool), 1.0)

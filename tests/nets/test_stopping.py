@@ -22,6 +22,7 @@ from cnnlab.nets.train import fit
         ([1, 2, 3], 2, Stop(3, 1, False)),
         ([math.nan, 1, math.nan, math.nan, 0], 2, Stop(4, 2, True)),
         ([5], 3, Stop(1, 1, False)),
+        ([math.nan] * 3, 2, Stop(2, 0, True)),  # no epoch to go back to
     ],
 )
 def test_made_up_curves(losses, patience, wanted):

@@ -41,6 +41,22 @@ def test_what_diverged_is_counted_and_in_no_mean(monkeypatch, epochs):
     assert [row["epoch"] for row in found.finished[0]] == [1, 2, 3]
 
 
+def test_trainings_of_different_lengths_have_a_mean_as_far_as_all_go():
+    found = summaries.runs("remedies", remedy="early stopping")
+    lengths = [len(rows) for rows in found.finished]
+    assert len(set(lengths)) > 1  # or this test says nothing
+    curve = found.curve("val_loss")
+    assert len(curve) == min(lengths)
+    assert curve[-1] == pytest.approx(sum(rows[len(curve) - 1]["val_loss"] for rows in found.finished) / 3)
+
+
+def test_a_column_that_is_not_there_is_refused():
+    found = summaries.runs("depth", residual=True, depth=5)
+    for ask in (found.curve, found.ends, found.end):
+        with pytest.raises(LookupError, match="no column 'los'. Did you mean 'loss'"):
+            ask("los")
+
+
 def test_nothing_finished_is_not_a_number(monkeypatch):
     monkeypatch.setattr(summaries, "_rows", lambda _name: [])
     found = summaries.runs("depth", residual=True, depth=5)

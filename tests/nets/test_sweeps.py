@@ -1,13 +1,15 @@
 """Sweeps: the shipped rows are those of their grids, and a run does the same again."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
 
 from cnnlab.course import sweeping
 from cnnlab.data import digits
-from cnnlab.nets import sweeps
+from cnnlab.nets import summaries, sweeps
+from cnnlab.nets.history import History
 
 
 @pytest.mark.parametrize("name", sweeps.SWEEPS)
@@ -75,6 +77,52 @@ def test_every_remedy_trains(remedy):
     assert [row.epoch for row in rows] == [1] and 0 <= rows[0].test_accuracy <= 1
 
 
+class Asked(Exception):
+    """Ends a run before it trains."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, {"weight_decay": 0.0, "patience": None, "keep": "last", "schedule": "constant"}),
+        ({"remedy": "weight decay"}, {"weight_decay": 1.0, "patience": None, "augment": None}),
+        ({"remedy": "early stopping"}, {"weight_decay": 0.0, "patience": 5, "keep": "best"}),
+        ({"net": "deep"}, {"schedule": "one-cycle", "keep": "last"}),
+        ({"optimiser": "sgd", "rate": 0.5, "epochs": 3, "seed": 4}, {"rate": 0.5, "epochs": 3, "seed": 4}),
+    ],
+)
+def test_a_setting_is_asked_of_the_training(monkeypatch, settings, wanted):
+    def fit(*data, **options):
+        raise Asked(options)
+
+    monkeypatch.setattr(sweeps, "fit", fit)
+    with pytest.raises(Asked) as asked:
+        sweeps.one(sweeps.Settings(**settings))
+    assert {key: asked.value.args[0][key] for key in wanted} == wanted
+
+
+def test_augmentation_moves_the_pictures_of_the_training_alone(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sweeps, "fit", lambda *data, augment, **_: seen.append((data, augment)) or History())
+    sweeps.one(sweeps.Settings(remedy="augmentation"))
+    sweeps.one(sweeps.Settings(wrong=0.2))
+    ((_, train, judge), moved), ((_, plain, same), nothing) = seen
+    images = train.images[:8]
+    assert moved(images, torch.Generator()).shape == images.shape and nothing is None
+    assert not torch.equal(moved(images, torch.Generator()), images)
+    assert torch.equal(judge.images, same.images) and torch.equal(judge.labels, same.labels)
+    assert (train.labels != plain.labels).sum() == 60  # of 300; those who judge have their right labels
+
+
+def test_the_seed_decides_the_digits_and_the_weights():
+    one, same, other = (sweeps.split(50, seed)[0].images for seed in (0, 0, 1))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    for net in ("dense", "deep"):
+        made = [sweeps.network(sweeps.Settings(net=net, seed=seed)) for seed in (0, 0, 1)]
+        first, again, else_ = (next(iter(each.parameters())) for each in made)
+        assert torch.equal(first, again) and not torch.equal(first, else_)
+
+
 def test_what_is_not_there_is_refused():
     with pytest.raises(LookupError, match="remedy"):
         sweeps.one(sweeps.Settings(remedy="prayer"))
@@ -84,6 +132,39 @@ def test_what_is_not_there_is_refused():
         sweeps.load("all")
 
 
+def test_a_dropout_that_would_not_be_there_or_be_another_is_refused():
+    for settings in (
+        sweeps.Settings(net="deep", dropout=0.5),
+        sweeps.Settings(net="deep", remedy="dropout"),
+        sweeps.Settings(remedy="dropout", dropout=0.3),
+        sweeps.Settings(dropout=1.0),
+    ):
+        with pytest.raises(ValueError, match="dropout|rate 0.5"):
+            sweeps.one(settings._replace(digits=10, epochs=1))
+    assert sweeps.network(sweeps.Settings(remedy="dropout")).drop1.p == 0.5
+
+
+def test_what_is_shipped_says_what_the_lectures_say():
+    """Depth hurts plain nets and helps residual ones; batch norm widens the rates; the best dropout."""
+
+    def ends(name, column="val_accuracy", **setting):
+        return summaries.runs(name, **setting).end(column)
+
+    plain, residual = (
+        [ends("depth", "loss", residual=kind, depth=depth) for depth in (11, 21, 41)]
+        for kind in (False, True)
+    )
+    assert plain == sorted(plain) and residual == sorted(residual, reverse=True)
+    rates = sweeps.SWEEPS["rates"].grid["rate"]
+    good = {norm: [r for r in rates if ends("rates", norm=norm, rate=r) > 0.9] for norm in (True, False)}
+    assert max(good[True]) >= 30 * min(good[True]) and not good[False]
+    known = sweeps.SWEEPS["dropout"].grid["dropout"]
+    assert max(known, key=lambda rate: ends("dropout", dropout=rate)) in (0.5, 0.6, 0.7)
+    assert ends("dropout", dropout=0.0) < ends("dropout", dropout=0.6) - 0.05
+    by_remedy = {each: ends("remedies", "test_accuracy", remedy=each) for each in sweeps.REMEDIES}
+    assert min(by_remedy, key=by_remedy.get) == "nothing"
+
+
 def test_the_parameters_of_the_notebook_are_the_settings():
     cell = next(cell for cell in sweeping.notebook().cells if "parameters" in cell.metadata.get("tags", ()))
     names, values = {}, {"True": True, "False": False}
@@ -91,6 +172,9 @@ def test_the_parameters_of_the_notebook_are_the_settings():
         name, text = line.split(" = ")
         names[name.lower()] = values.get(text, sweeps._value(text.strip('"')))
     assert names == sweeps.Settings()._asdict()
+    code = " ".join(cell.source for cell in sweeping.notebook().cells if cell.cell_type == "code")
+    given = re.search(r"sweeps\.Settings\(([^)]*)\)", code)[1]
+    assert tuple(name.strip().lower() for name in given.split(",")) == sweeps.Settings._fields
 
 
 def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
@@ -119,3 +203,9 @@ def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch
     assert len(sweeping.sweep("tiny", file, say=said.append).read_text().splitlines()) == 3
     with pytest.raises(LookupError, match="sweep"):
         sweeping.sweep("none", file)
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_the_runs(tmp_path):
+    with pytest.raises(ValueError, match="ends in .csv"):
+        sweeping.sweep("depth", tmp_path / "depth")
+    assert not list(tmp_path.iterdir())

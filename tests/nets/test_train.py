@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cnnlab.data.labelled import Labelled
-from cnnlab.nets import models, train
+from cnnlab.nets import deep, history, models, train
 from cnnlab.nets.train import evaluate, fit
 
 
@@ -72,6 +72,65 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(stripes):
     first = weights(0)
     torch.rand(17)  # the global state may be anything
     assert torch.equal(first, weights(0)) and not torch.equal(first, weights(1))
+
+
+class Functional(nn.Module):
+    """Its layers draw nothing; its forward does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.out = nn.Linear(36, 2)
+
+    def forward(self, x):
+        return self.out(nn.functional.dropout(x.flatten(1), 0.5, self.training))
+
+
+class Remembering(nn.Module):
+    """Its dropout is between the two layers of an LSTM."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.out = nn.Sequential(nn.Flatten(2), nn.LSTM(36, 4, 2, dropout=0.5, batch_first=True))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.out(x)[0][:, -1])
+
+
+class Row(nn.Sequential):
+    """A row of layers with a forward of its own."""
+
+    def forward(self, x):
+        return super().forward(nn.functional.dropout(x, 0.5, self.training))
+
+
+def row():
+    torch.manual_seed(1)
+    return Row(nn.Flatten(), nn.Linear(36, 2))
+
+
+@pytest.mark.parametrize("made", (Functional, Remembering, row, lambda: nn.Sequential(Functional())))
+def test_dropout_that_is_no_layer_is_seeded_too_and_the_global_state_left_alone(stripes, made):
+    weights = []
+    for seed in (0, 0, 1):
+        model = made()
+        torch.rand(seed + len(weights))  # the global state may be anything
+        state = torch.get_rng_state()
+        fit(model, stripes, epochs=1, batch=60, seed=seed)
+        assert torch.equal(torch.get_rng_state(), state)
+        weights.append(torch.cat([weight.flatten() for weight in model.parameters()]))
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_an_lstm_alone_draws_only_with_dropout_between_its_layers():
+    for options, draws in (({}, False), ({"dropout": 0.5}, True)):
+        assert history._draws(nn.Sequential(nn.LSTM(4, 4, 2, **options))) is draws
+        assert history._draws(nn.Sequential(nn.MultiheadAttention(4, 2, **options))) is draws
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0)  # its `dropout` is a layer, no number
+    assert history._draws(layer)
+    assert not history._draws(deep.deep(5)) and history._draws(deep.dense(dropout=0.1))
 
 
 def test_everything_else_is_left_alone(stripes):
@@ -187,8 +246,11 @@ def test_float64_trains(stripes):
 @pytest.mark.parametrize(
     ("options", "kind", "text"),
     (
-        ({"epochs": 0}, ValueError, "epochs must be above 0"),
-        ({"batch": -1}, ValueError, "batch must be above 0"),
+        ({"epochs": 0}, ValueError, "epochs is a whole number"),
+        ({"batch": -1}, ValueError, "batch is a whole number"),
+        ({"epochs": 1.5}, ValueError, "epochs is a whole number"),
+        ({"batch": True}, ValueError, "batch is a whole number"),
+        ({"rate": float("inf")}, ValueError, "rate must be above 0"),
         ({"rate": float("nan")}, ValueError, "rate must be above 0"),
         ({"optimiser": "adamm"}, LookupError, "Did you mean 'adam'"),
         ({"schedule": "cosine"}, LookupError, "constant, one-cycle"),

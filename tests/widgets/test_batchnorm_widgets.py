@@ -95,7 +95,7 @@ def test_rates_with_nothing_that_finished_are_drawn_and_said(monkeypatch):
 
 def test_nothing_runs_until_train_is_pressed(widget):
     assert not widget.running and widget.model is None and "Press Train" in widget.status.value
-    assert widget.halt.disabled and not widget.go.disabled
+    assert widget.halt.button_style == ""
 
 
 @pytest.mark.parametrize(("norm", "residual"), ((False, False), (True, True)))
@@ -110,7 +110,7 @@ def test_it_trains_what_was_chosen_and_draws_every_layer(widget, norm, residual)
     assert len(widget.flight.names) == 5 and len(widget.flight.steps) == 4
     assert any(isinstance(part, torch.nn.BatchNorm2d) for part in widget.model.modules()) is norm
     assert widget.model.block1.residual is residual
-    assert not widget.go.disabled and widget.halt.disabled
+    assert widget.halt.button_style == ""
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in widget.model.modules())
 
 
@@ -131,7 +131,7 @@ def test_stop_ends_it_at_once_and_says_so():
     until = time.monotonic() + 60
     while not widget.stage.value and time.monotonic() < until:
         time.sleep(0.01)
-    assert widget.running and widget.go.disabled
+    assert widget.running and widget.halt.button_style == "danger"
     widget.start()  # does nothing while it trains
     began = time.monotonic()
     widget.halt.click()
@@ -157,4 +157,4 @@ def test_an_error_in_the_thread_is_shown_and_raised(widget, monkeypatch):
     with pytest.raises(RuntimeError, match="memory"):
         widget.wait(10)
     assert 'role="alert"' in widget.status.value and "&lt;memory&gt;" in widget.status.value
-    assert not widget.go.disabled
+    assert widget.halt.button_style == ""

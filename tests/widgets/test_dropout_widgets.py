@@ -93,20 +93,20 @@ def widget():
 
 def test_nothing_runs_until_train_is_pressed(widget):
     assert not widget.running and widget.rows is None and "Press Train" in widget.status.value
-    assert widget.halt.disabled and not widget.go.disabled
+    assert widget.halt.button_style == ""
 
 
 @pytest.mark.parametrize("remedy", sweeps.REMEDIES)
 def test_it_is_the_training_of_the_sweeps(widget, remedy):
     widget.remedy.value, widget.digits.value, widget.wrong.value, widget.seed.value = remedy, 200, 0.1, 2
     widget.go.click()
-    assert widget.go.disabled and not widget.halt.disabled
+    assert widget.halt.button_style == "danger"
     widget.wait(60)
     settings = sweeps.Settings(remedy=remedy, digits=200, wrong=0.1, seed=2, epochs=4)
     assert widget.settings() == settings and widget.rows == sweeps.one(settings)
     assert f"Done at epoch 4 of 4, {remedy}" in widget.status.value
     assert widget.curve.value.count("<svg") == 2 and "before" not in widget.curve.value
-    assert not widget.go.disabled and widget.halt.disabled
+    assert widget.halt.button_style == ""
 
 
 def test_the_last_curve_stays_as_before(widget):
@@ -133,6 +133,28 @@ def test_stop_ends_it_and_keeps_the_curve():
     widget.wait(10)
     assert time.monotonic() - began < 3 and not widget.running
     assert "Stopped at epoch" in widget.status.value and widget.rows[-1].stopped == "watcher"
+
+
+def test_a_second_training_with_dropout_at_once_is_refused_in_words():
+    first, second = overfitting.live(epochs=5000), overfitting.live(epochs=1)
+    for each in (first, second):
+        each.remedy.value = "dropout"
+    first.slow.value = True
+    first.start()
+    try:
+        until = time.monotonic() + 60
+        while not first.curve.value and time.monotonic() < until:
+            time.sleep(0.01)
+        second.start()
+        with pytest.raises(RuntimeError, match="another training with dropout"):
+            second.wait(30)
+        assert 'role="alert"' in second.status.value and first.running
+    finally:
+        first.stop()
+        first.wait(30)
+    second.start()  # the way is free
+    second.wait(60)
+    assert "Done at epoch 1" in second.status.value and second.error is None
 
 
 def test_early_stopping_says_whose_weights_it_keeps():
@@ -166,4 +188,4 @@ def test_an_error_in_the_thread_is_shown_and_raised(widget, monkeypatch):
     with pytest.raises(RuntimeError, match="memory"):
         widget.wait(10)
     assert 'role="alert"' in widget.status.value and "&lt;memory&gt;" in widget.status.value
-    assert not widget.go.disabled and threading.active_count() < 50
+    assert widget.halt.button_style == "" and threading.active_count() < 50

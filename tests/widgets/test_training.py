@@ -20,17 +20,17 @@ def widget():
 
 def test_nothing_runs_until_train_is_pressed(widget):
     assert not widget.running and widget.model is None and "Press Train" in widget.status.value
-    assert widget.halt.disabled and not widget.go.disabled
+    assert widget.halt.button_style == ""
 
 
 def test_it_learns_and_says_so(widget):
     widget.go.click()
-    assert widget.running and widget.go.disabled and not widget.halt.disabled
+    assert widget.running and widget.halt.button_style == "danger"
     widget.wait(60)
     right = float(re.search(r"([\d.]+)% of 355 test digits right", widget.status.value)[1])
     assert right > 85 and widget.history.stopped == "finished" and widget.status.value.count("Done") == 1
     assert "<svg" in widget.curve.value and '<img src="data:image/png' in widget.filters.value
-    assert not widget.go.disabled and widget.halt.disabled
+    assert widget.halt.button_style == ""
 
 
 def test_pictures_change_while_it_trains(widget):
@@ -88,4 +88,4 @@ def test_an_error_in_the_thread_is_shown_and_raised(widget, monkeypatch):
     with pytest.raises(RuntimeError, match="memory"):
         widget.wait(10)
     assert 'role="alert"' in widget.status.value and "&lt;memory&gt;" in widget.status.value
-    assert not widget.go.disabled
+    assert widget.halt.button_style == ""

@@ -61,7 +61,8 @@ def _curves():
         ([3.0, 2.0, 2.5], 1),
         ([3.0, 2.0, 2.5, 2.4, 1.0], 2),
         ([3.0, 1.0, 1.5, 0.9, 1.2, 1.1, 1.3], 3),
-        ([3.0, 2.0, 1.0], 2),
+        ([3.0, 1.0, 2.0], 2),  # it ends with the curve
+        ([2.0, 2.0, 2.0, 1.0], 2),  # no lower is no better
         (fallen + risen, 4),
     ]
 
@@ -124,6 +125,10 @@ EXERCISES = (
             Mistake(
                 "A new lowest loss starts the waiting again. Count epochs in a row.",
                 lambda losses, p: _stop(losses, p, in_a_row=False),
+            ),
+            Mistake(
+                "A loss as low as the lowest is no new lowest one: it does not start the waiting again.",
+                lambda losses, p: _stop(losses, p, equal=True),
             ),
             Mistake(
                 "You have looked at the whole curve. When you stop, the rest was never trained.",

@@ -143,7 +143,7 @@ def _blocks():
         (torch.tensor([[[[1.0, 2.0]]]]), Inside("0 * x - 3", lambda x: 0 * x - 3)),
         (torch.tensor([[[[1.0, 2.0, 0.0]]]]), Inside("0 * x", lambda x: 0 * x)),
         (torch.tensor([[[[1.0, 0.5]]]]), Inside("2 - x", lambda x: 2 - x)),
-        (_random(2, 3, 4, 5).relu(), Inside("-x ** 2", lambda x: -(x**2))),
+        (_random(2, 3, 4, 5), Inside("x ** 2 - 1", lambda x: x**2 - 1)),  # x below zero, too
     ]
 
 
@@ -170,7 +170,7 @@ def _trainings():
 
 
 def _unscaled():
-    return [(x,) for x, _, _ in _batches()[:2]] + [
+    return [(x,) for x, _, _ in _batches()[:3]] + [
         (torch.arange(8.0).view(2, 2, 1, 2),),
         (2 * _random(4, 3, 5, 3) - 1,),
     ]
