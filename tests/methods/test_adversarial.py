@@ -1,6 +1,7 @@
 """Attacks against naive loops, closed forms and a peer; what they promise; attacks that would do nothing."""
 
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.data import digits
-from cnnlab.methods.adversarial import fgsm, judged, linear_drop, pgd, random_noise
+from cnnlab.methods.adversarial import deepfool, fgsm, judged, linear_drop, pgd, random_noise
 from cnnlab.methods.budgets import steepest
 from cnnlab.methods.victim import odds_against
 from cnnlab.nets import models
@@ -423,15 +424,38 @@ def test_random_models_and_slopes_that_are_no_numbers_are_refused():
 # --- a peer -----------------------------------------------------------------------------------------------
 
 
-def test_torchattacks_where_it_is_installed(net, data):
-    """In float64: in float32 torch's cross-entropy has lost its digits where these digits are certain."""
-    peer = pytest.importorskip("torchattacks")
+@pytest.fixture(scope="module")
+def peer():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_PYTHON_REFRESH", "quiet")  # it can fetch models by git; we do not ask for any
+        warnings.simplefilter("ignore")  # of scipy, which it still calls by an older name
+        import foolbox
+    return foolbox
+
+
+def test_foolbox_finds_the_same_in_float64(data, peer):
+    """In float32, torch's cross-entropy has lost its digits where these digits are certain."""
     model, x, y = models.load("simpleconvnet").double(), data.images.double(), data.labels
-    mine, theirs = fgsm(model, x, 0.1, labels=y), peer.FGSM(model, eps=0.1)(x, y)
-    assert ((mine.pictures - theirs).abs() > 1e-6).double().mean() < 0.001  # a slope of zero to rounding
-    assert torch.equal(mine.after, judged(model, x, theirs, labels=y).after)
-    many = pgd(model, x, 0.1, steps=5, alpha=0.04, start="picture", labels=y)
-    theirs = peer.PGD(model, eps=0.1, alpha=0.04, steps=5, random_start=False)(x, y)
-    other = judged(model, x, theirs, labels=y)
-    assert many.success.sum() >= other.success.sum() and (many.linf - other.linf).abs().max() < 1e-6
-    assert (many.loss_after >= other.loss_after - 1e-6).all()  # ours keeps the best, theirs the last
+    theirs = peer.PyTorchModel(model, bounds=(0, 1), device="cpu")
+
+    def attacked(attack, eps):
+        return judged(model, x, attack(theirs, x, y, epsilons=eps)[1], labels=y)
+
+    mine, other = fgsm(model, x, 0.1, labels=y), attacked(peer.attacks.LinfFastGradientAttack(), 0.1)
+    # A slope of zero, to rounding, may have either sign.
+    assert ((mine.pictures - other.pictures).abs() > 1e-6).double().mean() < 0.001
+    assert torch.equal(mine.after, other.after) and 0.3 < mine.share < 0.9
+
+    for norm, eps, step, attack in (
+        ("linf", 0.1, 0.04, peer.attacks.LinfPGD),
+        ("l2", 1.0, 0.5, peer.attacks.L2PGD),
+    ):
+        mine = pgd(model, x, eps, norm=norm, steps=5, alpha=step, start="picture", labels=y)
+        other = attacked(attack(abs_stepsize=step, steps=5, random_start=False), eps)
+        assert mine.success.sum() >= other.success.sum() > 10
+        assert (mine.loss_after >= other.loss_after - 1e-6).all()  # ours keeps the best, theirs the last
+
+    smallest = attacked(peer.attacks.L2DeepFoolAttack(steps=50, candidates=10, overshoot=0.02), None)
+    mine = deepfool(model, x, labels=y)
+    assert mine.success.all() and smallest.success.all()
+    assert ((mine.l2 / smallest.l2 - 1).abs() < 0.05).all()

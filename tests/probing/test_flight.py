@@ -134,12 +134,15 @@ def test_a_pass_that_failed_and_one_without_a_graph_are_no_steps():
     assert flight.steps == [0, 2] and all(g == g for g in flight["1"].gradient)
 
 
-@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16, torch.float32))
-@pytest.mark.parametrize("size", (1e-30, 1e-5, 3e3, 1e30))
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        *((torch.float16, size) for size in (1e-5, 3e3)),  # it knows no 1e-30 and no 1e30
+        *((dtype, size) for dtype in (torch.bfloat16, torch.float32) for size in (1e-30, 1e-5, 3e3, 1e30)),
+    ],
+)
 def test_what_nearly_vanishes_or_explodes_is_no_zero_and_no_infinity(dtype, size):
     """Squared in its own type, each of these sizes would be 0 or inf somewhere."""
-    if not torch.tensor(size, dtype=dtype).isfinite() or not torch.tensor(size, dtype=dtype):
-        pytest.skip("this type does not know such a number")
     model = nn.Sequential(nn.Identity()).train()
     x = torch.tensor([[1.0, -1.0]]).mul(size).to(dtype).requires_grad_()
     with FlightRecorder(model) as flight:
