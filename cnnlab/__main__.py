@@ -16,7 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser(
         "open", help="open the course in JupyterLab (the default); other options go to JupyterLab"
     )
-    commands.add_parser("doctor", help="check this machine, row by row")
+    doctor = commands.add_parser("doctor", help="check this machine, row by row; with --full, every lecture")
+    doctor.add_argument("--full", nargs="*", metavar="NN", help="run lectures, too; all if none is named")
+    doctor.add_argument(
+        "--answered", action="store_true", help="the answered notebooks, as `present` runs them"
+    )
+    doctor.add_argument("--keep", action="store_true", help="for authors: keep the figures for the README")
+    _takes_parameters(doctor)
     build = commands.add_parser("build", help="write the notebooks from solutions/NN_name.py")
     build.add_argument("numbers", nargs="*", metavar="NN", help="lectures; all if left out")
     build.add_argument("--check", action="store_true", help="write nothing; say which are stale")
@@ -70,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match given.command:
             case "doctor":
-                return do.doctor()
+                return do.doctor(given.full, given.parameters, given.answered, given.keep)
             case "build":
                 return do.build(given.numbers, given.check, given.discard)
             case "present":
