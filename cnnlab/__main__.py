@@ -100,8 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.train(given.name, given.output, given.seed, given.epochs, given.data)
             case _:
                 return do.open_course(extra)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except KeyboardInterrupt as why:  # a training says where it left what it had learned
+        print(f"stopped: {why}" if str(why) else "stopped", file=sys.stderr)
         return 130
     except (ValueError, LookupError, OSError) as error:
         print(f"cnnlab: {error}", file=sys.stderr)

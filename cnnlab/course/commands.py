@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnlab import whole
 from cnnlab.course import running, syllabus
 from cnnlab.course.running import widget_errors as widget_errors
 from cnnlab.course.server import SETTINGS, limits
@@ -220,7 +221,7 @@ def binder() -> int:
     from cnnlab.course import binder
 
     path = root() / "binder" / "requirements.txt"
-    path.write_text(binder.requirements(root()), encoding="utf-8")
+    whole.write(path, binder.requirements(root()))
     print(path.relative_to(root()))
     return 0
 

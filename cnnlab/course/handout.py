@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+from cnnlab import whole
 from cnnlab.course import deck, still
 
 # The last cell that is run: it asks the kernel for its widgets as they stand.
@@ -46,10 +47,7 @@ def handout(
     title = next((text.splitlines()[0].lstrip("# ") for text in texts if text), notebook.stem)
     page = _PAGE.read_text(encoding="utf-8")
     slides = "\n".join(_slides(run, stills))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(
-        page.replace("{{title}}", html.escape(title)).replace("{{slides}}", slides), encoding="utf-8"
-    )
+    whole.write(output, page.replace("{{title}}", html.escape(title)).replace("{{slides}}", slides))
     return output
 
 

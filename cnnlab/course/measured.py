@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnlab import whole
+
 FILE = Path(__file__).with_name("measured.json")
 
 
@@ -42,12 +44,7 @@ def keep(number: str, seconds: float, megabytes: float, file: Path = FILE) -> No
         content = {"cores": cores(), "lectures": {}}
     content["lectures"][number] = Cost(round(seconds), 10 * round(megabytes / 10))
     content["lectures"] = dict(sorted(content["lectures"].items()))
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(file)  # whole, or not at all
-    finally:
-        part.unlink(missing_ok=True)
+    whole.write(file, json.dumps(content, indent=1) + "\n")
 
 
 def cores() -> int:

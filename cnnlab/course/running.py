@@ -4,14 +4,13 @@ Type: (notebook, file) -> Ran. A failing lecture is an answer here, no error: wh
 Nothing imports papermill before it is needed.
 """
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
 
+from cnnlab import whole
 from cnnlab.names import unknown
 
 _CELL = 600  # seconds for one cell
@@ -51,10 +50,9 @@ def run(lecture: Path, target: Path, values: Mapping[str, object] | None = None,
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
     began = time.monotonic()
-    with _whole(target) as part:
+    with whole.replacing(target, ".ipynb") as part:  # papermill asks for the ending
         try:
             papermill.execute_notebook(
                 str(lecture),
@@ -137,17 +135,6 @@ def shown(notebook: nbformat.NotebookNode) -> int:
     """How many live widgets an executed notebook shows."""
     cells = [cell for cell in notebook.cells if "widget" in cell.metadata.get("tags", ())]
     return sum(_VIEW in output.get("data", {}) for cell in cells for output in cell.get("outputs", ()))
-
-
-@contextlib.contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A place beside the target to write to; what lies there moves to the target after the block."""
-    part = target.with_name(f".{target.stem}.{os.getpid()}.ipynb")  # papermill asks for the ending
-    try:
-        yield part
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _last(part: Path) -> int:
