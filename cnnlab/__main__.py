@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     sweep = commands.add_parser("sweep", help="run one of the sweeps of lectures 08 and 09 again")
     sweep.add_argument("name", metavar="NAME", help="dropout, remedies, depth, rates or gains")
     sweep.add_argument("--output", help="csv file to write; runs/NAME.csv if left out")
+    commands.add_parser("links", help="ask every link of the course whether it is still there, for authors")
     commands.add_parser("binder", help="write binder/requirements.txt from what is installed, for authors")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
@@ -87,6 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.run(given.number, given.parameters, given.output)
             case "fetch":
                 return do.fetch(given.name)
+            case "links":
+                return do.links()
             case "binder":
                 return do.binder()
             case "icons":

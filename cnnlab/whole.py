@@ -56,6 +56,19 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def possible(path: Path) -> None:
+    """Before long work: fail now, if its result could not be written then.
+
+    Raises:
+        OSError, PermissionError: as for `write`; a folder is no file to write, either.
+    """
+    with explaining(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
 @contextlib.contextmanager
 def explaining(path: Path) -> Iterator[None]:
     """Around everything that writes a file: an error says what became of the file and what to do.

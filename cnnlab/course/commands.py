@@ -127,9 +127,9 @@ def top(
 
     if Path(output).is_dir():
         raise ValueError(f"--output is a file to write, but {output} is a folder")
+    whole.possible(Path(output))  # before the work
     model = models.load(name)
     pictures = stream.Folder(folder, model.input_size[1], grey=model.input_size[0] == 1)
-    Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     with together.processes() as rank:
         found = together.scan(
             model,
@@ -156,6 +156,7 @@ def icons(name: str, output: str, steps: int, seed: int) -> int:
     from cnnlab.nets import icons, models
     from cnnlab.probing import stages
 
+    whole.possible(Path(output) / "manifest.json")
     model = models.load(name)
     for layer in stages(model, torch.zeros(1, *model.input_size)):
 
@@ -214,6 +215,13 @@ def sweep(name: str, output: str | None) -> int:
 
     print(sweep(name, Path(output) if output else root() / "runs" / f"{name}.csv"))
     return 0
+
+
+def links() -> int:
+    """Ask all addresses whether they are still there."""
+    from cnnlab.course import links
+
+    return links.main(root())
 
 
 def binder() -> int:

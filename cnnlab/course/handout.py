@@ -41,6 +41,7 @@ def handout(
         ValueError: a cell failed; says which and how.
         OSError: the file cannot be written.
     """
+    whole.possible(output)
     run = deck.given(nbformat.read(notebook, as_version=4), parameters or {})
     stills = _executed(run, notebook, timeout)
     texts = (cell.source.strip() for cell in run.cells if cell.cell_type == "markdown")
@@ -54,7 +55,7 @@ def handout(
 def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[str, str]:
     """Run all cells in place. Returns model id -> HTML of every widget."""
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     run.cells.append(nbformat.v4.new_code_cell(_COLLECT))
     where = {"metadata": {"path": str(notebook.parent)}}
@@ -64,7 +65,7 @@ def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[
         client.execute()
     except CellExecutionError as error:
         raise ValueError(f"{notebook.name} failed: {error.ename}: {error.evalue}") from error
-    except (DeadKernelError, CellTimeoutError) as error:
+    except (RuntimeError, CellTimeoutError) as error:  # the first: it died, or did not even start
         raise ValueError(
             f"{notebook.name} failed: its kernel died, or a cell took over {timeout} s"
         ) from error

@@ -48,7 +48,7 @@ def run(lecture: Path, target: Path, values: Mapping[str, object] | None = None,
     import time
 
     import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import CellTimeoutError
 
     failed: list[str] = []
     began = time.monotonic()
@@ -66,9 +66,9 @@ def run(lecture: Path, target: Path, values: Mapping[str, object] | None = None,
             )
         except papermill.PapermillExecutionError as error:
             failed.append(f"cell {error.cell_index}: {error.ename}: {error.evalue}")
-        except DeadKernelError:
+        except RuntimeError as error:  # nbclient, of a kernel that died, or that did not even start
             step = "run it again; if it dies again, look at the memory that is free: python -m cnnlab doctor"
-            failed.append(f"cell {_last(part)}: the kernel died, or was killed. Next: {step}")
+            failed.append(f"cell {_last(part)}: the kernel died, or was killed ({error}). Next: {step}")
         except CellTimeoutError:
             failed.append(f"cell {_last(part)}: took over {_CELL} s")
         seconds = time.monotonic() - began
@@ -140,4 +140,5 @@ def shown(notebook: nbformat.NotebookNode) -> int:
 def _last(part: Path) -> int:
     """The cell at which a run stopped without saying so: the last one that papermill began."""
     cells = nbformat.read(part, as_version=4).cells
-    return max(k for k, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time"))
+    begun = (k for k, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time"))
+    return max(begun, default=0)

@@ -13,7 +13,6 @@ from pathlib import Path
 import jupytext
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
 
 from cnnlab import whole
 from cnnlab.names import unknown
@@ -75,7 +74,7 @@ def run(source: Path, target: Path, settings: sweeps.Settings) -> list[dict]:
             ran = papermill.execute_notebook(
                 str(source), str(part), parameters=parameters, kernel_name="python3", progress_bar=False
             )
-        except DeadKernelError as error:
+        except RuntimeError as error:  # nbclient, of a kernel that died, or that did not even start
             raise ValueError(f"the kernel of {target.name} died, or was killed. {again}") from error
         except papermill.PapermillExecutionError as error:
             failed = target.with_name(f"{target.stem}.failed.ipynb")

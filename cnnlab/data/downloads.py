@@ -92,7 +92,9 @@ def _mnist(folder: Path, split: str) -> Labelled:
     with contextlib.ExitStack() as stack:
         if not os.access(raw, os.W_OK):  # a folder that a class shares: unpacked elsewhere
             own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            shutil.copytree(raw, own / "MNIST" / "raw")
+            (own / "MNIST" / "raw").mkdir(parents=True)
+            for file in files:
+                shutil.copyfile(raw / file.name, own / "MNIST" / "raw" / file.name)
             folder, raw = own, own / "MNIST" / "raw"
         for file in files:
             (raw / file.name.removesuffix(".gz")).unlink(missing_ok=True)
