@@ -16,7 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser(
         "open", help="open the course in JupyterLab (the default); other options go to JupyterLab"
     )
-    commands.add_parser("doctor", help="check this machine, row by row")
+    doctor = commands.add_parser("doctor", help="check this machine, row by row; with --full, every lecture")
+    doctor.add_argument("--full", nargs="*", metavar="NN", help="run lectures, too; all if none is named")
+    doctor.add_argument(
+        "--answered", action="store_true", help="the answered notebooks, as `present` runs them"
+    )
+    doctor.add_argument("--keep", action="store_true", help="for authors: keep the figures for the README")
+    _takes_parameters(doctor)
     build = commands.add_parser("build", help="write the notebooks from solutions/NN_name.py")
     build.add_argument("numbers", nargs="*", metavar="NN", help="lectures; all if left out")
     build.add_argument("--check", action="store_true", help="write nothing; say which are stale")
@@ -57,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     sweep = commands.add_parser("sweep", help="run one of the sweeps of lectures 08 to 10 again")
     sweep.add_argument("name", metavar="NAME", help="dropout, remedies, depth, rates, gains or attacks")
     sweep.add_argument("--output", help="csv file to write; runs/NAME.csv if left out")
+    commands.add_parser("links", help="ask every link of the course whether it is still there, for authors")
     commands.add_parser("binder", help="write binder/requirements.txt from what is installed, for authors")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
@@ -70,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match given.command:
             case "doctor":
-                return do.doctor()
+                return do.doctor(given.full, given.parameters, given.answered, given.keep)
             case "build":
                 return do.build(given.numbers, given.check, given.discard)
             case "present":
@@ -81,6 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.run(given.number, given.parameters, given.output)
             case "fetch":
                 return do.fetch(given.name)
+            case "links":
+                return do.links()
             case "binder":
                 return do.binder()
             case "icons":
@@ -94,8 +103,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return do.train(given.name, given.output, given.seed, given.epochs, given.data)
             case _:
                 return do.open_course(extra)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except KeyboardInterrupt as why:  # a training says where it left what it had learned
+        print(f"stopped: {why}" if str(why) else "stopped", file=sys.stderr)
         return 130
     except (ValueError, LookupError, OSError) as error:
         print(f"cnnlab: {error}", file=sys.stderr)

@@ -32,7 +32,7 @@ NET = "photonet"
 PHOTO = "cat"
 
 # %% slideshow={"slide_type": "slide"}
-model = models.load(NET)
+model = models.load(NET, channels=3)  # one that was made for colour
 photo = photos.load(PHOTO, size=64)  # (1, 3, 64, 64)
 relus = [name for name, _ in model.named_children() if name.startswith("relu")]
 with torch.no_grad(), Recorder(model, *relus) as acts:

@@ -6,11 +6,10 @@ SOLUTION`. The `# hint:` lines in between become hints. The same source gives th
 """
 
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 
+from cnnlab import whole
 from cnnlab.course import glossary, readers, references, syllabus
 from cnnlab.course.rules import Cell, Source, complaints
 
@@ -46,10 +45,10 @@ def build(root: Path, numbers: list[str] | None = None, *, discard: bool = False
             "then build with --discard."
         )
     for path, text in texts.items():
-        _write(path, text)
+        whole.write(path, text)
     readme = _readme(root)  # afterwards: a new lecture has its link now
     for path, text in readme.items():
-        _write(path, text)
+        whole.write(path, text)
     return [*texts, *readme]
 
 
@@ -247,17 +246,3 @@ def _glossary(root: Path) -> dict[Path, str]:
 
 def _as_text(notebook: dict) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing: an interruption or a full disk leaves the former file."""
-    path.parent.mkdir(exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from cnnlab.course import syllabus
+from cnnlab import whole
+from cnnlab.course import running, syllabus
+from cnnlab.course.running import widget_errors as widget_errors
 from cnnlab.course.server import SETTINGS, limits
 from cnnlab.names import unknown
 
@@ -46,11 +49,27 @@ def settings() -> list[str]:
     return [f"--LabApp.app_settings_dir={SETTINGS}", *limits()]
 
 
-def doctor() -> int:
-    """Print what runs here and what does not."""
+def doctor(
+    full: list[str] | None = None,
+    parameters: Sequence[tuple[str, str]] = (),
+    answered: bool = False,
+    keep: bool = False,
+) -> int:
+    """Print what runs here and what does not; `full` runs the lectures of these numbers, too, or all."""
     from cnnlab.course import doctor
 
-    return doctor.main()
+    if full is None:
+        if parameters or answered or keep:
+            raise ValueError("-p, --answered and --keep belong to doctor --full, which runs the lectures")
+        return doctor.main()
+    from cnnlab.course import rehearsal
+
+    known = _lectures()
+    lectures = [_lecture(number) for number in full] or list(known.values())
+    if answered:
+        lectures = [_answered(syllabus.number(path.name)) for path in lectures]
+    found = rehearsal.Rehearsal(lectures, root() / "runs" / "full", parameters, keep)  # may refuse: first
+    return max(doctor.main(), found.main())
 
 
 def build(numbers: list[str], check: bool, discard: bool = False) -> int:
@@ -68,75 +87,13 @@ def build(numbers: list[str], check: bool, discard: bool = False) -> int:
 
 def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> int:
     """Run a lecture with other parameters; say where the result lies, and which cell failed."""
-    import papermill
-
     lecture = _lecture(number)
-    values = _values(lecture, parameters)
     target = Path(output) if output is not None else root() / "runs" / lecture.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        ran = papermill.execute_notebook(
-            str(lecture),
-            str(target),
-            parameters=values,
-            kernel_name="python3",
-            cwd=str(lecture.parent),
-            progress_bar=sys.stderr.isatty(),
-            execution_timeout=600,
-        )
-    except papermill.PapermillExecutionError as error:
-        print(
-            f"cell {error.cell_index} of {lecture.name} failed: {error.ename}: {error.evalue}",
-            file=sys.stderr,
-        )
-        print(f"what ran so far is in {target}", file=sys.stderr)
-        return 1
-    failed = widget_errors(ran)
-    for message in failed:
-        print(f"a widget of {lecture.name} failed: {message}", file=sys.stderr)
-    print(f"{lecture.name}: {ran.metadata.papermill.duration:.1f} s, result in {target}")
-    return int(bool(failed))
-
-
-def _values(lecture: Path, parameters: list[tuple[str, str]]) -> dict[str, object]:
-    """What `-p name value` means for a lecture: only names that it has, and plain values."""
-    if not parameters:
-        return {}
-    import papermill
-    import yaml
-
-    known = papermill.inspect_notebook(str(lecture))
-    values: dict[str, object] = {}
-    for name, text in parameters:
-        if name not in known:
-            raise unknown("parameter", name, known)
-        try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(
-                f"-p {name} {text}: not a value. Write a number, true, false or a text"
-            ) from error
-        # A lecture runs in its own folder: a path counts from where the command was typed.
-        if isinstance(values[name], str) and values[name] and Path(values[name]).is_file():
-            values[name] = str(Path(values[name]).absolute())
-    return values
-
-
-def widget_errors(notebook) -> list[str]:
-    """Errors inside widgets, which papermill lets pass: in Output widgets, and in the alerts of explorers.
-
-    Args:
-        notebook: an executed notebook (nbformat).
-    """
-    states = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
-    found = []
-    for model in states.get("state", {}).values():
-        state = model.get("state", {})
-        outputs = [output for output in state.get("outputs", []) if output.get("output_type") == "error"]
-        found += [f"{output.get('ename')}: {output.get('evalue')}" for output in outputs]
-        if 'role="alert"' in str(state.get("value", "")):
-            found.append(state["value"])
-    return found
+    ran = running.run(lecture, target, running.values(lecture, parameters), bar=sys.stderr.isatty())
+    for message in ran.failed:
+        print(f"{lecture.name} failed: {message}", file=sys.stderr)
+    print(f"{lecture.name}: {ran.seconds:.1f} s, {'what ran so far' if ran.failed else 'result'} in {target}")
+    return int(bool(ran.failed))
 
 
 def fetch(name: str) -> int:
@@ -170,9 +127,9 @@ def top(
 
     if Path(output).is_dir():
         raise ValueError(f"--output is a file to write, but {output} is a folder")
+    whole.possible(Path(output))  # before the work
     model = models.load(name)
     pictures = stream.Folder(folder, model.input_size[1], grey=model.input_size[0] == 1)
-    Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work: it may not be possible
     with together.processes() as rank:
         found = together.scan(
             model,
@@ -199,6 +156,7 @@ def icons(name: str, output: str, steps: int, seed: int) -> int:
     from cnnlab.nets import icons, models
     from cnnlab.probing import stages
 
+    whole.possible(Path(output) / "manifest.json")
     model = models.load(name)
     for layer in stages(model, torch.zeros(1, *model.input_size)):
 
@@ -237,7 +195,7 @@ def present(number: str, parameters: list[tuple[str, str]]) -> int:
     from cnnlab.course.present import present
 
     answered = _answered(number)
-    return present(answered, root() / "runs" / "present", _values(answered, parameters))
+    return present(answered, root() / "runs" / "present", running.values(answered, parameters))
 
 
 def handout(number: str, output: str | None, parameters: list[tuple[str, str]]) -> int:
@@ -246,7 +204,7 @@ def handout(number: str, output: str | None, parameters: list[tuple[str, str]]) 
 
     answered = _answered(number)
     page = Path(output) if output else root() / "runs" / f"{answered.stem}.html"
-    handout(answered, page, _values(answered, parameters))
+    handout(answered, page, running.values(answered, parameters))
     print(f"{page}\nSpace goes on, n shows the notes; it needs no kernel and no network")
     return 0
 
@@ -261,12 +219,19 @@ def sweep(name: str, output: str | None) -> int:
     return 0
 
 
+def links() -> int:
+    """Ask all addresses whether they are still there."""
+    from cnnlab.course import links
+
+    return links.main(root())
+
+
 def binder() -> int:
     """Pin the versions that are installed here for Binder."""
     from cnnlab.course import binder
 
     path = root() / "binder" / "requirements.txt"
-    path.write_text(binder.requirements(root()), encoding="utf-8")
+    whole.write(path, binder.requirements(root()))
     print(path.relative_to(root()))
     return 0
 
@@ -279,10 +244,13 @@ def _answered(number: str) -> Path:
 
 
 def _lecture(number: str) -> Path:
-    there = {
-        syllabus.number(path.name): path
-        for path in sorted((root() / "notebooks").glob(f"{syllabus.FILES}.ipynb"))
-    }
+    there = _lectures()
     if number not in there:
         raise unknown("lecture", number, there)
     return there[number]
+
+
+def _lectures() -> dict[str, Path]:
+    """Number -> the student's notebook."""
+    found = sorted((root() / "notebooks").glob(f"{syllabus.FILES}.ipynb"))
+    return {syllabus.number(path.name): path for path in found}

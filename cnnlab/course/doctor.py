@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-_SYMBOLS = {"ok": "\u2713", "note": "\u2139", "problem": "\u2717"}
+from cnnlab.course import measured
+
+SYMBOLS = {"ok": "\u2713", "note": "\u2139", "problem": "\u2717"}
 _NEEDED = ("jupyterlab", "ipywidgets", "matplotlib", "scikit-image", "scikit-learn", "pillow", "safetensors")
 
 
@@ -35,6 +37,7 @@ def rows() -> list[Row]:
         "packages": _packages,
         "widgets": _widgets,
         "embedded data": _embedded,
+        "weights": _weights,
         "data cache": _cache,
         "MNIST": _mnist,
         "browser for tests": _chromium,
@@ -85,7 +88,7 @@ class Table:
 
     def _lines(self):
         return [
-            (row.what, f"{_SYMBOLS[row.state]} {row.state}", row.found, row.next_step) for row in self.rows
+            (row.what, f"{SYMBOLS[row.state]} {row.state}", row.found, row.next_step) for row in self.rows
         ]
 
 
@@ -103,21 +106,43 @@ def _torch() -> Row:
 
 
 def _torchvision() -> Row:
-    # In a process of its own: it takes 200 MB that a notebook may need, and a bad pair can even crash.
+    step = "install torch and torchvision as a pair, from one index (see README)"
+    if _in_a_notebook():  # beside a lecture there is no room for a second torch: read the labels
+        return _labelled_as_a_pair(step)
+    # In a process of its own: a bad pair can even crash.
     code = "import torchvision; print(torchvision.__version__)"
     tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     if tried.returncode:  # "operator torchvision::nms does not exist"
-        step = "install torch and torchvision as a pair, from one index (see README)"
         reason = (tried.stderr.strip().split("\n") or ["no reason given"])[-1]
         return Row("torchvision", "problem", f"does not fit to PyTorch: {reason}", step)
     return Row("torchvision", "ok", tried.stdout.strip())
 
 
+def _in_a_notebook() -> bool:
+    app = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
+    return app is not None and app.initialized()
+
+
+def _labelled_as_a_pair(step: str) -> Row:
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
+    torch, vision = (Version(importlib.metadata.version(name)) for name in ("torch", "torchvision"))
+    needs = [Requirement(line) for line in importlib.metadata.requires("torchvision") or ()]
+    wanted = next((str(each.specifier) for each in needs if each.name == "torch"), "")
+    if wanted and not Requirement(f"torch{wanted}").specifier.contains(torch.public, prereleases=True):
+        return Row("torchvision", "problem", f"{vision} needs torch{wanted}, but there is {torch}", step)
+    if (
+        torch.local != vision.local
+    ):  # one for the CPU, one for a GPU: "operator torchvision::nms does not exist"
+        return Row("torchvision", "note", f"{vision} may not fit to PyTorch {torch}", f"if it fails: {step}")
+    return Row("torchvision", "ok", str(vision))
+
+
 def _threads() -> Row:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = torch.get_num_threads()
+    cores, threads = measured.cores(), torch.get_num_threads()
     if threads > cores:
         return Row("threads", "note", f"{threads} on {cores} cores: slow", f"set OMP_NUM_THREADS={cores}")
     return Row("threads", "ok", f"{threads} on {cores} cores")
@@ -152,7 +177,7 @@ def _widgets() -> Row:
             "no jupyterlab_widgets",
             "pip install jupyterlab_widgets, restart JupyterLab",
         )
-    where = "live in this notebook" if "ipykernel" in sys.modules else "live in JupyterLab"
+    where = "live in this notebook" if _in_a_notebook() else "live in JupyterLab"
     return Row(
         "widgets", "ok", f"ipywidgets {importlib.metadata.version('ipywidgets')}, manager {manager}, {where}"
     )
@@ -166,6 +191,18 @@ def _embedded() -> Row:
     return Row(
         "embedded data", "ok", f"{len(photos.names())} photos, {len(digits.load('train').labels)} digits"
     )
+
+
+def _weights() -> Row:
+    from cnnlab.nets import shelf
+
+    names = shelf.names()
+    for name in names:
+        try:
+            shelf.read(name)
+        except OSError as error:  # says which, and how to get it again
+            return Row("weights", "problem", str(error), "see there")
+    return Row("weights", "ok", f"{len(names)} files, every byte as it was published")
 
 
 def _cache() -> Row:

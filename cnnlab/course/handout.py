@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+from cnnlab import whole
 from cnnlab.course import deck, still
 
 # The last cell that is run: it asks the kernel for its widgets as they stand.
@@ -40,23 +41,21 @@ def handout(
         ValueError: a cell failed; says which and how.
         OSError: the file cannot be written.
     """
+    whole.possible(output)
     run = deck.given(nbformat.read(notebook, as_version=4), parameters or {})
     stills = _executed(run, notebook, timeout)
     texts = (cell.source.strip() for cell in run.cells if cell.cell_type == "markdown")
     title = next((text.splitlines()[0].lstrip("# ") for text in texts if text), notebook.stem)
     page = _PAGE.read_text(encoding="utf-8")
     slides = "\n".join(_slides(run, stills))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(
-        page.replace("{{title}}", html.escape(title)).replace("{{slides}}", slides), encoding="utf-8"
-    )
+    whole.write(output, page.replace("{{title}}", html.escape(title)).replace("{{slides}}", slides))
     return output
 
 
 def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[str, str]:
     """Run all cells in place. Returns model id -> HTML of every widget."""
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     run.cells.append(nbformat.v4.new_code_cell(_COLLECT))
     where = {"metadata": {"path": str(notebook.parent)}}
@@ -66,7 +65,7 @@ def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[
         client.execute()
     except CellExecutionError as error:
         raise ValueError(f"{notebook.name} failed: {error.ename}: {error.evalue}") from error
-    except (DeadKernelError, CellTimeoutError) as error:
+    except (RuntimeError, CellTimeoutError) as error:  # the first: it died, or did not even start
         raise ValueError(
             f"{notebook.name} failed: its kernel died, or a cell took over {timeout} s"
         ) from error

@@ -5,6 +5,7 @@ sweep that was stopped goes on from there.
 """
 
 import csv
+import shutil
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -13,6 +14,7 @@ import jupytext
 import nbformat
 import papermill
 
+from cnnlab import whole
 from cnnlab.names import unknown
 from cnnlab.nets import sweeps
 
@@ -29,8 +31,8 @@ def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
 
     Raises:
         LookupError: no such sweep.
-        ValueError: a file that does not end in .csv: its folder would have its name.
-        papermill.PapermillExecutionError: a run failed; its notebook shows where.
+        ValueError: a file that does not end in .csv: its folder would have its name; or a run failed, or its
+            kernel died: says how to go on.
     """
     if name not in sweeps.SWEEPS:
         raise unknown("sweep", name, sweeps.SWEEPS)
@@ -38,9 +40,8 @@ def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
         raise ValueError(f"the file of a sweep ends in .csv, and {file.name!r} does not")
     plan = sweeps.SWEEPS[name]
     folder = file.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
     source = folder / "one_run.ipynb"
-    nbformat.write(notebook(), source)
+    whole.write(source, nbformat.writes(notebook()) + "\n")
     rows, settings = [], list(plan.settings())
     for k, each in enumerate(settings, 1):
         said = ", ".join(f"{key} {getattr(each, key)}" for key in plan.grid)
@@ -52,12 +53,10 @@ def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
         last = f"{found[-1]['test_accuracy']:.1%} right" if found else "diverged"
         say(f"{k} of {len(settings)}: {said}: {last}")
     columns = [*plan.grid, *sweeps.Row._fields]
-    part = file.with_name(file.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as out:
+    with whole.replacing(file) as part, part.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _short(value) for key, value in row.items()} for row in rows)
-    part.replace(file)  # whole, or not at all
     return file
 
 
@@ -70,11 +69,20 @@ def notebook() -> nbformat.NotebookNode:
 
 
 def run(source: Path, target: Path, settings: sweeps.Settings) -> list[dict]:
-    """One training by papermill: its rows."""
+    """One training by papermill: its rows. The notebook takes its place when it has come to its end."""
     parameters = {key.upper(): value for key, value in settings._asdict().items()}
-    ran = papermill.execute_notebook(
-        str(source), str(target), parameters=parameters, kernel_name="python3", progress_bar=False
-    )
+    again = "The same command goes on with this run"
+    with whole.replacing(target, ".ipynb") as part:
+        try:
+            ran = papermill.execute_notebook(
+                str(source), str(part), parameters=parameters, kernel_name="python3", progress_bar=False
+            )
+        except RuntimeError as error:  # nbclient, of a kernel that died, or that did not even start
+            raise ValueError(f"the kernel of {target.name} died, or was killed. {again}") from error
+        except papermill.PapermillExecutionError as error:
+            failed = target.with_name(f"{target.stem}.failed.ipynb")
+            shutil.copyfile(part, failed)
+            raise ValueError(f"{error.ename}: {error.evalue}; {failed} shows where. {again}") from error
     return _rows(ran)
 
 

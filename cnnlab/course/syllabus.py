@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnlab.course import measured
+
 # Who publishes the course writes the name of the account here, then `python -m cnnlab build`: every Binder
 # link in the README follows.
 REPOSITORY = "OWNER/cnnlab"
@@ -87,7 +89,7 @@ def table(notebooks: Path | None = None, link: str = "", online: bool = False) -
     Args:
         notebooks: the folder of the student's notebooks; the one of this installation if left out.
         link: what to put before a file name to make a link of it ("notebooks/" in the README).
-        online: a column more, with links that open each lecture on Binder.
+        online: columns more: what each lecture costs, and links that open it on Binder.
 
     Returns:
         One row for each lecture; a lecture that is not there yet has no link and says "to come".
@@ -95,8 +97,12 @@ def table(notebooks: Path | None = None, link: str = "", online: bool = False) -
     if notebooks is None:
         notebooks = Path(__file__).resolve().parents[2] / "notebooks"
     rows = ["| no | lecture | question | minutes |", "|---|---|---|---|"]
+    costs = measured.read() if online else {}
     if online:
-        rows = [f"{row} {more} |" for row, more in zip(rows, ("online", "---"), strict=True)]
+        rows = [
+            f"{row} {more}"
+            for row, more in zip(rows, ("seconds | MB | online |", "---|---|---|"), strict=True)
+        ]
     for lecture in LECTURES:
         title = lecture.name.replace("_", " ")
         there = lecture.exists(notebooks)
@@ -107,15 +113,17 @@ def table(notebooks: Path | None = None, link: str = "", online: bool = False) -
             str(lecture.minutes) if there else f"about {lecture.minutes}",
         ]
         if online:
+            cells += [str(cost) for cost in costs.get(lecture.number, ("", ""))]
             cells.append(f"[Binder]({binder(lecture.file)})" if there else "")
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def readme(text: str, notebooks: Path) -> str:
-    """A README whose parts from `<!-- syllabus -->` or `<!-- binder -->` to `<!-- end -->` are renewed."""
+    """A README whose parts from `<!-- syllabus -->`, `measured` or `binder` to `<!-- end -->` are renewed."""
     badge = f"[![Binder](https://mybinder.org/badge_logo.svg)]({binder(LECTURES[0].file)})"
     parts = {"binder": badge, "syllabus": table(notebooks, link="notebooks/", online=True)}
+    parts["measured"] = measured.sentence()
     for name, part in parts.items():
         between = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         text = between.sub(lambda found, part=part: found[1] + part + found[2], text)

@@ -4,9 +4,11 @@
 it is opened, nothing is unpickled, and an interrupted or doubled download leaves no half-written file behind.
 """
 
+import contextlib
 import os
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 import torch
@@ -87,8 +89,16 @@ def _mnist(folder: Path, split: str) -> Labelled:
     for file in files:
         if not check_integrity(str(raw / file.name), file.digest):
             fetching.fetch(file, raw)
-        (raw / file.name.removesuffix(".gz")).unlink(missing_ok=True)
-    made = MNIST(folder, train=split == "train", download=True)
+    with contextlib.ExitStack() as stack:
+        if not os.access(raw, os.W_OK):  # a folder that a class shares: unpacked elsewhere
+            own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            (own / "MNIST" / "raw").mkdir(parents=True)
+            for file in files:
+                shutil.copyfile(raw / file.name, own / "MNIST" / "raw" / file.name)
+            folder, raw = own, own / "MNIST" / "raw"
+        for file in files:
+            (raw / file.name.removesuffix(".gz")).unlink(missing_ok=True)
+        made = MNIST(folder, train=split == "train", download=True)
     images = made.data[:, None].float() / 255  # (N, 28, 28) -> (N, 1, 28, 28)
     return Labelled(images, made.targets.long(), tuple(str(digit) for digit in range(10)))
 

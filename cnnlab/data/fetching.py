@@ -119,7 +119,8 @@ def careful(folder: Path, name: str, instead: str, variable: str = "CNNLAB_DATA"
         OSError: the disk is full, or what came is not what its makers published.
     """
     try:
-        with _alone(folder, name):
+        # A class may share a folder that it can only read: there nobody is half-way through a download.
+        with alone(folder, name) if _writable(folder) else contextlib.nullcontext():
             yield
     except _BROKEN as error:
         raise ConnectionError(
@@ -142,8 +143,17 @@ def careful(folder: Path, name: str, instead: str, variable: str = "CNNLAB_DATA"
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Only one process at a time fetches a data set; others wait and then find it there."""
+def alone(folder: Path, name: str, doing: str = "fetching") -> Iterator[None]:
+    """Only one process at a time does this here; others wait, and then find it done.
+
+    Args:
+        folder: where the lock lies; made if it is not there.
+        name: of the lock.
+        doing: what is waited for, in a word.
+
+    Raises:
+        OSError: the lock cannot be written.
+    """
     lock = folder / f".{name}.lock"
     folder.mkdir(parents=True, exist_ok=True)
     began, said = time.monotonic(), False
@@ -158,13 +168,18 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
                     lock.unlink()
                     continue
             if not said and time.monotonic() - began > 2:
-                print(f"another process is fetching '{name}'; waiting for it ({lock})", file=sys.stderr)
+                print(f"another process is {doing} '{name}'; waiting for it ({lock})", file=sys.stderr)
                 said = True
             time.sleep(0.1)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _writable(folder: Path) -> bool:
+    """Can a file be made here? A folder that is not there yet can be tried."""
+    return not folder.is_dir() or os.access(folder, os.W_OK)
 
 
 def _orphan(lock: Path) -> bool:

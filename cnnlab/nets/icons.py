@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnnlab import whole
+from cnnlab.data import fetching
 from cnnlab.names import unknown
 
 FOLDER = Path(__file__).with_name("icon_sheets")
@@ -94,12 +96,12 @@ def put(net: str, layer: str, pictures: Tensor, about: Mapping[str, Any], folder
     Image.fromarray(bytes_[..., 0] if channels == 1 else bytes_).save(
         stream, "JPEG", quality=_QUALITY, subsampling=0
     )
-    folder.mkdir(parents=True, exist_ok=True)
     path, data = folder / f"{net}-{layer}.jpg", stream.getvalue()
     noted = {"net": net, "layer": layer, "channels": count, "sha256": hashlib.sha256(data).hexdigest()}
-    _whole(path, data)
-    known = {**_manifest(folder), f"{net}-{layer}": {**noted, **about}}
-    _whole(folder / "manifest.json", (json.dumps(known, indent=1) + "\n").encode())
+    with whole.explaining(path), fetching.alone(folder, "manifest", "writing"):
+        whole.write(path, data)
+        known = {**_manifest(folder), f"{net}-{layer}": {**noted, **about}}
+        whole.write(folder / "manifest.json", json.dumps(known, indent=1) + "\n")
     return path
 
 
@@ -111,13 +113,3 @@ def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OSError(f"{path} is damaged: {error}. Get it again, as with: git checkout -- {path}") from error
-
-
-def _whole(path: Path, data: bytes) -> None:
-    """Beside it first: a full disk must not leave half a file under the right name."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

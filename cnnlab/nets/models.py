@@ -60,7 +60,7 @@ def build(name: str, *, seed: int = 0, **sizes) -> nn.Module:
         return (_SMALL[name](**sizes) if name in _SMALL else pretrained.build(name)).eval()
 
 
-def load(name: str, trained_on: str | None = None) -> nn.Module:
+def load(name: str, trained_on: str | None = None, *, channels: int | None = None) -> nn.Module:
     """A network with trained weights.
 
     Args:
@@ -68,6 +68,7 @@ def load(name: str, trained_on: str | None = None) -> nn.Module:
         trained_on: "digits" (embedded with scikit-learn) or "mnist" for simpleconvnet and encoder; "scenes"
             or "watermarked" (a net that cheats: see `cnnlab.methods.cheating`) for shapesnet; each other
             network has one set of weights.
+        channels: of the pictures that it will be shown, where only such networks will do: 1 or 3.
 
     Returns:
         The network in eval mode, a fresh one at every call. `.classes` are the names of its outputs,
@@ -75,6 +76,7 @@ def load(name: str, trained_on: str | None = None) -> nn.Module:
 
     Raises:
         LookupError: there is no such network, or it was not trained on that.
+        ValueError: it takes pictures with another number of channels; names those that fit.
         OSError: a weight file is missing, cut short or altered; says which, and how to get it again.
         ConnectionError: torchvision's weights are not on this machine, and there is no network.
 
@@ -86,6 +88,7 @@ def load(name: str, trained_on: str | None = None) -> nn.Module:
     known = tuple(_TRAINED_ON.get(name, ("imagenet",)))
     if trained_on is not None and trained_on not in known:
         raise unknown(f"'{name}' trained on", trained_on, known, plural=f"'{name}' was trained on")
+    _refuse_other_channels(name, channels)
     if name in pretrained.NAMES:
         return pretrained.load(name)
     file = weight_file(name, trained_on)
@@ -93,6 +96,19 @@ def load(name: str, trained_on: str | None = None) -> nn.Module:
     model = build(name, **shelf.manifest()[file]["sizes"])
     model.load_state_dict(state)
     return model
+
+
+def _refuse_other_channels(name: str, channels: int | None) -> None:
+    if channels is None:
+        return
+    takes = {each: build(each).input_size[0] if each in _SMALL else 3 for each in (*_SMALL, name)}
+    if channels != takes[name]:
+        kinds = {1: "grey pictures", 3: "colour pictures"}
+        fit = ", ".join(each for each, number in takes.items() if number == channels)
+        raise ValueError(
+            f"'{name}' takes {kinds[takes[name]]}, but here are {kinds.get(channels, channels)}. "
+            f"Networks that take them: {fit}"
+        )
 
 
 def weight_file(name: str, trained_on: str | None = None) -> str:

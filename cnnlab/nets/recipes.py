@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from cnnlab import whole
 from cnnlab.data import augment, digits, downloads, shapes
 from cnnlab.data.labelled import Labelled
 from cnnlab.names import unknown
@@ -192,7 +193,7 @@ def follow(
         shelf.put(name, model.state_dict(), about, folder)
     if recipe.filters:
         shelf.put(f"{name}-filters", _filters(history, recipe.filters), about, folder)
-    (folder / "README.md").write_text(catalogue.page(folder), encoding="utf-8")
+    whole.write(folder / "README.md", catalogue.page(folder))
     return about
 
 

@@ -7,7 +7,6 @@ the sha256 of its bytes, and how it was made. README.md beside them is written f
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cnnlab import whole
+from cnnlab.data import fetching
 from cnnlab.names import unknown
 
 FOLDER = Path(__file__).with_name("weights")
@@ -94,18 +95,20 @@ def put(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], fold
                 f"'{key}' of {name} does not fit into half precision: it holds a number above 65504"
             )
     path = folder / f"{name}.safetensors"
-    former = path.with_suffix(".former")
-    if path.is_file():
-        os.replace(path, former)
-    try:
-        write(path, halved)
-        _note(name, path, about)
-    except BaseException:  # file and manifest belong together: the former file comes back
-        path.unlink(missing_ok=True)
-        if former.is_file():
-            os.replace(former, path)
-        raise
-    former.unlink(missing_ok=True)
+    # Two trainings that end at once both read the manifest and write it: one would lose the other's line.
+    with whole.explaining(path), fetching.alone(folder, "manifest", "writing"):
+        former = path.with_suffix(".former")
+        if path.is_file():
+            os.replace(path, former)
+        try:
+            write(path, halved)
+            _note(name, path, about)
+        except BaseException:  # file and manifest belong together: the former file comes back
+            path.unlink(missing_ok=True)
+            if former.is_file():
+                os.replace(former, path)
+            raise
+        former.unlink(missing_ok=True)
     return path
 
 
@@ -119,7 +122,7 @@ def _note(name: str, path: Path, about: Mapping[str, Any]) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
         **about,
     }
-    _atomic(folder / "manifest.json", (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    whole.write(folder / "manifest.json", json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
@@ -135,22 +138,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | 
     """
     from safetensors.torch import save
 
-    whole = {key: value.detach().contiguous() for key, value in tensors.items()}
-    _atomic(path, save(whole, None if about is None else dict(about)))
-
-
-def _atomic(path: Path, data: bytes) -> None:
-    """Beside its place first, then moved there in one step: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp makes files that nobody else may read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    plain = {key: value.detach().contiguous() for key, value in tensors.items()}
+    whole.write(path, save(plain, None if about is None else dict(about)))
 
 
 def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,11 +10,12 @@ import copy
 import io
 import statistics
 import sys
-import time
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 
 import torch
+from side_by_side import Row, in_turns
 from torch import nn
 
 from cnnlab.methods import dream
@@ -30,53 +31,63 @@ CASES = [
 ]
 
 
+def ways(name: str, layer: str, size: int, batch: int, lucent: Callable | None = None) -> dict[str, Callable]:
+    """Who -> what to run; each of them STEPS steps."""
+    model = models.load(name) if name == "photonet" else models.build(name)
+    fast = copy.deepcopy(model).requires_grad_(False).to(memory_format=torch.channels_last)
+    objective = dream.channel(layer, list(range(batch)))
+    x = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
+
+    def raw():
+        for _ in range(STEPS):
+            leaf = x.clone().requires_grad_()
+            with Recorder(fast, layer, stop=True, grad=True) as acts:
+                fast(leaf)
+            torch.autograd.grad(acts[layer].mean(), leaf)
+
+    def whole():
+        for _ in range(STEPS):
+            leaf = x.clone().requires_grad_()
+            torch.autograd.grad(fast(leaf)[:, 2].sum(), leaf)
+
+    found = {
+        "whole": whole,
+        "raw": raw,
+        "render": lambda: dream.render(model, objective, size=size, steps=STEPS),
+        "still": lambda: dream.render(model, objective, size=size, steps=STEPS, transforms=()),
+    }
+    if lucent is not None:
+        found["lucent"] = lambda: lucent(fast, layer, size, batch)
+    return found
+
+
+def rows(quick: bool = False) -> Iterator[Row]:
+    """For the table of all benchmarks."""
+    for name, layer, size, batch in CASES[:1] if quick else CASES:
+        run = ways(name, layer, size, batch)
+        seconds = in_turns({way: run[way] for way in ("raw", "render")}, ROUNDS)
+        raw, ours = (statistics.median(seconds[way]) / STEPS for way in ("raw", "render"))
+        what = f"a step of dream.render, {name} {layer}, {batch} x {size} px"
+        yield Row(what, ours, "raw passes to the layer", raw, 1 / 0.9)
+    model = models.load("photonet")
+    whole = in_turns({"ours": lambda: dream.render(model, dream.channel("relu5", 0), size=64)}, ROUNDS)
+    yield Row("a whole superstimulus, 64 px", statistics.median(whole["ours"]), "what was asked", 5.0, 1.0)
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     lucent = lucents(sys.argv[1]) if len(sys.argv) > 1 else None
     print(f"steps a second, {torch.get_num_threads()} threads; in brackets: of the raw passes to the layer")
     print(f"{'':30}{'whole net':>11}{'raw':>9}{'render':>17}{'still':>17}{'lucent':>17}")
     for name, layer, size, batch in CASES:
-        model = models.load(name) if name == "photonet" else models.build(name)
-        fast = copy.deepcopy(model).requires_grad_(False).to(memory_format=torch.channels_last)
-        objective = dream.channel(layer, list(range(batch)))
-        x = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
-
-        def raw(fast=fast, x=x, layer=layer):
-            for _ in range(STEPS):
-                leaf = x.clone().requires_grad_()
-                with Recorder(fast, layer, stop=True, grad=True) as acts:
-                    fast(leaf)
-                torch.autograd.grad(acts[layer].mean(), leaf)
-
-        def whole(fast=fast, x=x):
-            for _ in range(STEPS):
-                leaf = x.clone().requires_grad_()
-                torch.autograd.grad(fast(leaf)[:, 2].sum(), leaf)
-
-        ways = {
-            "whole": whole,
-            "raw": raw,
-            "render": lambda m=model, o=objective, s=size: dream.render(m, o, size=s, steps=STEPS),
-            "still": lambda m=model, o=objective, s=size: dream.render(
-                m, o, size=s, steps=STEPS, transforms=()
-            ),
-        }
-        if lucent is not None:
-            ways["lucent"] = lambda m=fast, y=layer, s=size, b=batch: lucent(m, y, s, b)
-        seconds = {way: [] for way in ways}
-        for round in range(ROUNDS + 1):
-            for way, run in ways.items():
-                start = time.perf_counter()
-                run()
-                if round:  # the first is for warming up
-                    seconds[way].append((time.perf_counter() - start) / STEPS)
+        seconds = in_turns(ways(name, layer, size, batch, lucent), ROUNDS)
         line = f"{name + ' ' + layer + f' {batch}x{size}':30}"
-        base = statistics.median(seconds["raw"])
+        base = statistics.median(seconds["raw"]) / STEPS
         for way in ("whole", "raw", "render", "still", "lucent"):
             if way not in seconds:
                 line += f"{'-':>17}"
                 continue
-            median = statistics.median(seconds[way])
+            median = statistics.median(seconds[way]) / STEPS
             # Paired within a round, so that what else the machine does falls out.
             share = statistics.median(r / s for r, s in zip(seconds["raw"], seconds[way], strict=True))
             line += f"{1 / median:{11 if way == 'whole' else 9}.1f}"

@@ -7,14 +7,15 @@ own (Linux). It is no test. `limit` is nothing but whole pictures through the ne
 """
 
 import copy
-import statistics
 import subprocess
 import sys
-import time
 import warnings
+from collections.abc import Iterator
+from functools import partial
 
 import captum.attr
 import torch
+from side_by_side import Row, in_turns, medians
 
 from cnnlab.methods import occlusion
 from cnnlab.nets import models
@@ -26,6 +27,7 @@ CASES = {  # pixels, window, stride, rounds
     "resnet18": (224, 16, 16, 3),
     "vgg11": (224, 16, 16, 1),
 }
+ASKED = {"photonet": 0.5, "alexnet": 0.45, "resnet18": 0.30, "vgg11": 0.12}  # of captum at its best
 SETTINGS = [(windows, last) for windows in (8, 32, 64) for last in (False, True)]
 
 
@@ -79,6 +81,18 @@ WAYS = {
 }
 
 
+def rows(quick: bool = False) -> Iterator[Row]:
+    """For the table of all benchmarks."""
+    for name in list(CASES)[:2] if quick else CASES:
+        (size, window, stride, rounds), given = CASES[name], build(name)
+        chosen = {way: run for way, run in WAYS.items() if way.startswith("captum") or way == "auto"}
+        run = {way: partial(each, *given, window, stride) for way, each in chosen.items()}
+        told = medians(in_turns(run, 3 if quick else rounds, warm=size < 100))
+        best = min((way for way in told if way != "auto"), key=told.get)
+        what = f"occlusion of {name}, {size} px, {window}/{stride}"
+        yield Row(what, told["auto"], best, told[best], ASKED.get(name))
+
+
 def peak(name, way):
     """Megabytes beyond picture and network, measured in a fresh process."""
     code = (
@@ -97,13 +111,12 @@ def main():
     torch.set_num_threads(2)
     for name in sys.argv[1:] or CASES:
         (size, window, stride, rounds), (model, image) = CASES[name], build(name)
-        seconds, maps = {way: [] for way in WAYS}, {}
-        for _ in range(rounds):
-            for way, run in WAYS.items():
-                began = time.perf_counter()
-                maps[way] = run(model, image, window, stride)
-                seconds[way].append(time.perf_counter() - began)
-        middle = {way: statistics.median(times) for way, times in seconds.items()}
+        maps = {}
+
+        def keep(way, model=model, image=image, window=window, stride=stride, maps=maps):
+            maps[way] = WAYS[way](model, image, window, stride)
+
+        middle = medians(in_turns({way: partial(keep, way) for way in WAYS}, rounds, warm=False))
         best = min((way for way in WAYS if way.startswith("captum")), key=middle.get)
         far = (maps["incremental"] - maps["captum 32"]).abs().max() / maps["captum 32"].abs().max()
         print(f"{name}, {size} px, window {window}, stride {stride}: {far:.0e} of the peak from captum")

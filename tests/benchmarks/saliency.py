@@ -10,13 +10,13 @@ limit. Then the peak memory of integrated gradients, each in a process of its ow
 import copy
 import os
 import re
-import statistics
 import subprocess
 import sys
-import time
 import warnings
+from collections.abc import Iterator
 
 import torch
+from side_by_side import Row, in_turns, medians
 from torch import nn
 
 from cnnlab.methods import saliency
@@ -26,6 +26,7 @@ from cnnlab.probing import layer
 LAST = torch.channels_last
 NETS = [("photonet", 64, 15), ("alexnet", 224, 7), ("resnet18", 224, 7)]
 LONG = [("photonet", 64, 5), ("alexnet", 224, 3), ("resnet18", 224, 3)]
+PLACES = {"photonet": "relu5", "alexnet": "features", "resnet18": "layer4"}
 STEPS, BATCH, TARGET = 50, 16, 2
 
 
@@ -182,6 +183,20 @@ def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, obje
     return found
 
 
+def rows(quick: bool = False) -> Iterator[Row]:
+    """For the table of all benchmarks."""
+    for plan, long in ((NETS, False), (LONG, True)):
+        for name, size, rounds in plan[:1] if quick else plan:
+            model, x = network(name), torch.rand(1, 3, size, size)
+            for method, who in ways(model, x, PLACES[name], long).items():
+                told = medians(in_turns(who, 3 if quick else rounds))
+                what = f"{method} of {name}, {size} px"
+                yield Row(what, told["ours"], "raw passes, at their best", told["limit"], 1.1)
+                for peer in ("captum", "torch-cam"):
+                    if peer in told:
+                        yield Row(what, told["ours"], peer, told[peer])
+
+
 def peak(steps: int) -> int:
     """Megabytes that integrated gradients of alexnet need beyond the network, in a process of its own."""
     code = (
@@ -201,23 +216,15 @@ def peak(steps: int) -> int:
 def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
-    places = {"photonet": "relu5", "alexnet": "features", "resnet18": "layer4"}
     told = False
     for plan, long in ((NETS, False), (LONG, True)):
         for name, size, rounds in plan:
             model, x = network(name), torch.rand(1, 3, size, size)
-            for method, who in ways(model, x, places[name], long).items():
+            for method, who in ways(model, x, PLACES[name], long).items():
                 if method == "Grad-CAM" and "torch-cam" not in who and not told:
                     print("torch-cam is left out: it does not import here")
                     told = True
-                seconds: dict[str, list[float]] = {each: [] for each in who}
-                for count in range(rounds + 1):
-                    for each, run in who.items():
-                        began = time.perf_counter()
-                        run()
-                        if count:  # the first round warms up
-                            seconds[each].append(time.perf_counter() - began)
-                middle = {each: 1000 * statistics.median(times) for each, times in seconds.items()}
+                middle = {each: 1000 * taken for each, taken in medians(in_turns(who, rounds)).items()}
                 line = f"{name:9} {size:3} px  {method:13}  limit {middle['limit']:8.1f} ms"
                 for each in ("passes", "ours", "captum", "torch-cam"):
                     if each in middle:

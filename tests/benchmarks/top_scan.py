@@ -7,9 +7,11 @@ pictures and network, in a process of its own (Linux). It is no test.
 
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from functools import partial
 
 import torch
+from side_by_side import Row, in_turns
 
 from cnnlab.data import photos
 from cnnlab.methods import top
@@ -54,6 +56,23 @@ WAYS = {
 }
 
 
+def rows(quick: bool = False) -> Iterator[Row]:
+    """For the table of all benchmarks; one thread, as in `main`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model, images = models.load("photonet"), photos.crops(SIZE, 400 if quick else PICTURES).images
+    for layer in LAYERS[2:] if quick else LAYERS:
+        ways = {"bare": bare, "ours": scan, "sort": store_and_sort}
+        seconds = in_turns(
+            {name: partial(way, model, images, layer) for name, way in ways.items()}, ROUNDS, False
+        )
+        best = {name: min(times) for name, times in seconds.items()}
+        what = f"top 9 of {len(images)} crops, {layer}, all channels"
+        yield Row(what, best["ours"], "bare pass to the layer", best["bare"], 1 / 0.85)
+        yield Row(what, best["ours"], "store and sort", best["sort"])
+    torch.set_num_threads(threads)
+
+
 def peak(way, layer):
     """Megabytes that a way needs beyond pictures and network, measured in a fresh process."""
     code = (
@@ -73,12 +92,8 @@ def main():
     torch.set_num_threads(1)
     model, images = models.load("photonet"), photos.crops(SIZE, PICTURES).images
     for layer in LAYERS:
-        seconds = {way: [] for way in WAYS}
-        for _ in range(ROUNDS):
-            for way, run in WAYS.items():
-                began = time.perf_counter()
-                run(model, images, layer)
-                seconds[way].append(time.perf_counter() - began)
+        ways = {way: partial(run, model, images, layer) for way, run in WAYS.items()}
+        seconds = in_turns(ways, ROUNDS, warm=False)
         print(f"{layer}, {PICTURES} pictures of {SIZE} x {SIZE}")
         limit = min(seconds["bare"])
         for way, times in seconds.items():

@@ -223,7 +223,7 @@ def test_an_interrupted_write_leaves_the_former_file(source, tmp_path, monkeypat
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build.os, "replace", full)
+    monkeypatch.setattr(build.whole.os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         build.build(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -1,5 +1,6 @@
 """The command line: what it prints, its exit codes, and no traceback for a user's mistake."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def test_doctor_is_green_here_and_shows_every_row(capsys):
         "disk",
         "widgets",
         "embedded data",
+        "weights",
         "lectures",
     ):
         assert f"\n{what}" in "\n" + text
@@ -37,6 +39,40 @@ def test_doctor_names_a_problem_and_the_next_step(monkeypatch, capsys):
     assert main(["doctor"]) == 1
     line = next(line for line in capsys.readouterr().out.split("\n") if line.startswith("torchvision"))
     assert "\u2717 problem" in line and "nms" in line and "as a pair" in line
+
+
+@pytest.mark.parametrize(
+    ("torch", "vision", "state"),
+    (
+        ("2.9.0", "0.24.0", "ok"),
+        ("2.9.0+cpu", "0.24.0+cpu", "ok"),
+        ("2.9.0+cpu", "0.24.0", "note"),
+        ("2.8.0", "0.24.0", "problem"),
+    ),
+)
+def test_in_a_notebook_doctor_reads_the_labels_and_loads_no_second_torch(monkeypatch, torch, vision, state):
+    """A process that imports torch beside a lecture's kernel took half a gigabyte more."""
+    monkeypatch.setattr(doctor, "_in_a_notebook", lambda: True)
+    monkeypatch.setattr(
+        doctor.importlib.metadata, "version", {"torch": torch, "torchvision": vision}.__getitem__
+    )
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: ["numpy", "torch==2.9.0"])
+    monkeypatch.delattr(doctor.subprocess, "run")
+    row = doctor._torchvision()
+    assert row.state == state and vision in row.found and ("pair" in row.next_step) == (state != "ok")
+
+
+def test_doctor_reads_every_weight_file(monkeypatch, tmp_path, capsys):
+    from cnnlab.nets import shelf
+
+    shutil.copytree(shelf.FOLDER, tmp_path / "weights")
+    for function in (shelf.read, shelf.manifest, shelf.names):
+        monkeypatch.setattr(function, "__defaults__", (tmp_path / "weights",))
+    assert doctor._weights().state == "ok"
+    other = tmp_path / "weights" / "shapesnet.safetensors"
+    (tmp_path / "weights" / "photonet.safetensors").write_bytes(other.read_bytes())
+    row = doctor._weights()
+    assert row.state == "problem" and "photonet.safetensors" in row.found and "git checkout" in row.found
 
 
 def test_doctor_is_a_table_on_a_page():

@@ -366,7 +366,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(net, images, tmp_path, why,
         def full(path, data):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(shelf, "_atomic", full)
+        monkeypatch.setattr(shelf.whole, "write", full)
     monkeypatch.setattr(top_cache, "_EVERY", 0.0)
     with pytest.warns(UserWarning, match="the scan goes on") as said:
         found = top.scan(net, images, "1", batch=4, cache=cache)

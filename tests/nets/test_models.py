@@ -157,8 +157,21 @@ def test_wrong_names_are_answered():
         models.build("alexnet", widths=(1, 2, 3))
 
 
+def test_a_network_for_other_pictures_is_refused_where_that_is_asked():
+    for name in ("photonet", "shapesnet"):
+        assert models.load(name, channels=3).input_size[0] == 3
+    assert models.load("encoder", channels=1).input_size[0] == 1
+    with pytest.raises(
+        ValueError, match="'encoder' takes grey pictures.* colour pictures.*: photonet, shapesnet"
+    ):
+        models.load("encoder", channels=3)
+    with pytest.raises(ValueError, match="'alexnet' takes colour pictures.*: simpleconvnet, encoder"):
+        models.load("alexnet", channels=1)  # said before anything is fetched
+
+
 @pytest.mark.parametrize(
-    ("damage", "text"), (("cut", "cut short"), ("alter", "altered"), ("rename", "no file"))
+    ("damage", "text"),
+    (("cut", "cut short"), ("alter", "altered"), ("rename", "no file"), ("another net", "too long|altered")),
 )
 def test_a_damaged_file_is_told_and_never_loaded(tmp_path, monkeypatch, damage, text):
     shutil.copytree(shelf.FOLDER, tmp_path / "weights")
@@ -168,6 +181,8 @@ def test_a_damaged_file_is_told_and_never_loaded(tmp_path, monkeypatch, damage, 
     data = path.read_bytes()
     if damage == "rename":
         path.rename(path.with_name("mine.safetensors"))
+    elif damage == "another net":
+        path.write_bytes(path.with_name("shapesnet.safetensors").read_bytes())
     else:
         path.write_bytes(data[:-1] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 255]))
     with pytest.raises(OSError, match=text):

@@ -78,14 +78,14 @@ def test_others_may_read_what_is_written(folder):
 
 def test_file_and_manifest_stay_together_when_the_disk_is_full(folder, monkeypatch):
     there, before = folder[0], {path.name: path.read_bytes() for path in folder[0].iterdir()}
-    real = shelf._atomic
+    real = shelf.whole.write
 
     def full(path, data):
         if path.name == "manifest.json":
             raise OSError(28, "No space left on device")
         real(path, data)
 
-    monkeypatch.setattr(shelf, "_atomic", full)
+    monkeypatch.setattr(shelf.whole, "write", full)
     with pytest.raises(OSError, match="No space"):
         shelf.put("net", {"conv1.weight": torch.zeros(1)}, {}, there)
     with pytest.raises(OSError, match="No space"):

@@ -280,7 +280,7 @@ def test_a_full_disk_while_saving_is_raised_and_the_model_holds_what_it_learned(
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cnnlab.nets.shelf.tempfile.mkstemp", full)
+    monkeypatch.setattr("cnnlab.whole.tempfile.mkstemp", full)
     model = small()
     with pytest.raises(OSError, match="No space left"):
         fit(model, stripes, stripes, epochs=3, batch=16, save=tmp_path / "best.safetensors")
