@@ -13,7 +13,24 @@ eps means the same for all.
 
 from cnnlab.methods.attacked import Attacked
 from cnnlab.methods.attribution import Passes
+from cnnlab.methods.deepfool import deepfool
 from cnnlab.methods.fgsm import fgsm, random_noise
+from cnnlab.methods.linear_drop import Drop, linear_drop
+from cnnlab.methods.masking import Quantised, Sharpened
 from cnnlab.methods.pgd import pgd
+from cnnlab.methods.transfer import Transfer, transfer
 
-__all__ = ["Attacked", "Passes", "fgsm", "pgd", "random_noise"]
+__all__ = [
+    "Attacked",
+    "Drop",
+    "Passes",
+    "Quantised",
+    "Sharpened",
+    "Transfer",
+    "deepfool",
+    "fgsm",
+    "linear_drop",
+    "pgd",
+    "random_noise",
+    "transfer",
+]

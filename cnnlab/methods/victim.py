@@ -90,23 +90,22 @@ class Victim:
                 self.labels = self._one_each(labels, "labels")
             self.target = None if target is None else self._one_each(target, "target")
 
-    def look(self, pictures: Tensor, rows: slice) -> Look:
+    def look(self, pictures: Tensor, rows: slice | Tensor) -> Look:
         """Without a slope: (B, C, H, W) -> Look."""
-        self.forward += len(pictures)
         with torch.no_grad():
-            logits = self._logits(as_usual(self.model, pictures), rows)
+            logits = self.logits(pictures, rows)
             return self._seen(logits, *self._losses(logits, rows), None)
 
-    def slopes(self, pictures: Tensor, rows: slice) -> Look:
+    def slopes(self, pictures: Tensor, rows: slice | Tensor) -> Look:
         """With a slope."""
-        self.forward, self.backward = self.forward + len(pictures), self.backward + len(pictures)
+        self.backward += len(pictures)
         leaf = pictures.detach().requires_grad_()  # the same memory: the model gets a copy of it
-        logits = self._logits(as_usual(self.model, leaf), rows)
+        logits = self.logits(leaf, rows)
         loss, gain = self._losses(logits, rows)
         (slope,) = backward(gain[:, None], leaf)
         return self._seen(logits.detach(), loss.detach(), gain.detach(), slope)
 
-    def reached(self, look: Look, rows: slice) -> Tensor:
+    def reached(self, look: Look, rows: slice | Tensor) -> Tensor:
         """(B,) bool: does the network say what it should?"""
         if self.target is not None:
             return look.answers == self.target[rows]
@@ -134,9 +133,17 @@ class Victim:
             "",
         )
 
-    def _logits(self, given: Tensor, rows: slice) -> Tensor:
+    def logits(self, pictures: Tensor, rows: slice | Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, classes), in the graph of the pictures if they have one. One pass forward.
+
+        Raises:
+            ValueError: the model does not give logits (B, classes), two or more, finite; or the reasons of
+                `asking.passing`.
+            LookupError: it has no such class.
+        """
+        self.forward += len(pictures)
         asked = self.asked.rows(rows)
-        logits = asked.output(self.model, given)
+        logits = asked.output(self.model, as_usual(self.model, pictures))
         asked.read(logits)  # (B, classes), or an error that says what it is
         if logits.shape[1] < 2:
             raise ValueError("a network with one output has no other class to be led to")
@@ -155,7 +162,7 @@ class Victim:
             self.labels[rows] = logits.detach().argmax(dim=1).cpu()
         return logits
 
-    def _losses(self, logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+    def _losses(self, logits: Tensor, rows: slice | Tensor) -> tuple[Tensor, Tensor]:
         numbers = (self.labels if self.target is None else self.target)[rows].to(logits.device)
         odds = odds_against(logits, numbers)
         loss = torch.logaddexp(odds.new_zeros(()), odds)  # log(1 + exp(odds)) = -log p

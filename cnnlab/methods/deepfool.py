@@ -1,0 +1,124 @@
+"""How near is the nearest border to another class? Step to it as if the network were linear, again and again.
+
+Type: (model, images) -> Attacked. Nobody gives an eps: the size of the change is the answer. Between class c
+and class k the border of a linear network lies at f_k = f_c, at a distance of |f_k - f_c| / |w_k - w_c|,
+along w_k - w_c; the nearest of these borders is stepped to.
+
+Paper: Moosavi-Dezfooli, Fawzi & Frossard, DeepFool, 2016.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.methods import budgets
+from cnnlab.methods.asking import whole
+from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.gradients import backward
+from cnnlab.methods.targets import Target
+from cnnlab.methods.victim import Progress, Trial, Victim, run
+
+
+def deepfool(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    steps: int = 50,
+    overshoot: float = 0.02,
+    candidates: int = 10,
+    labels: Target | None = None,
+    chunk: int = 64,
+    progress: Progress | None = None,
+) -> Attacked:
+    """The smallest change in l2, nearly, with which the network says something else.
+
+    It leads away from what the network says itself. A picture is left alone from the step on at which it is
+    fooled, and one that is wrong from the start is not touched.
+
+    Args:
+        model: any classifier that gives logits; it runs in eval mode.
+        images: (N, C, H, W) in [0, 1].
+        steps: at most so many; most pictures need 2 to 5.
+        overshoot: the change is made longer by this share, to be beyond the border, not on it.
+        candidates: other classes that are tried, those with the highest logits; each costs a backward pass
+            per step, and the room of a picture.
+        labels: the true classes, or None: what the network says itself.
+        chunk: pictures per pass.
+        progress: called with (steps done, all steps of all chunks); True stops.
+
+    Returns:
+        Attacked; l2 is the distance. Where it did not get there in so many steps, success is False.
+
+    Raises:
+        LookupError, ValueError: as `fgsm`; steps or candidates below 1, overshoot below 0.
+
+    >>> from cnnlab.nets import models
+    >>> found = deepfool(models.load("photonet"), torch.rand(1, 3, 64, 64))
+    >>> found.success, bool(found.l2 < 2)
+    (tensor([True]), True)
+
+    Paper: Moosavi-Dezfooli, Fawzi & Frossard, 2016.
+    """
+    victim = Victim(model, images, labels, None)
+    steps = whole(steps, "steps is a whole number, 1 or more")
+    candidates = whole(candidates, "candidates is a whole number, 1 or more")
+    if isinstance(overshoot, bool) or not isinstance(overshoot, int | float) or not 0 <= overshoot < 10:
+        raise ValueError(f"overshoot is a share from 0 on, as 0.02, not {overshoot!r}")
+
+    def walk(victim: Victim, rows: slice) -> Iterator[Trial]:
+        original, every = victim.images[rows], torch.arange(len(images))[rows]
+        first = victim.look(original, rows)
+        way = torch.zeros_like(original)  # without the overshoot
+        pictures, no_slope = original.clone(), torch.zeros(len(original), dtype=torch.bool)
+        near = None
+        busy = (~victim.reached(first, rows)).nonzero()[:, 0]
+        for _ in range(steps):
+            if not len(busy):
+                break
+            near = _rivals(victim, original, every, candidates) if near is None else near
+            start = original[busy]
+            # From the border itself, not from beyond it: the overshoot would eat up the last steps.
+            step, nowhere = _to_the_border(victim, start + way[busy], every[busy], near[busy])
+            no_slope[busy] |= nowhere.cpu()
+            # What leaves [0, 1] is cut off, and the next step starts from what is left.
+            way[busy] = (start + way[busy] + step).clamp_(0, 1) - start
+            pictures[busy] = (start + (1 + overshoot) * way[busy]).clamp_(0, 1)
+            look = victim.look(pictures[busy], every[busy])
+            busy = busy[~victim.reached(look, every[busy]) & ~no_slope[busy]]
+            yield Trial(pictures.clone(), first, None, no_slope.clone())
+        if near is None:  # all were wrong from the start
+            yield Trial(pictures, first, first, no_slope)
+
+    return run(victim, walk, steps, chunk=chunk, progress=progress)
+
+
+def _rivals(victim: Victim, original: Tensor, rows: Tensor, candidates: int) -> Tensor:
+    """(B, 1 + candidates) class numbers: the label, then the others with the highest logits."""
+    with torch.no_grad():
+        logits = victim.logits(original, rows)
+    label = victim.labels[rows].to(logits.device)[:, None]
+    others = logits.scatter(1, label, -torch.inf).topk(min(candidates, logits.shape[1] - 1), dim=1)
+    return torch.cat([label, others.indices], dim=1)
+
+
+def _to_the_border(
+    victim: Victim, pictures: Tensor, rows: Tensor, near: Tensor
+) -> tuple[Tensor, Tensor]:  # (B, C, H, W), (B,)
+    """The shortest step to a border, of the network as it is linear at these pictures; is there none?"""
+    leaf = pictures.detach().requires_grad_()
+    values = victim.logits(leaf, rows).gather(1, near)  # (B, 1 + candidates)
+    victim.backward += values.numel()
+    slopes = backward(values, leaf)
+    values = values.detach()
+    best, shortest = torch.zeros_like(pictures), values.new_full((len(pictures),), torch.inf)
+    for k in range(1, values.shape[1]):
+        across = slopes[k] - slopes[0]
+        gap, steep = values[:, 0] - values[:, k], across.flatten(1).norm(dim=1)
+        distance = torch.where(steep > 0, gap.abs() / steep, torch.inf)
+        direction = across / budgets.per_picture(torch.where(steep > 0, steep, 1))
+        nearer = distance < shortest
+        step = budgets.per_picture(torch.where(nearer, distance, 0)) * direction
+        best = torch.where(budgets.per_picture(nearer), step, best)
+        shortest = torch.where(nearer, distance, shortest)
+    return best, shortest.isinf()
