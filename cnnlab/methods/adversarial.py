@@ -15,22 +15,36 @@ from cnnlab.methods.attacked import Attacked
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.deepfool import deepfool
 from cnnlab.methods.fgsm import fgsm, random_noise
+from cnnlab.methods.fooling import fooling
+from cnnlab.methods.hardening import Hardened, hardened
+from cnnlab.methods.judged import judged
 from cnnlab.methods.linear_drop import Drop, linear_drop
 from cnnlab.methods.masking import Quantised, Sharpened
 from cnnlab.methods.pgd import pgd
+from cnnlab.methods.stickers import Sticker, paste, sticker
 from cnnlab.methods.transfer import Transfer, transfer
+from cnnlab.methods.universal import Universal, universal
 
 __all__ = [
     "Attacked",
     "Drop",
+    "Hardened",
     "Passes",
     "Quantised",
     "Sharpened",
+    "Sticker",
     "Transfer",
+    "Universal",
     "deepfool",
     "fgsm",
+    "fooling",
+    "hardened",
+    "judged",
     "linear_drop",
+    "paste",
     "pgd",
     "random_noise",
+    "sticker",
     "transfer",
+    "universal",
 ]

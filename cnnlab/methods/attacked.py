@@ -67,6 +67,11 @@ class Attacked(NamedTuple):
         """
         return float(self.success[self.open].double().mean()) if bool(self.open.any()) else float("nan")
 
+    @property
+    def probability(self) -> Tensor:
+        """(N,) of the label, or of the target, after the attack."""
+        return (-self.loss_after).exp()
+
     def __str__(self) -> str:
         fooled, opened = int((self.success & self.open).sum()), int(self.open.sum())
         lines = [

@@ -66,13 +66,28 @@ def within(moved: Tensor, original: Tensor, eps: Tensor, norm: str) -> Tensor:
     Returns:
         (N, C, H, W). (Of "l2", the two steps one after the other: allowed, but not always the nearest.)
     """
+    if norm == "linf":  # in one go, and to the last digit
+        room = per_picture(eps)
+        return torch.minimum(torch.maximum(moved, original - room), original + room).clamp_(0, 1)
+    return (original + shrunk(moved - original, eps, norm)).clamp_(0, 1)
+
+
+def shrunk(change: Tensor, eps: Tensor, norm: str) -> Tensor:
+    """A change that is too large, cut off ("linf") or shortened ("l2") to eps.
+
+    Args:
+        change: (N, C, H, W).
+        eps: (N,).
+        norm: "linf" or "l2".
+
+    Returns:
+        (N, C, H, W)
+    """
     room = per_picture(eps)
     if norm == "linf":
-        return torch.minimum(torch.maximum(moved, original - room), original + room).clamp_(0, 1)
-    change = moved - original
-    size = per_picture(change.flatten(1).norm(dim=1))
-    shrink = torch.where(size > room, room / torch.where(size > 0, size, 1), 1)
-    return (original + change * shrink).clamp_(0, 1)
+        return torch.minimum(torch.maximum(change, -room), room)
+    size = per_picture(sizes(change, "l2"))
+    return change * torch.where(size > room, room / torch.where(size > 0, size, 1), 1)
 
 
 def drawn(shape: tuple[int, ...], norm: str, dtype: torch.dtype, generator: torch.Generator) -> Tensor:

@@ -70,6 +70,7 @@ def linear_drop(
         LookupError: no such class or norm.
         ValueError: as `fgsm`.
 
+    >>> import torch
     >>> from cnnlab.nets import models
     >>> found = linear_drop(models.load("photonet"), torch.rand(1, 3, 64, 64), 0.1 / 255)
     >>> bool((found.measured / found.within - 1).abs() < 0.1)

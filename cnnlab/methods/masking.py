@@ -14,6 +14,7 @@ from torch import Tensor, nn
 class Quantised(nn.Module):
     """A network that sees its pictures in a few levels of grey: a step, whose slope is zero everywhere.
 
+    >>> import torch
     >>> Quantised(nn.Identity(), levels=3)(torch.tensor([0.1, 0.4, 0.9]))
     tensor([0.0000, 0.5000, 1.0000])
 

@@ -35,6 +35,7 @@ def fit(
     weight_decay: float = 0.0,
     smoothing: float = 0.0,
     augment: Augmentation | None = None,
+    attack: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
     patience: int | None = None,
     keep: str = "best",
     bfloat16: bool = False,
@@ -58,6 +59,8 @@ def fit(
         weight_decay: strength of the pull to zero, for weights; not for biases and batch normalisation.
         smoothing: share of the label that is spread over all classes.
         augment: makes other views of each batch; see `cnnlab.data.augment`.
+        attack: (model, images, labels) -> images to learn from instead: adversarial training. It leaves the
+            model as it came.
         patience: stop after so many epochs without a lower validation loss.
         keep: "best" (lowest validation loss; without a validation set the last) or "last".
         bfloat16: compute in half precision: about twice as fast, for long runs.
@@ -101,6 +104,8 @@ def fit(
                     images, labels = train.images[chosen], train.labels[chosen]
                     if augment is not None:
                         images = augment(images, random)
+                    if attack is not None:
+                        images = attack(model, images, labels)
                     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                         logits = model(_channels_last(images))
                     loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)

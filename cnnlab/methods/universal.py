@@ -1,0 +1,130 @@
+"""One noise for all pictures: added to any of them, it fools most.
+
+Type: (model, images, eps) -> Universal. The slopes of many pictures are added up, and the noise goes along
+with what they have in common. It was made without the pictures that it fools later on.
+
+Papers: Moosavi-Dezfooli et al., Universal adversarial perturbations, 2017; the steps by slope are those of
+Shafahi et al., Universal adversarial training, 2020.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.methods import budgets
+from cnnlab.methods.asking import whole
+from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.attribution import Passes
+from cnnlab.methods.judged import judged
+from cnnlab.methods.targets import Target
+from cnnlab.methods.victim import Victim
+from cnnlab.probing import settled
+
+# (steps done, all steps, noise (1, C, H, W), share of the last pictures that it fooled) -> True to stop.
+Progress = Callable[[int, int, Tensor, float], object]
+
+
+class Universal(NamedTuple):
+    """One noise, and what it does.
+
+    Attributes:
+        noise: (1, C, H, W), at most eps.
+        result: of the pictures that it was made with, as `Attacked`.
+        history: for each step the share of its batch that the noise fooled before the step.
+        passes: through the network, those for the result included.
+        seconds: wall clock.
+        stopped: "finished"; "stopped" by progress; "interrupted" by Ctrl+C.
+    """
+
+    noise: Tensor
+    result: Attacked
+    history: list[float]
+    passes: Passes
+    seconds: float
+    stopped: str
+
+    @property
+    def share(self) -> float:
+        """Of its own pictures, as many are fooled. For an honest figure, apply it to others."""
+        return self.result.share
+
+    def apply(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1], with the noise added and cut off at 0 and 1."""
+        return (images.detach() + self.noise).clamp_(0, 1)
+
+
+def universal(
+    model: nn.Module,
+    images: Tensor,
+    eps: float,
+    *,
+    norm: str = "linf",
+    epochs: int = 5,
+    batch: int = 32,
+    alpha: float | None = None,
+    seed: int = 0,
+    labels: Target | None = None,
+    target: Target | None = None,
+    progress: Progress | None = None,
+) -> Universal:
+    """Make one noise for all of these pictures, in steps.
+
+    A step goes along the sum of the slopes of the log odds, of the pictures of a batch that the noise does
+    not fool yet: each has the same say, however sure the network is.
+
+    Args:
+        model: any classifier that gives logits; it runs in eval mode.
+        images: (N, C, H, W) in [0, 1]; the more, the better it works on others.
+        eps: the size of the noise.
+        norm: "linf" or "l2".
+        epochs: how often each picture is seen.
+        batch: pictures per step; one, if the model's answer to a picture depends on the others.
+        alpha: the size of a step; None: eps / 5.
+        seed: of the order of the pictures.
+        labels: the true classes, or None: what the network says itself.
+        target: a class to lead all pictures to, or None.
+        progress: called after each step with (steps done, all, noise, share of the batch). True stops, and so
+            does Ctrl+C.
+
+    Returns:
+        Universal.
+
+    Raises:
+        LookupError, ValueError: as `fgsm`; epochs or batch below 1; not one picture had a slope.
+    """
+    began = time.perf_counter()
+    victim = Victim(model, images, labels, target, "odds")
+    room = budgets.amounts(eps, images[:1], norm)
+    stride = room / 5 if alpha is None else budgets.amounts(alpha, images[:1], norm, what="alpha")
+    epochs = whole(epochs, "epochs is a whole number, 1 or more")
+    batch = victim.asked.share(model, victim.images, whole(batch, "batch is 1 picture or more"), len(images))
+    random = budgets.chance(seed)
+    noise, history, stopped, sloped = torch.zeros_like(victim.images[:1]), [], "finished", False
+    steps = epochs * -(-len(images) // batch)
+    with settled(model, channels_last=False):
+        try:
+            if labels is None:  # what it says of the pictures without any noise
+                for rows in torch.arange(len(images)).split(batch):
+                    victim.look(victim.images[rows], rows)
+            order = (torch.randperm(len(images), generator=random).split(batch) for _ in range(epochs))
+            for rows in (rows for parts in order for rows in parts):
+                look = victim.slopes((victim.images[rows] + noise).clamp_(0, 1), rows)
+                fooled = victim.reached(look, rows)
+                history.append(float(fooled.double().mean()))
+                common = look.slope[~fooled.to(look.slope.device)].sum(dim=0, keepdim=True)
+                sloped |= bool(look.slope.any())
+                noise = budgets.shrunk(noise + stride * budgets.steepest(common, norm), room, norm)
+                if progress is not None and progress(len(history), steps, noise.clone(), history[-1]) is True:
+                    stopped = "stopped" if len(history) < steps else stopped
+                    break
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+    if history and not sloped:
+        raise ValueError("no picture had a slope to follow, so no noise was made: the network hides it")
+    changed = (victim.images + noise).clamp_(0, 1)
+    result = judged(model, images, changed, labels=labels, target=target, chunk=batch)
+    passes = Passes(victim.forward + result.passes.forward, victim.backward)
+    return Universal(noise, result, history, passes, time.perf_counter() - began, stopped)
