@@ -41,8 +41,9 @@ model = models.load(NET)
 colours, side = model.input_size[0], model.input_size[-1]
 eps = LEVELS / 255
 data = sets.load(DATA, model.input_size, n=8 if FAST else 24, seed=SEED).images
-photo = photos.load(PHOTO, side) if DATA == "photos" else data[:1]
-photo = photo.mean(dim=1, keepdim=True) if colours == 1 else photo
+album = [photos.load(name, side) for name in (PHOTO, "temple", "flower", "rocket", "coffee")] if DATA == "photos" else data[:5].split(1)
+album = torch.cat([one if colours == 3 else one.mean(dim=1, keepdim=True) for one in album])
+photo = album[:1]
 
 
 def says(picture):
@@ -274,3 +275,350 @@ widgets.dial()
 # %% [markdown] tags=["teacher"]
 # 5 minutes. Start at 0. Ask the room to raise a hand when they see a change. Then rocket: photonet calls it a lighthouse, and that is
 # hard to break. Then gravel, whose name is a guess anyway: how sure a network is, is not how safe it is. PGD here: 8 steps.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Many small steps
+#
+# The slope holds at the photo. A step further it is another one. So go slowly:
+#
+# 1. a small step by the sign of the slope;
+# 2. **back into the budget**, where the step left it;
+# 3. look again, and repeat.
+#
+# This is **projected gradient descent**, PGD (Madry et al. 2018). "Projected" is step 2: to the nearest picture that is allowed. Best
+# start at a random place within the budget, and try more than once.
+
+# %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
+# ### By hand 10.3: back into the budget
+#
+# `moved` left the budget around `original`. For `"linf"` cut every number of the **change** down to at most eps. For `"l2"` make the change of a
+# picture shorter, if it is longer than eps; each picture of the batch by itself. In the end the result is a picture in [0, 1].
+
+# %% tags=["exercise"] slideshow={"slide_type": "skip"}
+def project(moved, original, eps, norm):
+    """The change cut down to eps: (N, C, H, W), the same, number, "linf" or "l2" -> (N, C, H, W) in [0, 1]."""
+    # BEGIN SOLUTION: the change; cut, or made shorter; added to the original and clamped
+    # hint: Both norms are about change = moved - original. Only at the end comes the picture, in [0, 1].
+    # hint: linf: change.clamp(-eps, eps). l2: length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1), one for each picture.
+    # hint: For l2: change = change * (eps / length.clamp(min=1e-12)).clamp(max=1). Then (original + change).clamp(0, 1).
+    change = moved - original
+    if norm == "linf":
+        change = change.clamp(-eps, eps)
+    else:
+        length = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        change = change * (eps / length.clamp(min=1e-12)).clamp(max=1)
+    return (original + change).clamp(0, 1)
+    # END SOLUTION
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+project = check("10.3", project)
+
+# %% slideshow={"slide_type": "skip"}
+hint("10.3")
+
+# %% slideshow={"slide_type": "subslide"}
+once = fgsm(loss, photo, eps).detach()
+picture, losses = photo, [loss(photo).item()]
+for _ in range(4 if FAST else 12):
+    picture = project(fgsm(loss, picture, eps / 4), photo, eps, "linf").detach()  # both yours, if they are right
+    losses.append(loss(picture).item())
+fig, ax = plt.subplots(figsize=(8.6, 3.4), layout="constrained")
+charts.lines({"many steps": losses, "one step": [loss(once).item()] * len(losses)}, ax=ax, title=f"both within {LEVELS} of 255", xlabel="steps", ylabel="loss")
+show(fig, alt=f"The loss of the first answer: {losses[0]:.1f} before, {loss(once).item():.1f} after one large step, {losses[-1]:.1f} after {len(losses) - 1} small ones.")
+print(f"one step: {says(once)}; {len(losses) - 1} small steps: {says(picture)}")
+assert (picture - photo).abs().max() <= eps + 1e-6 and losses[-1] > losses[0]
+
+# %% [markdown]
+# The same budget, a far higher loss. FGSM is the quick look. **PGD is the one to test with**: what it does not find in many steps, from several starts,
+# is at least not easy to find.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The same length, spent otherwise
+#
+# The change above has a length, too. What does an attack do that may spend **this length** as it likes?
+
+# %%
+spent = attack.l2.item()
+longer = adversarial.pgd(model, photo, spent, norm="l2", seed=SEED)
+pair = {"linf": attack, "l2": longer}
+show(images.row([part for found in pair.values() for part in ((0.5 + 10 * found.noise).clamp(0, 1), found.pictures)],
+                titles=[text for norm, found in pair.items() for text in (f"{norm}, x 10", says(found.pictures))], side=2.9),
+     alt="; ".join(f"{norm}: the largest change of a number is {255 * found.linf.item():.0f} of 255, the network says {says(found.pictures)}" for norm, found in pair.items()))
+print("\n".join(f"{norm:4}: length {found.l2.item():.2f}, the largest change of a number {255 * found.linf.item():.1f} of 255" for norm, found in pair.items()))
+assert longer.l2.item() <= spent * 1.0001 and longer.linf.item() > attack.linf.item()
+
+# %% [markdown]
+# $L_\infty$: grain everywhere, even in the dark background. $L_2$: more where the slope is steep. Neither is "how different it looks to us". For that
+# nobody has a formula. Budgets are used because they can be computed.
+
+# %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+# ### Bug hunt: the epsilon that shrank
+#
+# Many networks are trained on normalised pictures, and the normalisation is done outside: subtract a mean, divide by a deviation. Somebody attacks such
+# a network with eps = 8/255, and reports that it is quite robust. Find the fault, mend it, and run the check.
+
+# %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+def fast_sign(gradient_of, image, eps, mean, deviation):
+    """FGSM on a network that is normalised outside: a function, (1, C, H, W), number, (1, C, 1, 1) twice -> (1, C, H, W)."""
+    x = (image - mean) / deviation
+    moved = x + eps * gradient_of(x).sign()
+    return (moved * deviation + mean).clamp(0, 1)
+
+
+half, quarter = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.25)
+change = fast_sign(torch.ones_like, half, 8 / 255, half, quarter) - half
+print(f"found: asked for a change of 8 of 255, got {255 * change.item():.0f} of 255")
+
+# %% tags=["solution"] slideshow={"slide_type": "skip"}
+def fast_sign(gradient_of, image, eps, mean, deviation):
+    """FGSM on a network that is normalised outside: a function, (1, C, H, W), number, (1, C, 1, 1) twice -> (1, C, H, W)."""
+    x = (image - mean) / deviation
+    moved = x + eps / deviation * gradient_of(x).sign()  # eps counts in pictures from 0 to 1
+    return (moved * deviation + mean).clamp(0, 1)
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+fast_sign = check("10.bug", fast_sign)
+
+# %% [markdown] slideshow={"slide_type": "skip"}
+# It makes an attack look weak, and a network look strong: nobody complains about good news. That is why the networks of this course normalise
+# **inside**, in their first layer.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Where to?
+#
+# So far: *away* from the answer. An attack can also lead **to** a class: make the loss of that class small instead. Any of the twenty?
+
+# %% tags=["widget"]
+widgets.towards()
+
+# %% [markdown] tags=["teacher"]
+# 5 minutes. Let the room choose what the cat shall be. Read the change: does it look like the target? Hardly ever here. Then a
+# temple: to school bus it needs 2 of 255, to jellyfish far more. Compare with lecture 07, which drew a class without any budget.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## How far is the nearest border?
+#
+# Turn the question round. No budget: **what is the smallest change** that changes the answer? If the network were linear, the border
+# between two classes would be flat, and we could step right onto it:
+#
+# $$\text{distance} = \frac{|f_k - f_c|}{\|w_k - w_c\|}$$
+#
+# **DeepFool** (Moosavi-Dezfooli et al. 2016) does this for the nearest of all borders, looks again, and repeats two or three times.
+
+# %% slideshow={"slide_type": "subslide"}
+near = adversarial.deepfool(model, album, candidates=3 if FAST else 6)
+share = near.l2 / album.flatten(1).norm(dim=1)
+show(images.row(list(near.pictures), titles=[f"{says(before[None]).rsplit(' ', 1)[0]}\n→ {targets.name(model, after)}\n{part:.2%}" for before, after, part in zip(album, near.after.tolist(), share.tolist(), strict=True)], side=2.3),
+     alt="Five pictures at the border to another class, and by which share of its length each was changed: " + ", ".join(f"{part:.2%}" for part in share.tolist()))
+assert near.success.all() and (share < 0.5).all()
+
+# %% [markdown]
+# Above: the name before, the name after, and the length of the change as a **share of the length of the picture**. For a photo it is mostly below one percent. Mind
+# the word: DeepFool finds *a* small change. The smallest one may be smaller still. It is a bound from one side only.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Sure about nothing
+#
+# Now without any photo. Begin with noise, and lead it to a class in steps of 1 of 255, until the network is 99 % sure.
+
+# %%
+wanted = torch.tensor([len(model.classes) // 7, len(model.classes) // 2, len(model.classes) - 1])
+nothing = adversarial.fooling(model, wanted, steps=20 if FAST else 100, seed=SEED)
+show(images.row(list(nothing.pictures), titles=[says(found[None]) for found in nothing.pictures], side=3.2),
+     alt="Three pictures that look like noise of all colours. The network calls them " + "; ".join(says(found[None]) for found in nothing.pictures))
+print(f"after {nothing.passes.backward} slopes for three pictures; no number was changed by more than {255 * nothing.linf.max().item():.0f} of 255")
+assert FAST or (nothing.loss_after < 0.1).all()
+
+# %% [markdown]
+# 99 %, of what? The softmax shares out its certainty among the classes that it **knows**. There is no share for *none of these*. Far from all
+# photos it is as sure as anywhere (Nguyen et al. 2015). Lecture 07 climbed to the same place, with a rule for what looks nice.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## A sticker
+#
+# Another budget: change **a few pixels, but as much as you like**. Make a small picture that works on *any* photo, at *any* place.
+# So choose photos and places at random, step up, and repeat.
+
+# %%
+goal = "ladybug" if "ladybug" in model.classes else model.classes[-1]
+made = adversarial.sticker(model, data, goal, side=side // 4, steps=6 if FAST else 30, batch=8, rate=0.1, turning=False, seed=SEED)
+row, column = side // 16, side - side // 4 - side // 16
+pasted = adversarial.paste(album[1:], made.patch, row, column)
+show(images.row([made.patch, *pasted], titles=["the sticker", *(says(each[None]) for each in pasted)], side=2.3),
+     alt=f"A sticker that was made for {goal}, and four pictures with it in the upper right corner; the network calls them " + ", ".join(says(each[None]) for each in pasted))
+print(f"these four pictures, and this place: the sticker was not made with them. It covers {1 / 16:.0%} of a picture.")
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Move it
+#
+# Is it the place? Is it only because something was covered? Choose **noise** or **grey** instead, of the same size.
+
+# %% tags=["widget"]
+plain = {"made for " + goal: made.patch, "noise": torch.rand(made.patch.shape, generator=torch.Generator().manual_seed(SEED)), "grey": torch.full_like(made.patch, 0.5)}
+widgets.stick(model, plain, {f"picture {k + 1}": album[k : k + 1] for k in range(len(album))})
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### Printed on paper
+#
+# A sticker need not stay in the computer. Brown et al. (2017) printed one, laid it beside a banana, and a network saw a toaster. Others made
+# marks on stop signs (Eykholt et al. 2018), and frames of glasses (Sharif et al. 2016). There, light, distance and angle change. An attack must be
+# made for all of them: as here, where place and photo change.
+#
+# What was shown is a danger for one network under the conditions of one experiment. It is not a claim about every car. But nobody who builds on
+# networks may say: *that cannot happen*.
+
+# %% [markdown] tags=["teacher"]
+# 6 minutes. Look at the sticker: red, with dark dots. It is a superstimulus of lecture 07, made robust against being moved. So a logit
+# listens to strong evidence anywhere, and the mean over all places (CAM, lecture 06a) adds it up. Ask which defence helps against a sticker.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Does it need to know the network?
+#
+# Four networks that name digits: a convnet, the *same* convnet trained on other digits (MNIST), a larger one, and a dense one. Attack one of
+# them, and show the digits **to the others**.
+
+# %% tags=["predict"]
+budget = 40 / 255  # digits are black and white: they need more than photos do
+test = digits.load("test")
+shown, named = test.images[: 30 if FAST else 80], test.labels[: 30 if FAST else 80]
+dense = sweeps.network(sweeps.Settings(seed=SEED))
+train.fit(dense, digits.load("train"), epochs=2 if FAST else 6, seed=SEED)
+nets = {"convnet": models.load("simpleconvnet"), "convnet, MNIST": models.load("simpleconvnet", "mnist"), "encoder": models.load("encoder"), "dense": dense.eval()}
+carried = adversarial.transfer(nets, shown, named, lambda net, x, y: adversarial.fgsm(net, x, budget, labels=y))
+predict(
+    "10.p2",
+    "These digits were changed by FGSM to fool the convnet. The encoder has never met the attacker. Of 100 digits that both name rightly, how many fool the encoder?",
+    truth=lambda: round(100 * carried.share[0, 2].item()),
+)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## They carry over
+
+# %%
+fig, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
+images.numbers(carried.share, ax=ax, limits=(0, 1), decimals=2)
+ax.set_xticks([72 * (k + 0.5) for k in range(4)], carried.names, fontsize=12)
+ax.set_yticks([72 * (k + 0.5) for k in range(4)], carried.names, fontsize=12)
+ax.set_xlabel("shown to", fontsize=13)
+ax.set_ylabel("made for", fontsize=13)
+table = "; ".join(f"made for {one}: " + ", ".join(f"{value:.0%} of {other}" for other, value in zip(carried.names, row, strict=True)) for one, row in zip(carried.names, carried.share.tolist(), strict=True))
+show(fig, alt=f"Share fooled, rows by the attacked network, columns by the one that looks. {table}")
+away = carried.share[~torch.eye(4, dtype=torch.bool)]
+assert carried.share.diag().mean() > away.mean()
+
+# %% [markdown]
+# On the diagonal: the network that was attacked. Beside it: networks that **nobody asked**. Not all, but many of the digits fool them, too. So to keep the
+# weights secret protects little: train a network of your own, attack that, and send the pictures (Papernot et al. 2017).
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## One noise for all
+#
+# So different pictures share something. Then perhaps **one** change fits all? Add up the slopes of many digits, step by step.
+
+# %%
+convnet = nets["convnet"]
+learnt = digits.load("train").images[: 64 if FAST else 320]
+fits = adversarial.universal(convnet, learnt, 48 / 255, epochs=3, seed=SEED)
+new = {"this noise, its own digits": fits.share, "this noise, new digits": adversarial.judged(convnet, shown, fits.apply(shown)).share,
+       "random noise, new digits": adversarial.random_noise(convnet, shown, 48 / 255, seed=SEED).share}
+fig, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained", width_ratios=(1, 2.4))
+images.signed(fits.noise[0], ax=axes[0], title="the noise")
+charts.bars({name: round(value, 2) for name, value in new.items()}, ax=axes[1], title="share fooled")
+axes[1].set_xlim(0, 1.2)
+show(fig, alt="A noise with blots where strokes would be; " + "; ".join(f"{name}: {value:.0%} fooled" for name, value in new.items()))
+assert new["this noise, new digits"] > new["random noise, new digits"]
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### The same noise on each of them
+
+# %%
+seen = fits.apply(shown[:8])
+show(images.row(list(seen), titles=[f"{convnet.classes[a]} → {convnet.classes[b]}" for a, b in zip(named[:8].tolist(), convnet(seen).argmax(dim=1).tolist(), strict=True)], columns=4, side=1.8),
+     alt="Eight digits with the same noise: people still read them, and the network misreads some.")
+
+# %% [markdown]
+# Made with some digits, it works on others: an **universal perturbation** (Moosavi-Dezfooli et al. 2017). *It belongs to the network, not to the picture.* On
+# photonet, with a hundred photos, it worked on its own photos only: with few pictures it over-fits, too.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## Fault, or feature?
+#
+# Ilyas et al. (2019) turned it round. Change pictures of dogs until a network says *cat*, and **label them cat**. To us this is a set of wrong
+# labels. Train a new network on nothing else. It names *real* cats rightly.
+#
+# So the noise was no nonsense. It was made of **features that really go with cats**: too faint for us, but enough for a network, which was only ever asked
+# to be right. Networks trained on the same pictures find the same features: that is why noise carries over.
+#
+# *Adversarial examples are not bugs, they are features.* They are a fault only because we want networks to use the features that **we** use.
+
+# %% [markdown] tags=["teacher"]
+# 4 minutes. Connect with lecture 06b: network B read the mark in the corner; that, too, was a feature that really went with the class. Fair
+# objections to Ilyas et al. are collected in a discussion on Distill, 2019: some adversarial examples are plain faults.
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## A defence: hide the slope
+#
+# Attacks follow the slope. So take it away: **round** every number to one of eight levels before the network sees it. A staircase is flat: its slope is zero.
+
+# %%
+rounded = adversarial.Quantised(convnet, levels=8)
+strength, few = 32 / 255, slice(0, 20 if FAST else 40)
+naive = {name: adversarial.pgd(net, shown[few], strength, labels=named[few], steps=10, seed=SEED) for name, net in (("as it was", convnet), ("rounded", rounded))}
+right = {name: (net(test.images).argmax(dim=1) == test.labels).float().mean().item() for name, net in (("as it was", convnet), ("rounded", rounded))}
+Table(["network", "right on clean digits", "fooled by PGD, 32 of 255", "pictures without a slope"],
+      [[name, f"{right[name]:.0%}", f"{found.share:.0%}", f"{int(found.no_slope.sum())} of {len(found.success)}"] for name, found in naive.items()],
+      "The same convnet, without and with rounding")
+
+# %% tags=["predict"] slideshow={"slide_type": "subslide"}
+predict(
+    "10.p3",
+    "Rounding costs no accuracy, and PGD finds nothing. Another attack: on the way back, act as if the staircase were a straight line. How many are fooled?",
+    options=["none", "about half as many as without rounding", "about as many as without rounding"],
+    truth="about as many as without rounding",
+)
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## The pictures were there all the time
+
+# %%
+straight = adversarial.Quantised(convnet, levels=8, straight=True)
+tries = {"follow its own slope": naive["rounded"].pictures,
+         "act as if it were straight": adversarial.pgd(straight, shown[few], strength, labels=named[few], steps=10, seed=SEED).pictures,
+         "ask the net without rounding": naive["as it was"].pictures,
+         "ask quite another net": adversarial.pgd(nets["encoder"], shown[few], strength, labels=named[few], steps=5, seed=SEED).pictures}
+fooled = {name: adversarial.judged(rounded, shown[few], found, labels=named[few]).share for name, found in tries.items()}
+fig, ax = plt.subplots(figsize=(8.6, 3), layout="constrained")
+charts.bars({name: round(value, 2) for name, value in fooled.items()}, ax=ax, title="share of digits that fool the rounded network")
+ax.set_xlim(0, 1.2)
+show(fig, alt="; ".join(f"{name}: {value:.0%} fooled" for name, value in fooled.items()))
+assert fooled["follow its own slope"] < 0.1 and fooled["act as if it were straight"] > 0.6
+
+# %% [markdown]
+# Rounding did not move the border. It only took down the signposts. This is **gradient masking**. Athalye et al. (2018) looked at nine defences of one
+# conference. Seven hid the slope; six of these fell completely, one in part.
+
+# %% [markdown] slideshow={"slide_type": "subslide"}
+# ### How to ask a defence
+#
+# - Does an attack that **knows the defence** fail, too? With its own stand-in for whatever has no slope?
+# - Do pictures made for **another network** fool it? Then they exist.
+# - More steps, more starts: does the share rise? With an unlimited eps it must reach 100 %.
+# - Is one step stronger than many? Then the slope is broken.
+#
+# **A defence is only as good as the attack it was tested with** (Carlini & Wagner 2017).
+
+# %% slideshow={"slide_type": "skip"}
+quiz("10.q2")
+
+# %% [markdown] slideshow={"slide_type": "slide"}
+# ## A defence that lasted: practise
+#
+# Attack each batch with the network as it is now. Learn from the **attacked** pictures, with their true labels. Repeat. This is **adversarial training**:
+#
+# $$\min_\theta \; \max_{\|\delta\|_\infty \le \varepsilon} \; \mathrm{loss}(x + \delta,\, y;\, \theta)$$
+#
+# Inside, an attacker climbs. Outside, the network descends. It costs as many more passes as the attacker takes steps.
+
+# %% slideshow={"slide_type": "subslide"}
+few_digits = digits.load("train")
+few_digits = few_digits._replace(images=few_digits.images[: 160 if FAST else 800], labels=few_digits.labels[: 160 if FAST else 800])
