@@ -1,0 +1,436 @@
+"""Attacks against naive loops, closed forms and a peer; what they promise; attacks that would do nothing."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cnnlab.data import digits
+from cnnlab.methods.adversarial import fgsm, judged, linear_drop, pgd, random_noise
+from cnnlab.methods.budgets import steepest
+from cnnlab.methods.victim import odds_against
+from cnnlab.nets import models
+from cnnlab.probing import Unit
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from explained_nets import AWKWARD, awkward  # noqa: E402
+from probed_nets import picture, state  # noqa: E402
+
+ATTACKS = {
+    "fgsm": fgsm,
+    "pgd": lambda *a, **k: pgd(*a, steps=3, **k),
+    "pgd from the picture": lambda *a, **k: pgd(*a, steps=3, start="picture", **k),
+    "random_noise": random_noise,
+}
+LABELS = torch.tensor([1, 4, 0])
+
+
+def slope_of(model, x, labels, sign=1):
+    """The textbook's: autograd through torch's own cross-entropy."""
+    leaf = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(sign * F.cross_entropy(model(leaf.clone()), labels, reduction="sum"), leaf)
+    return slope
+
+
+def linear(weight, bias=0.0):
+    """Logits (N, 2): w·x + b, and zero."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(weight.numel(), 2)).double()
+    model[1].weight.data = torch.stack([weight.flatten(), torch.zeros(weight.numel())]).double()
+    model[1].bias.data = torch.tensor([bias, 0.0], dtype=torch.float64)
+    return model
+
+
+@pytest.fixture(scope="module")
+def net():
+    return models.load("simpleconvnet")
+
+
+@pytest.fixture(scope="module")
+def data():
+    found = digits.load("test")
+    return found._replace(images=found.images[:40], labels=found.labels[:40])
+
+
+# --- the numbers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm, size", [("linf", lambda w: w.abs().sum()), ("l2", lambda w: w.norm())])
+def test_the_logit_of_a_linear_model_falls_by_eps_times_the_norm_of_its_weights(norm, size):
+    weight = torch.randn(3, 4, 4, dtype=torch.float64)
+    model, x = linear(weight, 0.3), torch.full((2, 3, 4, 4), 0.5, dtype=torch.float64)
+    eps = torch.tensor([0.1, 0.05], dtype=torch.float64)
+    found = linear_drop(model, x, eps, labels=0, norm=norm)
+    for drop in (found.predicted, found.within, found.measured):
+        assert torch.allclose(drop, eps * size(weight), rtol=1e-12)
+    attacked = fgsm(model, x, eps, labels=0, norm=norm)
+    fall = model(x)[:, 0] - model(attacked.pictures)[:, 0]
+    assert torch.allclose(fall, eps * size(weight), rtol=1e-12)
+    assert torch.allclose(attacked.linf if norm == "linf" else attacked.l2, eps, rtol=1e-12)
+    assert tuple(attacked.passes) == (4, 2) and tuple(found.passes) == (4, 2)
+
+
+def test_a_pixel_at_the_edge_cannot_move_and_the_prediction_says_so():
+    weight = torch.ones(1, 1, 4)
+    model, x = linear(weight, 1.0), torch.tensor([[[[0.5, 0.5, 0.0, 0.05]]]], dtype=torch.float64)
+    found = linear_drop(model, x, 0.1)
+    assert found.labels.tolist() == [0] and tuple(found.passes) == (3, 1)
+    assert found.predicted.item() == pytest.approx(0.4)
+    assert found.within.item() == pytest.approx(0.25) == found.measured.item()
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_fgsm_is_the_textbooks_on_every_build(name):
+    model, x = awkward(name), picture(n=3)
+    for norm in ("linf", "l2"):
+        for options, sign in (({"labels": LABELS}, 1), ({"target": LABELS}, -1)):
+            found = fgsm(model, x, 0.03, norm=norm, chunk=2, **options)
+            slope = slope_of(model, x, LABELS, sign)
+            sure = slope.abs() > 1e-9 * slope.abs().max()  # no sign that rounding could turn
+            unit = slope.sign() if norm == "linf" else slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            expected = (x + 0.03 * unit).clamp(0, 1)
+            assert sure.any() and torch.allclose(found.pictures[sure], expected[sure], rtol=0, atol=1e-12)
+            loss = F.cross_entropy(model(found.pictures.clone()), LABELS, reduction="none")
+            assert torch.allclose(found.loss_after, loss, rtol=1e-10)
+            assert torch.equal(found.no_slope, ~slope.flatten(1).any(dim=1))
+
+
+@pytest.mark.parametrize("norm", ("linf", "l2"))
+@pytest.mark.parametrize("name", ("in place", "residual", "F.relu"))
+def test_pgd_is_a_naive_loop(name, norm):
+    model, x = awkward(name), picture(n=2)
+    eps, alpha, labels = (0.02, 0.008, LABELS[:2]) if norm == "linf" else (0.4, 0.2, LABELS[:2])
+    found = pgd(model, x, eps, norm=norm, steps=4, alpha=alpha, start="picture", labels=labels)
+    now, kept, best = x.clone(), None, None
+    for _ in range(4):
+        slope = slope_of(model, now, labels)
+        if norm == "linf":
+            change = (now + alpha * slope.sign() - x).clamp(-eps, eps)
+        else:
+            change = now + alpha * slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1) - x
+            size = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            change = torch.where(size > eps, change * eps / size, change)
+        now = (x + change).clamp(0, 1)
+        logits = model(now.clone()).detach()
+        loss, wrong = F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) != labels
+        rank = loss + 1000 * wrong
+        if best is None:
+            best, kept = rank, now
+        else:
+            kept = torch.where((rank >= best).view(-1, 1, 1, 1), now, kept)
+            best = torch.maximum(rank, best)
+    assert torch.allclose(found.pictures, kept, rtol=0, atol=1e-9)
+    assert torch.allclose(found.loss_after, best % 1000, rtol=1e-7)
+    assert tuple(found.passes) == (2 * 5, 2 * 4)
+
+
+def test_one_step_of_pgd_from_the_picture_is_fgsm(net, data):
+    for norm, eps in (("linf", 0.1), ("l2", 1.5)):
+        one = pgd(net, data.images, eps, norm=norm, steps=1, alpha=eps, start="picture", labels=data.labels)
+        other = fgsm(net, data.images, eps, norm=norm, labels=data.labels)
+        assert (one.pictures - other.pictures).abs().max() <= 1e-6
+        assert torch.equal(one.after, other.after) and one.passes == other.passes
+
+
+def test_the_loss_and_its_slope_keep_their_digits_where_p_is_nearly_1():
+    """In float32, against float64: torch's own cross-entropy says 0 there."""
+    logits = torch.tensor([[30.0, 1.0, 0.5], [1.0, 0.0, -2.0], [-5.0, 9.0, 0.0]])
+    numbers = torch.tensor([0, 0, 0])
+
+    def both(values):
+        leaf = values.clone().requires_grad_()
+        odds = odds_against(leaf, numbers)
+        loss = torch.logaddexp(torch.zeros((), dtype=leaf.dtype), odds)
+        return loss.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
+
+    loss, slope = both(logits)
+    exact, right = both(logits.double())
+    assert torch.allclose(
+        exact[1:], F.cross_entropy(logits.double(), numbers, reduction="none")[1:], rtol=1e-12
+    )
+    assert torch.allclose(loss.double(), exact, rtol=1e-5) and torch.allclose(
+        slope.double(), right, rtol=1e-5
+    )
+    assert loss[0] > 0 and F.cross_entropy(logits, numbers, reduction="none")[0] == 0
+    small = steepest(torch.tensor([[[[3e-30, -4e-30]]]]), "l2")
+    assert small.flatten().tolist() == pytest.approx([0.6, -0.8])
+
+
+# --- contracts --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm, eps", [("linf", 0.15), ("l2", 2.0)])
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_the_books_are_right_and_the_change_is_allowed(attack, norm, eps, net, data):
+    x, y = data.images, data.labels
+    found = attack(net, x, eps, norm=norm, labels=y)
+    assert found.pictures.min() >= 0 and found.pictures.max() <= 1
+    change = (found.pictures - x).flatten(1)
+    assert torch.allclose(found.linf, change.abs().max(1).values) and torch.allclose(
+        found.l2, change.norm(dim=1)
+    )
+    size = found.linf if norm == "linf" else found.l2
+    assert (size <= eps + 1e-6).all() and (size > 0.5 * eps).all()
+    with torch.no_grad():
+        before, after = net(x), net(found.pictures)
+    assert torch.equal(found.before, before.argmax(1)) and torch.equal(found.after, after.argmax(1))
+    assert torch.equal(found.success, found.after != y) and torch.equal(found.labels, y)
+    assert torch.allclose(found.loss_after, F.cross_entropy(after, y, reduction="none"), atol=1e-5)
+    assert torch.allclose(found.probability, after.softmax(1)[range(len(y)), y], atol=1e-5)
+    right = found.before == y
+    assert found.share == pytest.approx(float((found.after != y)[right].float().mean()))
+    assert found.originals.data_ptr() == x.data_ptr() and found.target is None and not found.no_slope.any()
+    assert found.stopped == "finished" and found.seconds > 0 and torch.equal(found.noise, found.pictures - x)
+    still = attack(net, x, 0.0, norm=norm, labels=y)
+    assert torch.equal(still.pictures, x) and torch.equal(still.before, still.after)
+
+
+def test_an_attack_that_does_nothing_or_no_better_than_noise_fails_here(net, data):
+    x, y = data.images, data.labels
+    for norm, eps in (("linf", 0.15), ("l2", 2.0)):
+        noise, one, many = (f(net, x, eps, norm=norm, labels=y) for f in (random_noise, fgsm, pgd))
+        assert noise.share < 0.1 and one.share > 0.5 and many.share > 0.9 and many.share >= one.share
+        assert (one.loss_after > noise.loss_after).double().mean() > 0.9
+        assert (many.loss_after > one.loss_after).double().mean() > 0.8
+        # In float32 the sum of squares of hundreds of numbers is rounded, too.
+        assert torch.allclose(noise.linf if norm == "linf" else noise.l2, torch.tensor(eps), atol=0.7 * eps)
+
+
+def test_towards_a_target(net, data):
+    x, y = data.images, data.labels
+    wanted = (y + 1) % 10
+    found = pgd(net, x, 0.25, labels=y, target=wanted)
+    assert found.share > 0.9 and torch.equal(found.success, found.after == wanted)
+    assert (found.loss_after < found.loss_before).all()
+    assert random_noise(net, x, 0.25, target=wanted).share < 0.2
+    three = fgsm(net, x, 0.25, target="3")  # also by its name; what says 3 already does not count
+    assert three.target.tolist() == [3] * len(x) and not three.open[y == 3].any()
+    assert three.share == pytest.approx(float(three.success[three.open].float().mean()))
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_chunks_and_neighbours_change_nothing(attack):
+    model, x = awkward("residual"), picture(n=5)
+    whole = attack(model, x, 0.05)
+    assert torch.equal(whole.labels, whole.before)  # its own answers
+    for chunk in (1, 2, 5):
+        part = attack(model, x, 0.05, chunk=chunk)
+        assert torch.allclose(part.pictures, whole.pictures, rtol=0, atol=1e-9)
+        assert torch.allclose(part.loss_after, whole.loss_after) and torch.equal(part.labels, whole.labels)
+    eps = torch.tensor([0.05, 0.0, 0.02, 0.05, 0.01], dtype=torch.float64)
+    each = attack(model, x, eps)
+    assert torch.equal(each.pictures[1], x[1]) and (each.linf <= eps + 1e-12).all()
+    assert torch.allclose(each.pictures[0], whole.pictures[0], rtol=0, atol=1e-9)
+    alone = attack(model, x[:1], 0.05)  # a batch of one
+    assert torch.allclose(alone.pictures, whole.pictures[:1], rtol=0, atol=1e-9)
+
+
+def test_the_seed_makes_the_start_and_the_noise(net, data):
+    x = data.images[:4]
+    for attack in (random_noise, ATTACKS["pgd"]):
+        first, again, other = (attack(net, x, 0.1, seed=seed).pictures for seed in (0, 0, 1))
+        assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+class MixesPictures(nn.Module):
+    """What a picture gets depends on the brightest pixel of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = awkward("sequential")
+
+    def forward(self, x):
+        return self.net(x / x.max())
+
+
+def test_a_model_that_mixes_the_pictures_of_a_batch_gets_them_one_by_one():
+    model, x = MixesPictures(), picture(n=3)
+    found = fgsm(model, x, 0.05, labels=LABELS)
+    for n in range(3):
+        alone = fgsm(model, x[n : n + 1], 0.05, labels=LABELS[n : n + 1])
+        assert torch.allclose(found.pictures[n], alone.pictures[0])
+
+
+def test_pictures_changed_elsewhere_are_judged_alike(net, data):
+    x, y = data.images, data.labels
+    found = fgsm(net, x, 0.15, labels=y)
+    again = judged(net, x, found.pictures, labels=y)
+    for one, other in zip(found[:-3], again[:-3], strict=True):
+        assert one is None and other is None or torch.allclose(one.double(), other.double(), atol=1e-5)
+    with pytest.raises(ValueError, match="each picture has its original"):
+        judged(net, x, found.pictures[:3])
+
+
+# --- promises ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+@pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode, torch.enable_grad))
+def test_nothing_of_the_callers_is_disturbed(attack, mode):
+    model, x = awkward("in place"), picture(n=3)
+    model.train()
+    model[0].weight.requires_grad_(False)
+    was = state(model, x)
+    with mode():
+        inner = state(model, x)
+        found = attack(model, x, 0.05)
+        assert state(model, x) == inner
+    assert state(model, x) == was and not found.pictures.requires_grad
+    assert (found.pictures - x).abs().max() > 0.04
+
+
+def test_pictures_born_in_inference_mode():
+    model = awkward("sequential")
+    with torch.inference_mode():
+        x, labels = picture(n=2) * 1.0, torch.tensor([1, 2])
+        found = pgd(model, x, torch.tensor(0.05), labels=labels, steps=2)
+    same = pgd(model, picture(n=2), 0.05, labels=torch.tensor([1, 2]), steps=2)
+    assert torch.allclose(found.pictures, same.pictures)
+
+
+class Fails(nn.Module):
+    """Its fourth pass raises."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.net, self.error, self.count = awkward("in place"), error, [0]
+
+    def forward(self, x):
+        self.count[0] += 1
+        if self.count[0] == 4:
+            raise self.error
+        return self.net(x)
+
+
+def test_nothing_is_disturbed_by_an_error_half_way():
+    model, x = Fails(ZeroDivisionError("on the way")), picture(n=1)
+    model.train()
+    was = state(model, x)
+    with pytest.raises(ZeroDivisionError, match="on the way"):
+        pgd(model, x, 0.05, steps=9)
+    assert state(model, x) == was
+
+
+# --- stopping ---------------------------------------------------------------------------------------------
+
+
+def test_progress_counts_and_stops_and_what_was_reached_stays(net, data):
+    x, y = data.images[:12], data.labels[:12]
+    told = []
+    whole = pgd(net, x, 0.15, steps=5, labels=y, chunk=4, progress=lambda *a: told.append(a))
+    assert told == [(k, 15) for k in range(1, 16)] and whole.stopped == "finished"
+    found = pgd(net, x, 0.15, steps=5, labels=y, chunk=4, progress=lambda done, _: done == 7)
+    assert found.stopped == "stopped" and "stopped before the end" in str(found)
+    assert torch.equal(found.pictures[:4], whole.pictures[:4])  # the first chunk was done
+    assert not torch.equal(found.pictures[4:8], x[4:8]) and (found.linf[4:8] <= 0.15 + 1e-6).all()
+    assert torch.equal(found.pictures[8:], x[8:]) and torch.equal(found.after[8:], found.before[8:])
+    with torch.no_grad():
+        assert torch.equal(found.after, net(found.pictures).argmax(1))
+    with pytest.raises(TypeError, match="progress is a function"):
+        fgsm(net, x, 0.1, progress=3)
+
+
+def test_ctrl_c_keeps_the_best_so_far():
+    model, x = Fails(KeyboardInterrupt()), picture(n=2)
+    found = pgd(model, x, 0.05, steps=9, start="picture", labels=LABELS[:2], chunk=1)
+    assert found.stopped == "interrupted"
+    assert found.linf[0] > 0 and found.linf[1] == 0
+    assert torch.equal(found.after, model.net(found.pictures).argmax(1))
+
+
+# --- refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change, error, said",
+    [
+        ({"images": picture() * 255}, ValueError, r"in \[0, 1\], these go from .* divide by 255"),
+        ({"images": picture() - 0.5}, ValueError, "normalisation a layer"),
+        ({"images": picture()[0]}, ValueError, r"\(N, C, H, W\)"),
+        ({"images": torch.full((1, 3, 16, 16), torch.nan).double()}, ValueError, "not finite"),
+        ({"images": picture(dtype=torch.float32)}, ValueError, "do not fit"),
+        ({"eps": -0.1}, ValueError, "eps is 0 or more"),
+        ({"eps": 8}, ValueError, r"as 8/255; 8 is more than the largest"),
+        ({"eps": float("nan")}, ValueError, "eps is 0 or more"),
+        ({"eps": "much"}, ValueError, "eps is a number"),
+        ({"eps": torch.zeros(3)}, ValueError, "for N = 1 pictures"),
+        ({"norm": "l1"}, LookupError, "no norm 'l1'"),
+        ({"loss": "mse"}, LookupError, "no loss 'mse'"),
+        ({"labels": 5}, LookupError, "no class 5"),
+        ({"target": 9}, LookupError, "no class 9"),
+        ({"labels": "cat"}, LookupError, "no class 'cat'"),
+        ({"labels": torch.zeros(1, 2, dtype=torch.int64)}, ValueError, "labels: one class for each"),
+        ({"target": Unit("0", 1)}, TypeError, "a Unit cannot be attacked"),
+        ({"chunk": 0}, ValueError, "a chunk is 1 picture or more, not 0"),
+        ({"model": lambda x: x}, TypeError, "a model"),
+        ({"model": nn.Sequential(awkward("sequential"), nn.Softmax(1))}, ValueError, "probabilities already"),
+        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(768, 1)).double()}, ValueError, "one output"),
+        ({"model": nn.Sequential(nn.Conv2d(3, 2, 3)).double()}, ValueError, "where a model gives"),
+    ],
+)
+def test_what_cannot_be_attacked_is_refused(change, error, said):
+    given = {"model": awkward("sequential"), "images": picture(), "eps": 0.1} | change
+    for attack in (fgsm, pgd):
+        with pytest.raises(error, match=said):
+            attack(given.pop("model"), given.pop("images"), given.pop("eps"), **given)
+        given = {"model": awkward("sequential"), "images": picture(), "eps": 0.1} | change
+
+
+def test_options_of_pgd_and_noise_are_checked():
+    model, x = awkward("sequential"), picture()
+    for options, error in (
+        ({"steps": 0}, ValueError),
+        ({"alpha": -1}, ValueError),
+        ({"start": "anywhere"}, LookupError),
+        ({"seed": 0.5}, ValueError),
+    ):
+        with pytest.raises(error, match=next(iter(options))):
+            pgd(model, x, 0.1, **options)
+    with pytest.raises(ValueError, match="seed"):
+        random_noise(model, x, 0.1, seed=None)
+
+
+def test_random_models_and_slopes_that_are_no_numbers_are_refused():
+    class Lots(nn.Module):
+        def forward(self, x):
+            return F.dropout(x.flatten(1)[:, :5])
+
+    with pytest.raises(ValueError, match="random"):
+        fgsm(Lots(), picture(), 0.1)
+
+    class Root(nn.Module):
+        """Finite, but its slope at 0 is not."""
+
+        def forward(self, x):
+            return x.flatten(1)[:, :5].sqrt()
+
+    with pytest.raises(ValueError, match="not finite"):
+        fgsm(Root(), torch.zeros(1, 3, 4, 4), 0.1)
+
+    class Whole(nn.Module):
+        """A path that no slope comes back by at all."""
+
+        def forward(self, x):
+            return (x * 10).long().float().flatten(1)[:, :5]
+
+    with pytest.raises(ValueError, match="does not depend on the picture"):
+        fgsm(Whole(), picture(), 0.1)
+
+
+# --- a peer -----------------------------------------------------------------------------------------------
+
+
+def test_torchattacks_where_it_is_installed(net, data):
+    peer = pytest.importorskip("torchattacks")
+    x, y = data.images, data.labels
+    mine, theirs = fgsm(net, x, 0.1, labels=y), peer.FGSM(net, eps=0.1)(x, y)
+    far = (mine.pictures - theirs).abs() > 1e-6
+    assert far.double().mean() < 0.01  # where the slope is zero to rounding
+    assert abs(mine.success.sum() - judged(net, x, theirs, labels=y).success.sum()) <= 1
+    many = pgd(net, x, 0.1, steps=10, alpha=0.02, start="picture", labels=y)
+    other = judged(net, x, peer.PGD(net, eps=0.1, alpha=0.02, steps=10, random_start=False)(x, y), labels=y)
+    assert many.success.sum() >= other.success.sum() - 1 and (many.linf <= other.linf + 1e-6).all()
+    assert many.loss_after.mean() == pytest.approx(float(other.loss_after.mean()), rel=0.05)
