@@ -23,7 +23,12 @@ _JUDGED = 80  # digits of the test split, clean and attacked, after every epoch
 _STEPS = 2  # of the attack while it learns; it is judged by one of ten
 _RATE = 2e-3
 _ATTACKS = {"PGD": "pgd", "FGSM": "fgsm", "none": "none"}
-_ENDS = {"finished": "Done", "watcher": "Stopped", "interrupted": "Stopped", "diverged": "The loss is no number"}
+_ENDS = {
+    "finished": "Done",
+    "watcher": "Stopped",
+    "interrupted": "Stopped",
+    "diverged": "The loss is no number",
+}
 
 
 def live(*, epochs: int = 10, seed: int = 0) -> "Live":
@@ -54,7 +59,9 @@ class Live(Background):
         self._seed, self._planned = seed, epochs
         self._clean, self._attacked = [], []
         self.children = [self.eps, self.attack, self.epochs, self.buttons, self.status, self.curve]
-        self._say(f"Press Train. It is judged by {_JUDGED} other digits, clean, and attacked by PGD with eps.")
+        self._say(
+            f"Press Train. It is judged by {_JUDGED} other digits, clean, and attacked by PGD with eps."
+        )
 
     def _prepare(self) -> Callable[[], None]:
         self.found = None
