@@ -424,13 +424,14 @@ def test_random_models_and_slopes_that_are_no_numbers_are_refused():
 
 
 def test_torchattacks_where_it_is_installed(net, data):
+    """In float64: in float32 torch's cross-entropy has lost its digits where these digits are certain."""
     peer = pytest.importorskip("torchattacks")
-    x, y = data.images, data.labels
-    mine, theirs = fgsm(net, x, 0.1, labels=y), peer.FGSM(net, eps=0.1)(x, y)
-    far = (mine.pictures - theirs).abs() > 1e-6
-    assert far.double().mean() < 0.01  # where the slope is zero to rounding
-    assert abs(mine.success.sum() - judged(net, x, theirs, labels=y).success.sum()) <= 1
-    many = pgd(net, x, 0.1, steps=10, alpha=0.02, start="picture", labels=y)
-    other = judged(net, x, peer.PGD(net, eps=0.1, alpha=0.02, steps=10, random_start=False)(x, y), labels=y)
-    assert many.success.sum() >= other.success.sum() - 1 and (many.linf <= other.linf + 1e-6).all()
-    assert many.loss_after.mean() == pytest.approx(float(other.loss_after.mean()), rel=0.05)
+    model, x, y = models.load("simpleconvnet").double(), data.images.double(), data.labels
+    mine, theirs = fgsm(model, x, 0.1, labels=y), peer.FGSM(model, eps=0.1)(x, y)
+    assert ((mine.pictures - theirs).abs() > 1e-6).double().mean() < 0.001  # a slope of zero to rounding
+    assert torch.equal(mine.after, judged(model, x, theirs, labels=y).after)
+    many = pgd(model, x, 0.1, steps=5, alpha=0.04, start="picture", labels=y)
+    theirs = peer.PGD(model, eps=0.1, alpha=0.04, steps=5, random_start=False)(x, y)
+    other = judged(model, x, theirs, labels=y)
+    assert many.success.sum() >= other.success.sum() and (many.linf - other.linf).abs().max() < 1e-6
+    assert (many.loss_after >= other.loss_after - 1e-6).all()  # ours keeps the best, theirs the last

@@ -1,0 +1,133 @@
+"""DeepFool against the closed form of affine classifiers, a naive loop, and attacks of the same size."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cnnlab.data import digits
+from cnnlab.methods.adversarial import Quantised, deepfool, fgsm, pgd, random_noise
+from cnnlab.nets import models
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from explained_nets import AWKWARD, awkward  # noqa: E402
+from probed_nets import picture, state  # noqa: E402
+
+
+def affine(classes=4, pixels=48, seed=1):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes)).double()
+    random = torch.Generator().manual_seed(seed)
+    model[1].weight.data = torch.randn(classes, pixels, generator=random, dtype=torch.float64)
+    model[1].bias.data = torch.randn(classes, generator=random, dtype=torch.float64) / 10
+    return model
+
+
+def test_an_affine_classifier_takes_one_step_to_the_nearest_border():
+    """facts.md 17: the least of |f_k - f_c| / |w_k - w_c|, by one step."""
+    model = affine()
+    x = 0.5 + 0.01 * (picture(4, n=6) - 0.5)  # no pixel is cut off
+    found = deepfool(model, x, overshoot=0.02, steps=1)
+    weight, logits = model[1].weight.detach(), model(x).detach()
+    for n in range(6):
+        c = int(logits[n].argmax())
+        ways = {
+            k: float((logits[n, c] - logits[n, k]) / (weight[c] - weight[k]).norm())
+            for k in range(4)
+            if k != c
+        }
+        nearest = min(ways, key=ways.get)
+        assert found.l2[n].item() == pytest.approx(1.02 * ways[nearest], rel=1e-9)
+        assert found.before[n] == c and found.after[n] == nearest
+        across = (weight[nearest] - weight[c]).view(3, 4, 4)
+        way = found.noise[n] / found.l2[n]
+        assert torch.allclose(way, across / across.norm(), atol=1e-12)
+    assert found.success.all() and tuple(found.passes) == (6 * 5, 6 * 4)
+    on_it = deepfool(model, x, overshoot=0.0, steps=1)
+    values = model(on_it.pictures).topk(2).values
+    assert torch.allclose(values[:, 0], values[:, 1], atol=1e-12)
+
+
+def test_two_classes_step_by_the_distance_to_the_plane():
+    model = affine(classes=2)
+    x = 0.5 + 0.01 * (picture(4) - 0.5)
+    w = model[1].weight[1] - model[1].weight[0]
+    f = model(x)[0, 1] - model(x)[0, 0]
+    found = deepfool(model, x, overshoot=0.0, steps=1, candidates=50)
+    expected = (-f * w / (w @ w)).detach().view(1, 3, 4, 4)
+    assert torch.allclose(found.noise, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ("in place", "residual", "F.relu", "views"))
+def test_a_naive_loop_takes_the_same_steps(name):
+    model, x = awkward(name), 0.3 + 0.4 * picture()
+    found = deepfool(model, x, steps=3, candidates=4)
+    way, label = torch.zeros_like(x), int(model(x.clone()).argmax())
+    now = x
+    for _ in range(3):
+        if int(model(now.clone()).argmax()) != label:
+            break
+        leaf = (x + way).requires_grad_()
+        logits = model(leaf.clone())[0]
+        grads = [torch.autograd.grad(logit, leaf, retain_graph=True)[0] for logit in logits]
+        logits = logits.detach()
+        steps = []
+        for k in range(5):
+            if k != label:
+                w, f = grads[k] - grads[label], float(logits[k] - logits[label])
+                if w.norm() > 0:
+                    steps.append(abs(f) / w.norm() ** 2 * w)
+        way = (x + way + min(steps, key=lambda step: step.norm())).clamp(0, 1) - x
+        now = (x + 1.02 * way).clamp(0, 1)
+    assert found.l2 > 0 and torch.allclose(found.pictures, now, atol=1e-9)
+
+
+def test_trained_digits_are_fooled_by_less_than_any_other_attack_needs():
+    net, data = models.load("simpleconvnet"), digits.load("test")
+    x, y = data.images[:16], data.labels[:16]
+    found = deepfool(net, x, labels=y)
+    assert found.success.all() and not found.no_slope.any()
+    assert found.pictures.min() >= 0 and found.pictures.max() <= 1
+    with torch.no_grad():
+        assert (net(found.pictures).argmax(1) != y).all()
+    assert fgsm(net, x, found.l2.clamp(max=28.0), norm="l2", labels=y).share < 0.9  # of the same size, each
+    assert random_noise(net, x, found.l2, norm="l2", labels=y).share < 0.1
+    assert pgd(net, x, 0.7 * found.l2, norm="l2", steps=8, labels=y).share < 0.5  # well below: not enough
+
+
+def test_what_was_wrong_is_left_alone_and_what_has_no_slope_is_said():
+    model, x = awkward("sequential"), picture(n=3)
+    said = model(x.clone()).argmax(1)
+    labels = said.clone()
+    labels[1] = (said[1] + 1) % 5
+    found = deepfool(model, x, labels=labels)
+    assert found.l2[1] == 0 and found.success[1] and not found.open[1] and found.l2[0] > 0
+    flat = deepfool(Quantised(model), x)
+    assert flat.no_slope.all() and not flat.success.any() and torch.equal(flat.pictures, x)
+    none = deepfool(model, x, labels=(said + 1) % 5)
+    assert torch.equal(none.pictures, x) and none.passes.backward == 0
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_chunks_change_nothing_and_nothing_is_disturbed(name):
+    model, x = awkward(name), picture(n=3)
+    model.train()
+    was = state(model, x)
+    whole = deepfool(model, x, steps=2)
+    assert state(model, x) == was
+    with torch.inference_mode():
+        part = deepfool(model, x, steps=2, chunk=2)
+    assert torch.allclose(part.pictures, whole.pictures, rtol=0, atol=1e-7)
+
+
+def test_stopping_and_wrong_options():
+    model, x = awkward("residual"), picture(n=2)
+    told = []
+    found = deepfool(model, x, steps=4, chunk=1, progress=lambda *a: told.append(a) or len(told) == 1)
+    assert found.stopped == "stopped" and told == [(1, 8)]
+    assert found.l2[0] > 0 and torch.equal(found.pictures[1], x[1])
+    for options in ({"steps": 0}, {"candidates": 0}, {"overshoot": -0.1}, {"overshoot": True}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            deepfool(model, x, **options)
