@@ -37,6 +37,7 @@ OTHER = {
     "07_deep_dream": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "08_dropout": {"FEW": 200, "WRONG": 0.3, "SEED": 3},
     "09_batchnorm": {"SEED": 3},
+    "10_adversarial_noise": {"NET": "simpleconvnet", "DATA": "digits", "LEVELS": 40, "SEED": 3},
     "03_activations": {"NET": "shapesnet", "PHOTO": "coins", "SEED": 3},
 }
 
