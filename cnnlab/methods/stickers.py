@@ -102,14 +102,15 @@ def sticker(
         raise ValueError(f"rate is a number above 0, at most 1, not {rate!r}")
     batch = victim.asked.share(model, victim.images, whole(batch, "batch is 1 picture or more"), len(images))
     random, turn_limit = budgets.chance(seed), 4 if turning else 1
-    patch = torch.rand(images.shape[1], side, side, generator=random).to(victim.images)
-    adam, history, stopped, sloped = Adam(patch, rate), [], "finished", False
+    history, stopped, sloped = [], "finished", False
 
     def places(n: int) -> tuple[Tensor, Tensor, Tensor]:
         limits = (images.shape[2] - side + 1, images.shape[3] - side + 1, turn_limit)
         return tuple(torch.randint(limit, (n,), generator=random) for limit in limits)
 
     with settled(model, channels_last=False):
+        patch = torch.rand(images.shape[1], side, side, generator=random).to(victim.images)
+        adam = Adam(patch, rate)  # shares its memory
         try:
             for step in range(steps):
                 some = torch.randperm(len(images), generator=random)[:batch]

@@ -1,0 +1,191 @@
+"""One noise for all, a sticker for any place, noise taken for a digit: against chance, and promises."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cnnlab.data import digits
+from cnnlab.methods.adversarial import Quantised, fooling, judged, paste, sticker, universal
+from cnnlab.methods.stickers import _taken_off
+from cnnlab.nets import models
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from explained_nets import awkward  # noqa: E402
+from probed_nets import picture, state  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def net():
+    return models.load("simpleconvnet")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return digits.load("test")
+
+
+# --- universal --------------------------------------------------------------------------------------------
+
+
+def test_one_noise_fools_pictures_that_it_was_not_made_with(net, data):
+    x, y = data.images[:96], data.labels[:96]
+    others, theirs = data.images[96:160], data.labels[96:160]
+    found = universal(net, x, 0.2, labels=y, epochs=3)
+    assert found.noise.shape == (1, 1, 28, 28) and found.noise.abs().max() <= 0.2 + 1e-6
+    unseen = judged(net, others, found.apply(others), labels=theirs)
+    turned = judged(net, others, (others + found.noise.flip(2)).clamp(0, 1), labels=theirs)  # same size
+    assert found.share > 0.5 and unseen.share > 0.4 and unseen.share > 2 * turned.share
+    assert torch.equal(found.result.pictures, found.apply(x)) and found.share == found.result.share
+    assert len(found.history) == 9 and found.history[0] < 0.1 < found.history[-1]
+    assert tuple(found.passes) == (3 * 96 + 2 * 96, 3 * 96) and found.stopped == "finished"
+
+
+def test_a_universal_noise_of_l2_and_one_with_a_target(net, data):
+    x = data.images[:64]
+    found = universal(net, x, 4.0, norm="l2")
+    assert 2 < found.noise.norm() <= 4 + 1e-5 and found.share > 0.3
+    turned = (x + found.noise.flip(2)).clamp(0, 1)
+    assert found.share > 2 * judged(net, x, turned).share
+    far = universal(net, x[:32], 0.5, norm="l2", alpha=0.4, epochs=4)  # would leave eps without being cut off
+    assert far.noise.norm().item() == pytest.approx(0.5, rel=1e-4)
+    eight = universal(net, x, 0.3, target="8", epochs=3)
+    assert eight.share > 0.3 and eight.result.target.tolist() == [8] * 64
+
+
+def test_a_linear_model_gets_the_noise_of_the_closed_form():
+    """All pictures have one slope, so the noise is eps times its sign after eps / alpha steps."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).double()
+    x = 0.5 + 0.01 * picture(4, n=4)
+    labels = model(x).argmax(1)
+    keep = labels == labels[0]
+    found = universal(model, x[keep], 1e-4, alpha=1e-4, epochs=1, batch=8)
+    row = model[1].weight.detach()[1 - labels[0]] - model[1].weight.detach()[labels[0]]
+    assert torch.equal(found.noise, 1e-4 * row.sign().view(1, 3, 4, 4))
+
+
+def test_universal_promises_and_refusals():
+    model, x = awkward("residual"), picture(n=4)
+    model.train()
+    was = state(model, x)
+    first, again, other = (universal(model, x, 0.05, epochs=2, batch=2, seed=s) for s in (0, 0, 1))
+    assert state(model, x) == was
+    assert torch.equal(first.noise, again.noise) and first.history == again.history
+    with torch.inference_mode():
+        assert torch.equal(universal(model, x, 0.05, epochs=2, batch=2).noise, first.noise)
+    stopped = universal(model, x, 0.05, epochs=2, batch=2, progress=lambda done, *_: done == 1)
+    assert stopped.stopped == "stopped" and len(stopped.history) == 1 and stopped.noise.any()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    assert universal(model, x, 0.05, batch=2, progress=interrupt).stopped == "interrupted"
+    assert state(model, x) == was
+    with pytest.raises(ValueError, match="no noise was made"):
+        universal(Quantised(model), x, 0.05)
+    for options in ({"epochs": 0}, {"batch": 0}, {"alpha": -1}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            universal(model, x, 0.05, **options)
+    with pytest.raises(ValueError, match="eps"):
+        universal(model, x, 8)
+
+
+# --- stickers ---------------------------------------------------------------------------------------------
+
+
+def test_pasted_where_it_was_asked_for_and_taken_off_is_the_way_back():
+    x, patch = picture(6, n=3), 1 + picture(2)[0]
+    rows, columns, turns = torch.tensor([0, 4, 2]), torch.tensor([4, 0, 1]), torch.tensor([0, 1, 2])
+    was = x.clone()
+    found = paste(x, patch, rows, columns, turns)
+    assert torch.equal(x, was)
+    for n in range(3):
+        expected = x[n].clone()
+        for i in range(2):
+            for j in range(2):
+                place = {0: (i, j), 1: (1 - j, i), 2: (1 - i, 1 - j)}[n]
+                expected[:, rows[n] + place[0], columns[n] + place[1]] = patch[:, i, j]
+        assert torch.equal(found[n], expected)
+    g = torch.randn(3, 3, 6, 6, dtype=torch.float64)  # <paste(p) - paste(0), g> = <p, taken_off(g)>
+    change = found - paste(x, torch.zeros_like(patch), rows, columns, turns)
+    off = _taken_off(g, 2, rows, columns, turns)
+    assert float((change * g).sum()) == pytest.approx(float((patch * off).sum()))
+
+
+def test_a_sticker_works_where_a_random_one_does_not(net, data):
+    x = data.images[:60]
+    found = sticker(net, x, 3, side=10, steps=60, turning=False)
+    assert found.patch.shape == (1, 10, 10) and 0 <= found.patch.min() and found.patch.max() <= 1
+    assert torch.equal(found.result.pictures, paste(x, found.patch, found.rows, found.columns, found.turns))
+    random = paste(x, torch.rand(1, 10, 10), found.rows, found.columns)
+    chance = judged(net, x, random, target=3).share
+    assert found.share > chance + 0.2 and found.result.after.eq(3).double().mean() > 0.3
+    other = paste(data.images[100:160], found.patch, found.rows, found.columns)  # not seen before
+    assert judged(net, data.images[100:160], other, target=3).share > chance + 0.2
+    assert found.rows.unique().numel() > 5 and not found.turns.any() and len(found.history) == 60
+
+
+def test_sticker_promises_and_refusals():
+    model, x = awkward("in place"), picture(n=4)
+    model.train()
+    was = state(model, x)
+    first, again = (sticker(model, x, 2, side=5, steps=3) for _ in range(2))
+    assert state(model, x) == was and torch.equal(first.patch, again.patch) and first.turns.any()
+    with torch.inference_mode():
+        assert torch.equal(sticker(model, x, 2, side=5, steps=3).patch, first.patch)
+    stopped = sticker(model, x, 2, side=5, steps=3, progress=lambda done, *_: done == 1)
+    assert stopped.stopped == "stopped" and len(stopped.history) == 1
+    with pytest.raises(ValueError, match="no sticker was made"):
+        sticker(Quantised(model), x, 2, side=5, steps=2)
+    for options, said in (
+        ({"side": 17}, "does not fit"),
+        ({"side": 0}, "side"),
+        ({"steps": 0}, "steps"),
+        ({"rate": 0}, "rate"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            sticker(model, x, 2, **options)
+    with pytest.raises(LookupError, match="no class 9"):
+        sticker(model, x, 9, side=5)
+    for patch, row in ((torch.zeros(1, 2, 2), 0), (torch.zeros(3, 2, 3), 0), (torch.zeros(3, 2, 2), 15)):
+        with pytest.raises(ValueError, match="a sticker"):
+            paste(x, patch, row, 0)
+
+
+# --- fooling ----------------------------------------------------------------------------------------------
+
+
+def test_noise_is_taken_for_every_digit_and_stays_noise(net):
+    found = fooling(net, torch.arange(10))
+    with torch.no_grad():
+        p = net(found.pictures).softmax(1)[range(10), range(10)]
+    assert (p > 0.98).all() and torch.allclose(p, found.probability, atol=1e-5)
+    assert found.success.all() and (found.linf < 60 / 255).all()
+    near = torch.corrcoef(torch.stack([found.pictures[4].flatten(), found.originals[4].flatten()]))[0, 1]
+    assert near > 0.95  # what it was made of is still what is seen
+    assert torch.equal(found.originals, fooling(net, torch.arange(10), steps=1).originals)
+    alone = fooling(net, "4", start="grey")
+    assert alone.probability > 0.98 and (alone.originals == 0.5).all() and len(alone.pictures) == 1
+    assert fooling(net, "4", start="grey", sure=0.5).linf < alone.linf
+
+
+def test_fooling_promises_and_refusals():
+    model = awkward("sequential")
+    model.train()
+    was = state(model)
+    found = fooling(model, 2, shape=(3, 16, 16), steps=5, alpha=0.05)
+    assert state(model) == was and found.pictures.dtype == torch.float64
+    assert found.loss_after < found.loss_before
+    stopped = fooling(model, 2, shape=(3, 16, 16), steps=5, progress=lambda done, _: done == 2)
+    assert stopped.stopped == "stopped" and stopped.linf.item() == pytest.approx(2 / 255)
+    with pytest.raises(ValueError, match="does not say its own"):
+        fooling(model, 2)
+    with pytest.raises(LookupError, match="no start"):
+        fooling(model, 2, shape=(3, 16, 16), start="white")
+    for options in ({"steps": 0}, {"sure": 1.5}, {"alpha": -1}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            fooling(model, 2, shape=(3, 16, 16), **options)
+    assert fooling(Quantised(model), 2, shape=(3, 16, 16), steps=2).no_slope.all()
