@@ -67,7 +67,7 @@ assert attack.linf.item() <= eps + 1e-6 and (NET != "photonet" or PHOTO != "cat"
 # network of our own, which names four of five test pictures rightly. Large ones are fooled with changes as small as these.
 
 # %% tags=["predict"] slideshow={"slide_type": "subslide"}
-control = adversarial.random_noise(model, data, eps, seed=SEED)
+control = adversarial.random_noise(model, data, eps, seed=SEED, chunk=8)
 predict(
     "10.p1",
     f"Now every number of a picture moves by the same {LEVELS} of 255, but up or down by the toss of a coin. "
@@ -79,7 +79,7 @@ predict(
 # ## Noise is harmless. This is no noise.
 
 # %%
-kinds = {"random": control, "one step (FGSM)": adversarial.fgsm(model, data, eps), "many steps (PGD)": adversarial.pgd(model, data, eps, steps=5, seed=SEED)}
+kinds = {"random": control, "one step (FGSM)": adversarial.fgsm(model, data, eps, chunk=8), "many steps (PGD)": adversarial.pgd(model, data, eps, steps=5, seed=SEED, chunk=8)}
 fig, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
 charts.bars({kind: round(found.share, 2) for kind, found in kinds.items()}, ax=ax, title=f"share of {len(data)} pictures with another name, {LEVELS} of 255")
 ax.set_xlim(0, 1.2)
@@ -253,7 +253,7 @@ places = torch.linspace(-reach, reach, n) * eps
 ways = ours.noise.sign(), coin
 cells = torch.cat([photo + right * ways[0] + up * ways[1] for up in places.flip(0) for right in places]).clamp(0, 1)
 with torch.no_grad():
-    sure = torch.cat([model(part) for part in cells.split(64)]).softmax(dim=1)[:, first.item()].view(n, n)
+    sure = torch.cat([model(part) for part in cells.split(16)]).softmax(dim=1)[:, first.item()].view(n, n)
 fig, ax = plt.subplots(figsize=(6, 4.4), layout="constrained")
 images.magnitude(sure, ax=ax, limit=1.0, title=f"probability of {targets.name(model, first.item())}")
 ax.plot((n - 1) / 2, (n - 1) / 2, "o", color="#D55E00", markersize=12)
