@@ -107,7 +107,7 @@ ax.add_patch(plt.Rectangle((0.66, 0.3), 0.4, 0.4, fill=False, edgecolor="#0072B2
 ax.add_patch(plt.Circle((0.86, 0.5), 0.2, fill=False, edgecolor="#D55E00", linewidth=2.5, linestyle="--"))
 ax.add_patch(plt.Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidth=1.5))
 ax.plot(0.86, 0.5, "ko")
-for text, place, colour in (("the picture", (0.72, 0.53), "black"), ("$L_\\infty$", (0.68, 0.73), "#0072B2"), ("$L_2$", (0.88, 0.63), "#D55E00"), ("all pictures: 0 to 1", (0.05, 0.06), "black")):
+for text, place, colour in (("the picture", (0.67, 0.42), "black"), ("$L_\\infty$", (0.68, 0.73), "#0072B2"), ("$L_2$", (0.88, 0.63), "#D55E00"), ("all pictures: 0 to 1", (0.05, 0.06), "black")):
     ax.annotate(text, place, fontsize=14, color=colour)
 ax.set(xlim=(-0.05, 1.15), ylim=(-0.05, 1.05), aspect="equal", xlabel="first pixel", ylabel="second pixel")
 show(fig, alt="A picture of two pixels is a point in a square from 0 to 1. Around it a small square, the budget of L infinity, and a dashed circle, that of L2. Both are cut off where they leave the large square.")
@@ -350,7 +350,7 @@ print(f"{rows[0].pictures} photos, {rows[0].source}")
 assert all(row.noise < 0.1 * row.fgsm <= row.pgd for row in rows)
 
 # %% [markdown]
-# At 1 of 255 some photos already have another name, at 4 of 255 nearly all. Noise of the same size: hardly one. On the right: the linear prediction
+# At 1 of 255 some photos already have another name, at 4 of 255 most of them. Noise of the same size: hardly one. On the right: the linear prediction
 # is good for the smallest steps and too large for wide ones. By then the name is long gone.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -413,8 +413,8 @@ fast_sign = check("10.bug", fast_sign)
 widgets.towards()
 
 # %% [markdown] tags=["teacher"]
-# 5 minutes. Let the room choose what the cat shall be. Read the change: does it look like the target? Hardly ever here. Then a
-# temple: to school bus it needs 2 of 255, to jellyfish far more. Compare with lecture 07, which drew a class without any budget.
+# 5 minutes. Let the room choose what the cat shall be. Read the change: does it look like the target? Hardly ever here. Then the
+# temple: which classes are near, which are far? Compare with lecture 07, which drew a class without any budget.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## How far is the nearest border?
@@ -489,7 +489,7 @@ widgets.stick(model, plain, {f"picture {k + 1}": album[k : k + 1] for k in range
 # networks may say: *that cannot happen*.
 
 # %% [markdown] tags=["teacher"]
-# 6 minutes. Look at the sticker: red, with dark dots. It is a superstimulus of lecture 07, made robust against being moved. So a logit
+# 6 minutes. Look at the sticker: red and black. It is a superstimulus of lecture 07, made robust against being moved. So a logit
 # listens to strong evidence anywhere, and the mean over all places (CAM, lecture 06a) adds it up. Ask which defence helps against a sticker.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -558,8 +558,8 @@ show(images.row(list(seen), titles=[f"{convnet.classes[a]} → {convnet.classes[
      alt="Eight digits with the same noise: people still read them, and the network misreads some.")
 
 # %% [markdown]
-# Made with some digits, it works on others: an **universal perturbation** (Moosavi-Dezfooli et al. 2017). *It belongs to the network, not to the picture.* On
-# photonet, with a hundred photos, it worked on its own photos only: with few pictures it over-fits, too.
+# Made with some digits, it works on others: a **universal perturbation** (Moosavi-Dezfooli et al. 2017). *It belongs to the network, not to the picture.* On
+# photonet, with a hundred pieces of photos, it worked on these pieces only: with so few pictures of many things it over-fits.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Fault, or feature?
@@ -652,7 +652,7 @@ charts.lines(withstood, x=doses, ax=ax, title="share right under attack by PGD",
 ax.set_ylim(0, 1.05)
 show(fig, alt="; ".join(f"{name}: " + ", ".join(f"{value:.0%} right at {dose} of 255" for dose, value in zip(doses, values, strict=True)) for name, values in withstood.items()))
 clean = {name: train.evaluate(net, test)[1] for name, net in both.items()}
-print("; ".join(f"{name}: {value:.1%} of {len(test.labels)} clean digits right" for name, value in clean.items()), f"({hard.seconds:.0f} seconds of practice)")
+print("; ".join(f"{name}: {value:.1%} of {len(test.labels)} clean digits right" for name, value in clean.items()))
 assert FAST or withstood["after practice"][4] > withstood["before"][4] + 0.2
 
 # %% [markdown]
@@ -678,7 +678,7 @@ hardening.live()
 # The slope of the loss, for both networks and the same digits: which pixels would raise it?
 
 # %%
-fig, axes = plt.subplots(3, 6, figsize=(9.6, 4.8), layout="constrained")
+fig, axes = plt.subplots(3, 6, figsize=(8, 3.9), layout="constrained")
 for column in range(6):
     images.picture(shown[column], ax=axes[0, column])
     for row, net in enumerate(both.values(), 1):
@@ -690,7 +690,7 @@ for row, text in enumerate(("the digit", *both)):
 show(fig, alt="Six digits, and below each the slope of the loss of two networks: before, specks all over the picture; after practice, fewer and larger ones, near the strokes.")
 
 foretold = {name: adversarial.linear_drop(net, shown, 32 / 255, labels=named).predicted.mean().item() for name, net in both.items()}
-print("; ".join(f"{name}: eps times the sum of all slopes of the logit is {value:.0f}" for name, value in foretold.items()), "(mean of the digits)")
+print("eps times the sum of all slopes of the logit, mean of the digits: " + ", ".join(f"{name} {value:.0f}" for name, value in foretold.items()))
 assert FAST or foretold["after practice"] < foretold["before"]
 
 # %% [markdown]

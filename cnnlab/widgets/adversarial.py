@@ -146,7 +146,7 @@ def stick_view(
         model, stickers, pictures: as in `stick`.
 
     Returns:
-        The picture, and the most probable classes before and after.
+        The picture without and with it, and the most probable classes of both.
     """
     plain = pictures[picture]
     place = torch.tensor([row]), torch.tensor([column])
@@ -155,6 +155,7 @@ def stick_view(
     with torch.no_grad():
         bars = [_bars(model, chances) for chances in model(torch.cat([plain, pasted])).softmax(dim=1)]
     return {
+        "without": pixels.enlarge(pixels.grey(plain), factor),
         "with the sticker": pixels.enlarge(pixels.grey(pasted), factor),
         "": f"without\n{bars[0]}\n\nwith it\n{bars[1]}",
     }
