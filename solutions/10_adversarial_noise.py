@@ -505,7 +505,7 @@ shown, named = test.images[: 24 if FAST else 60], test.labels[: 24 if FAST else 
 dense = sweeps.network(sweeps.Settings(seed=SEED))
 train.fit(dense, digits.load("train"), epochs=2 if FAST else 6, seed=SEED)
 nets = {"convnet": models.load("simpleconvnet"), "MNIST": models.load("simpleconvnet", "mnist"), "encoder": models.load("encoder"), "dense": dense.eval()}
-carried = adversarial.transfer(nets, shown, named, lambda net, x, y: adversarial.fgsm(net, x, budget, labels=y, chunk=16), chunk=16)
+carried = adversarial.transfer(nets, shown, named, lambda net, x, y: adversarial.fgsm(net, x, budget, labels=y, chunk=8), chunk=8)
 predict(
     "10.p2",
     "These digits were changed by FGSM to fool the convnet. The encoder has never met the attacker. Of 100 digits that both name rightly, how many fool the encoder?",
@@ -585,7 +585,7 @@ show(images.row(list(seen), titles=[f"{convnet.classes[a]} → {convnet.classes[
 rounded = adversarial.Quantised(convnet, levels=8)
 strength, few = 32 / 255, slice(0, 20 if FAST else 40)
 naive = {name: adversarial.pgd(net, shown[few], strength, labels=named[few], steps=10, seed=SEED) for name, net in (("as it was", convnet), ("rounded", rounded))}
-right = {name: (net(test.images).argmax(dim=1) == test.labels).float().mean().item() for name, net in (("as it was", convnet), ("rounded", rounded))}
+right = {name: train.evaluate(net, test, batch=100)[1] for name, net in (("as it was", convnet), ("rounded", rounded))}
 Table(["network", "right on clean digits", "fooled by PGD, 32 of 255", "pictures without a slope"],
       [[name, f"{right[name]:.0%}", f"{found.share:.0%}", f"{int(found.no_slope.sum())} of {len(found.success)}"] for name, found in naive.items()],
       "The same convnet, without and with rounding")
@@ -606,7 +606,7 @@ straight = adversarial.Quantised(convnet, levels=8, straight=True)
 tries = {"follow its own slope": naive["rounded"].pictures,
          "act as if it were straight": adversarial.pgd(straight, shown[few], strength, labels=named[few], steps=10, seed=SEED).pictures,
          "ask the net without rounding": naive["as it was"].pictures,
-         "ask quite another net": adversarial.pgd(nets["encoder"], shown[few], strength, labels=named[few], steps=5, seed=SEED).pictures}
+         "ask quite another net": adversarial.pgd(nets["encoder"], shown[few], strength, labels=named[few], steps=5, seed=SEED, chunk=8).pictures}
 fooled = {name: adversarial.judged(rounded, shown[few], found, labels=named[few]).share for name, found in tries.items()}
 fig, ax = plt.subplots(figsize=(8.6, 3), layout="constrained")
 charts.bars({name: round(value, 2) for name, value in fooled.items()}, ax=ax, title="share of digits that fool the rounded network")
