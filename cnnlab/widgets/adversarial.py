@@ -21,6 +21,7 @@ _STEPS = 8  # of an attack in small steps: enough for these sizes, see the test
 _TIMES = 10  # how much a change is enlarged to be seen
 _BLOCK, _BLOCKS = "\u2588", 14  # a bar is made of these; characters of the longest possible one
 _KINDS = ("random noise", "FGSM", "PGD")
+_EVERY = 2  # of 255, from one size to the next towards a class: there are twenty classes to attack
 _LEVELS = torch.arange(_MOST + 1) / 255
 
 
@@ -74,7 +75,7 @@ def towards():
     return explore(
         towards_view,
         title="Say what the network shall say",
-        eps=(0, _MOST),
+        eps=(0, _MOST, _EVERY),
         target=list(embedded.net("photonet").classes),
         picture=Picture(tuple(photos.names()), size=64, value="cat"),
         start={"eps": 4, "target": "pizza"},
@@ -86,7 +87,7 @@ def towards_view(eps: int, target: str, picture: Tensor) -> dict:
     """The picture, what was added, and the sum of both, with the most probable classes.
 
     Args:
-        eps: by how much every number may change, of 255.
+        eps: by how much every number may change, of 255; an even number.
         target: the class to lead to.
         picture: (1, 3, S, S).
 
@@ -95,8 +96,8 @@ def towards_view(eps: int, target: str, picture: Tensor) -> dict:
     """
     model = embedded.net("photonet")
     found = _every_size("PGD", *_key(picture), target)
-    changed = found.pictures[eps : eps + 1]
-    bars = [_bars(model, found.chances[size]) for size in (0, eps)]
+    changed = found.pictures[[eps // _EVERY]]
+    bars = [_bars(model, found.chances[size]) for size in (0, eps // _EVERY)]
     return {
         "the picture": pixels.enlarge(pixels.grey(picture), _LARGE),
         f"what is added, x {_TIMES}": pixels.enlarge(
@@ -172,12 +173,13 @@ class _Sizes(NamedTuple):
 def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes:
     model = embedded.net("photonet")
     picture = torch.frombuffer(bytearray(data), dtype=torch.float32).view(1, 3, side, side)
-    many = picture.repeat(len(_LEVELS), 1, 1, 1)
+    levels = _LEVELS if target is None else _LEVELS[::_EVERY]
+    many = picture.repeat(len(levels), 1, 1, 1)
     if kind == "PGD":
-        found = adversarial.pgd(model, many, _LEVELS, steps=_STEPS, start="picture", target=target)
+        found = adversarial.pgd(model, many, levels, steps=_STEPS, start="picture", target=target)
     else:
         attack = adversarial.fgsm if kind == "FGSM" else adversarial.random_noise
-        found = attack(model, many, _LEVELS, target=target)
+        found = attack(model, many, levels, target=target)
     with torch.no_grad():
         return _Sizes(found.pictures, model(found.pictures).softmax(dim=1))
 

@@ -90,7 +90,7 @@ def test_the_sticker_lies_where_it_was_put(cat, net):
 def test_a_slider_does_not_wait_for_an_attack(view, cat):
     view(0, cat)  # the attack runs once for each picture
     took = []
-    for eps in range(1, 10):
+    for eps in (2, 4, 6, 8, 10, 8, 6, 4, 2):
         began = time.perf_counter()
         view(eps, cat)
         took.append(time.perf_counter() - began)
