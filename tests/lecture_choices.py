@@ -18,6 +18,7 @@ OTHER = {
     "07_deep_dream": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "08_dropout": {"FEW": 200, "WRONG": 0.3, "SEED": 3},
     "09_batchnorm": {"SEED": 3},
+    "10_adversarial_noise": {"NET": "simpleconvnet", "DATA": "digits", "LEVELS": 40, "SEED": 3},
 }
 # What is left of the embedded networks and data sets: plain runs.
 MORE = {
@@ -27,6 +28,7 @@ MORE = {
     "06a_saliency": [{"NET": "simpleconvnet", "DATA": "digits"}, {"NET": "encoder", "DATA": "photos"}],
     "06b_believing_maps": [{"NET": "shapesnet", "DATA": "scenes"}, {"NET": "encoder", "DATA": "photos"}],
     "07_deep_dream": [{"NET": "shapesnet", "DATA": "scenes"}, {"NET": "encoder", "DATA": "digits"}],
+    "10_adversarial_noise": [{"NET": "shapesnet", "DATA": "scenes"}, {"NET": "encoder", "DATA": "photos"}],
 }
 # What a lecture cannot be run with, and how its refusal begins.
 REFUSED = {

@@ -11,6 +11,7 @@ from cnnlab.data import photos
 from cnnlab.nets import kernels, models
 from cnnlab.widgets import (
     activations,
+    adversarial,
     batchnorm,
     belief,
     convolution,
@@ -22,6 +23,14 @@ from cnnlab.widgets import (
     start,
     top,
 )
+
+
+def sticker():
+    """Stickers that do not know the network: what moves them is tested, not what they do."""
+    stickers = {"grey": torch.full((3, 16, 16), 0.5), "noise": torch.rand(3, 16, 16)}
+    pictures = {name: photos.load(name, 64) for name in ("cat", "temple")}
+    return adversarial.stick(models.load("photonet"), stickers, pictures)
+
 
 WIDGETS = (
     convolution.scan,
@@ -55,6 +64,9 @@ WIDGETS = (
     batchnorm.chain,
     batchnorm.statistics,
     batchnorm.rates,
+    adversarial.dial,
+    adversarial.towards,
+    sticker,
 )
 
 
