@@ -13,14 +13,12 @@ with padding 1: the outputs 1 to 4 meet them, so 4 are computed again, from the 
     their windows     0-2, 1-3, 2-4, 3-5
 """
 
-import functools
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnlab.methods import winograd
 from cnnlab.methods.patches import Patches
 from cnnlab.nets.fitting import Size, pair
 
@@ -125,22 +123,16 @@ def conv2d(
         sides = (0, 0) if padding == "valid" else _both(padding)
     stride, dilation = _both(stride), _both(dilation)
 
-    def make() -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
+    def make() -> tuple[Tensor, Tensor]:
         filters = weight.contiguous(memory_format=torch.channels_last)
-        base = function(input.base, filters, bias, stride, padding, dilation, groups)
-        return base, filters, functools.cache(lambda: winograd.transformed(weight))
+        return function(input.base, filters, bias, stride, padding, dilation, groups), filters
 
-    base, filters, transformed = kept.once(make)
-    plain = stride == dilation == (1, 1) and groups == 1
+    base, filters = kept.once(make)
 
-    def run(piece: Tensor, _top: Tensor, _left: Tensor, rows: int, cols: int) -> Tensor:
-        if plain and winograd.pays(len(piece), weight, rows, cols):
-            return winograd.conv3x3(piece, transformed(), bias, (0, 0))
+    def run(piece: Tensor, *_: object) -> Tensor:
         return function(piece, filters, bias, stride, 0, dilation, groups)
 
     def run_whole(maps: Tensor) -> Tensor:
-        if plain and winograd.pays(len(maps), weight, *base.shape[2:]):
-            return winograd.conv3x3(maps, transformed(), bias, sides)
         return function(maps, filters, bias, stride, padding, dilation, groups)
 
     return _slide(kept, input, base, run, run_whole, tuple(weight.shape[2:]), stride, sides, dilation)
