@@ -166,7 +166,8 @@ batchnorm.chain()
 # %% [markdown] tags=["teacher"]
 # 8 minutes with the list. Let them find its lines before you show it. tanh at 4 / n: what is saturated lets little through, but each weight
 # multiplies by more. Batch norm at depth 50: the signal is fixed at 1/2 whatever the variance, and the slope grows to hundreds of millions
-# (Yang et al. 2019). Both together: some hundreds, at either end. "below 1e-45" is what float32 cannot hold: the gradient is really gone.
+# (Yang et al. 2019). Both together: some hundreds, at either end. We count here
+# in float64. In float32, in which networks train, nothing below 1e-45 can be written: such a gradient is really gone.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Does it matter in a real training?

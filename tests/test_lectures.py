@@ -146,7 +146,7 @@ def test_the_student_notebook_with_the_answers_passes_every_check_in_strict_mode
 def test_strict_mode_fails_an_untouched_notebook(lecture, tmp_path):
     _, student, _ = lecture
     with pytest.raises(papermill.PapermillExecutionError):
-        run(student, tmp_path, CNNLAB_STRICT="1")
+        run(student, tmp_path, {"FAST": True}, CNNLAB_STRICT="1")
 
 
 def test_answers_and_teacher_cells_do_not_reach_the_student(lecture):

@@ -4,8 +4,8 @@ Type: (model, objective) -> Rendered. An objective says what is to be large; it 
 
 >>> from cnnlab.nets import models
 >>> found = render(models.load("photonet"), neuron("relu3", 7) - 0.5 * total_variation(), size=32, steps=3)
->>> found.stopped, found.passes
-('finished', Passes(forward=3, backward=3))
+>>> found.stopped, len(found.history), tuple(found.pictures.shape)
+('finished', 3, (1, 3, 32, 32))
 """
 
 from cnnlab.methods.ascent import Rendered, render

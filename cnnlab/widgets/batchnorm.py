@@ -55,7 +55,7 @@ def chain_view(depth: int, variance: float, activation: str, batch_norm: bool, s
     said = "no short formula"
     if found.theory is not None:
         lines["theory"] = (places, found.theory.tolist())
-        said = f"theory {_size(found.theory[-1])}"
+        said = f"theory {found.theory[-1].item():.2g}"
     drawn = plots.curves(
         lines,
         plots.Axis(0, max(depth, 2), "layer"),
@@ -65,8 +65,8 @@ def chain_view(depth: int, variance: float, activation: str, batch_norm: bool, s
     )
     return {
         "mean square, layer by layer": drawn,
-        "": f"signal after {depth} layer{'s' * (depth > 1)}: {_size(found.forward[-1])} ({said})\n"
-        f"slope at the input: {_size(found.backward[0])}\n"
+        "": f"signal after {depth} layer{'s' * (depth > 1)}: {found.forward[-1].item():.2g} ({said})\n"
+        f"slope at the input: {found.backward[0].item():.2g}\n"
         f"units that are 0 for every input, last layer: {found.dead[-1].item():.0%}",
     }
 
@@ -181,11 +181,6 @@ def rates_view(exponent: float, show: str) -> dict:
         ),
         "": "\n".join(said),
     }
-
-
-def _size(number: Tensor) -> str:
-    """A mean square in words; none is really 0, but float32 ends somewhere."""
-    return f"{number.item():.2g}" if number else "below 1e-45"
 
 
 @functools.lru_cache(maxsize=256)

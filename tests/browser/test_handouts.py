@@ -1,4 +1,4 @@
-"""Every lecture as one HTML file: it opens from the disk with the network off, and the keys work."""
+"""Lectures as one HTML file each: it opens from the disk with the network off, and the keys work."""
 
 import re
 import subprocess
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# Every third lecture, and the newest: test_slides runs them all, and a page is made of the same slides.
 NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]*_*.ipynb"))
+NAMES = sorted({*NAMES[::3], NAMES[-1]})
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -141,7 +141,9 @@ def test_ctrl_c_ends_it_and_shows_what_was_measured(course, root):
         f"from pathlib import Path\nPath({str(course / 'here')!r}).touch()\nimport time; time.sleep(90)",
     )
     (course / "solutions").mkdir()
-    code = "import sys\nfrom cnnlab.course import commands, doctor\nfrom pathlib import Path\n"
+    # A shell that starts its children in the background lets them ignore Ctrl+C, and theirs, too.
+    code = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from cnnlab.course import commands, doctor\nfrom pathlib import Path\n"
     code += f"commands.root = lambda: Path({str(course)!r})\ndoctor.main = lambda: 0\n"
     code += "from cnnlab.__main__ import main\nsys.exit(main(['doctor', '--full']))"
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -111,7 +111,7 @@ def test_it_practises_and_says_what_it_cost():
     assert evaluate(found.model, few)[1] == pytest.approx(found.clean[-1])
     before = methods.pgd(models.load("simpleconvnet"), few.images, 24 / 255, labels=few.labels)
     assert found.attacked[-1] > 1 - before.success.double().mean() + 0.1  # it learned to withstand
-    assert not widget.go.disabled and widget.halt.disabled
+    assert not widget.running and widget.go.icon == "play"
 
 
 def test_stop_ends_the_practice_after_the_epoch():
@@ -121,7 +121,7 @@ def test_stop_ends_the_practice_after_the_epoch():
     until = time.monotonic() + 60
     while "<svg" not in widget.curve.value and time.monotonic() < until:
         time.sleep(0.01)
-    assert widget.running and widget.go.disabled
+    assert widget.running and widget.go.icon == "hourglass"
     widget.start()  # does nothing while it practises
     widget.stop()
     widget.wait(60)

@@ -33,7 +33,7 @@ def test_the_chain_says_both_ends_and_the_theory(depth, variance):
 
 def test_the_chain_says_what_is_too_small_for_float32():
     said = batchnorm.chain_view(50, 0.1, "relu", False, False)[""]
-    assert "layers: below 1e-45 (theory below 1e-45)" in said and "input: below 1e-45" in said
+    assert "(theory 8.9e-66)" in said and "input: 4.9e-66" in said
 
 
 def test_the_chain_has_no_theory_where_there_is_none():
