@@ -5,7 +5,7 @@ back of the network as it is, in one batch, with `autograd.grad` for the picture
 PGD. "and told" has the passes forward, too, that say what the network answers afterwards (PGD from a random
 start: and before). All run in turn within one process; printed are medians, and ratios to "passes". Then
 what each attack achieves at the same eps, judged by the same passes: the share fooled and the mean size of
-the change. The peers are not among what the course needs; one that does not import is left out. No test.
+the change. foolbox is among what the tests need; torchattacks is left out where it is not installed. No test.
 """
 
 import statistics
