@@ -21,6 +21,7 @@ from cnnlab.methods.linear_drop import linear_drop
 from cnnlab.methods.pgd import pgd
 from cnnlab.methods.targets import best
 from cnnlab.nets import models
+from cnnlab.whole import replacing
 
 SIZES = (1, 2, 4, 8)  # of 255
 _FILE = "attacks.csv"
@@ -102,15 +103,12 @@ def measure(
             rows.append(row)
             fooled = f"noise {row.noise:.1%}, FGSM {row.fgsm:.1%}, PGD {row.pgd:.1%}"
             say(f"{row.source}, {row.eps255}/255: {fooled}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as out:
+    with replacing(file) as part, part.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(Rates._fields)
         writer.writerows(
             [f"{value:.5g}" if isinstance(value, float) else value for value in row] for row in rows
         )
-    part.replace(file)  # whole, or not at all
     return file
 
 

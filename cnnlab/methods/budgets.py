@@ -90,31 +90,36 @@ def shrunk(change: Tensor, eps: Tensor, norm: str) -> Tensor:
     return change * torch.where(size > room, room / torch.where(size > 0, size, 1), 1)
 
 
-def drawn(shape: tuple[int, ...], norm: str, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-    """A random change of size 1: every number +1 or -1, or any direction alike.
+def drawn(images: Tensor, norm: str, generator: torch.Generator, *, inside: bool = False) -> Tensor:
+    """Random changes of size 1: every number +1 or -1, or any direction alike.
 
     Args:
-        shape: (C, H, W).
+        images: (N, C, H, W), whose shape, type and device are taken.
         norm: "linf" or "l2".
-        dtype: floating point.
         generator: where the random numbers come from.
+        inside: of size up to 1 instead, any of them alike.
 
     Returns:
-        (C, H, W)
+        (N, C, H, W). Drawn one picture after the other: how many come in one go does not matter.
     """
+    make = _inside if inside else _drawn
+    made = [make(images.shape[1:], norm, images.dtype, generator) for _ in images]
+    return torch.stack(made).to(images.device)
+
+
+def _drawn(shape: tuple[int, ...], norm: str, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
     if norm == "linf":
         return torch.randint(0, 2, shape, generator=generator).to(dtype) * 2 - 1
     normal = torch.randn(shape, generator=generator, dtype=dtype)
     return normal / normal.norm()
 
 
-def drawn_inside(shape: tuple[int, ...], norm: str, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-    """A random change of size up to 1, any of them alike. Args, Returns: as `drawn`."""
+def _inside(shape: tuple[int, ...], norm: str, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
     if norm == "linf":
         return torch.rand(shape, generator=generator, dtype=dtype) * 2 - 1
     # Of a ball of n dimensions, the share r**n lies nearer than r.
     far = torch.rand((), generator=generator, dtype=torch.float64) ** (1 / math.prod(shape))
-    return drawn(shape, norm, dtype, generator) * far.to(dtype)
+    return _drawn(shape, norm, dtype, generator) * far.to(dtype)
 
 
 def refuse(images: Tensor) -> None:

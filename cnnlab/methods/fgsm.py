@@ -9,7 +9,6 @@ Paper: Goodfellow, Shlens & Szegedy, Explaining and harnessing adversarial examp
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from cnnlab.methods import budgets
@@ -67,7 +66,7 @@ def fgsm(
         original = victim.images[rows]
         look = victim.slopes(original, rows)
         moved = original + budgets.per_picture(eps[rows]) * budgets.steepest(look.slope, norm)
-        yield Trial(moved.clamp_(0, 1), look, None, flat(look))
+        yield Trial(moved.clamp_(0, 1), look, no_slope=flat(look))
 
     return run(victim, steps, 1, chunk=chunk, progress=progress)
 
@@ -103,9 +102,7 @@ def random_noise(
     def steps(victim: Victim, rows: slice) -> Iterator[Trial]:
         original = victim.images[rows]
         look = victim.look(original, rows)
-        # One picture after the other, so the chunks do not matter.
-        noise = [budgets.drawn(original.shape[1:], norm, original.dtype, generator) for _ in original]
-        moved = original + budgets.per_picture(eps[rows]) * torch.stack(noise).to(original.device)
-        yield Trial(moved.clamp_(0, 1), look, None, torch.zeros(len(original), dtype=torch.bool))
+        moved = original + budgets.per_picture(eps[rows]) * budgets.drawn(original, norm, generator)
+        yield Trial(moved.clamp_(0, 1), look)
 
     return run(victim, steps, 1, chunk=chunk, progress=progress)

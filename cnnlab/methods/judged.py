@@ -6,7 +6,6 @@ all pictures, or with a sticker.
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from cnnlab.methods import budgets
@@ -49,7 +48,6 @@ def judged(
     changed = pictures.detach()
 
     def steps(victim: Victim, rows: slice) -> Iterator[Trial]:
-        first = victim.look(victim.images[rows], rows)
-        yield Trial(changed[rows].clone(), first, None, torch.zeros(len(first.answers), dtype=torch.bool))
+        yield Trial(changed[rows].clone(), victim.look(victim.images[rows], rows))
 
     return run(victim, steps, 1, chunk=chunk, progress=progress)

@@ -80,10 +80,8 @@ def pgd(
         now, first = original, None
         if start == "random":
             first = victim.look(original, rows)
-            far = [
-                budgets.drawn_inside(original.shape[1:], norm, original.dtype, generator) for _ in original
-            ]
-            now = original + budgets.per_picture(room) * torch.stack(far).to(original.device)
+            far = budgets.drawn(original, norm, generator, inside=True)
+            now = original + budgets.per_picture(room) * far
             now = budgets.within(now, original, room, norm)
         no_slope = torch.ones(len(original), dtype=torch.bool)
         for step in range(steps):

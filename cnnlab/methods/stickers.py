@@ -7,7 +7,7 @@ Paper: Brown et al., Adversarial patch, 2017.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -18,13 +18,10 @@ from cnnlab.methods.ascent import Adam
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attacked import Attacked
 from cnnlab.methods.attribution import Passes
+from cnnlab.methods.for_many import Progress, Step, made_for_many
 from cnnlab.methods.judged import judged
 from cnnlab.methods.targets import Target
 from cnnlab.methods.victim import Victim
-from cnnlab.probing import settled
-
-# (steps done, all steps, patch (C, side, side), share of the batch that says the target) -> True to stop.
-Progress = Callable[[int, int, Tensor, float], object]
 
 
 class Sticker(NamedTuple):
@@ -82,8 +79,8 @@ def sticker(
         rate: of Adam, in units of [0, 1].
         turning: by quarter turns at random, too?
         seed: of the start, the pictures, the places and the turns.
-        progress: called after each step with (steps done, all, patch, share of the batch). True stops, and so
-            does Ctrl+C.
+        progress: called after each step with (steps done, all, patch (C, side, side), share of the batch that
+            says the target). True stops, and so does Ctrl+C.
 
     Returns:
         Sticker.
@@ -102,31 +99,25 @@ def sticker(
         raise ValueError(f"rate is a number above 0, at most 1, not {rate!r}")
     batch = victim.asked.share(model, victim.images, whole(batch, "batch is 1 picture or more"), len(images))
     random, turn_limit = budgets.chance(seed), 4 if turning else 1
-    history, stopped, sloped = [], "finished", False
 
     def places(n: int) -> tuple[Tensor, Tensor, Tensor]:
         limits = (images.shape[2] - side + 1, images.shape[3] - side + 1, turn_limit)
         return tuple(torch.randint(limit, (n,), generator=random) for limit in limits)
 
-    with settled(model, channels_last=False):
+    with torch.inference_mode(False):  # what is born in the caller's could not be changed in place
         patch = torch.rand(images.shape[1], side, side, generator=random).to(victim.images)
         adam = Adam(patch, rate)  # shares its memory
-        try:
-            for step in range(steps):
-                some = torch.randperm(len(images), generator=random)[:batch]
-                at = places(len(some))
-                look = victim.slopes(paste(victim.images[some], patch, *at), some)
-                history.append(float(victim.reached(look, some).double().mean()))
-                sloped |= bool(look.slope.any())
-                adam.step(_taken_off(look.slope, side, *at))
-                patch.clamp_(0, 1)
-                if progress is not None and progress(step + 1, steps, patch.clone(), history[-1]) is True:
-                    stopped = "stopped" if step + 1 < steps else stopped
-                    break
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-    if history and not sloped:
-        raise ValueError("no picture had a slope to follow, so no sticker was made: the network hides it")
+
+    def climb() -> Iterator[Step]:
+        for _ in range(steps):
+            some = torch.randperm(len(images), generator=random)[:batch]
+            at = places(len(some))
+            look = victim.slopes(paste(victim.images[some], patch, *at), some)
+            adam.step(_taken_off(look.slope, side, *at))
+            patch.clamp_(0, 1)
+            yield Step(victim.reached(look, some), look.slope, patch)
+
+    patch, history, stopped = made_for_many(victim, climb(), steps, patch, progress, what="sticker")
     at = places(len(images))
     result = judged(model, images, paste(victim.images, patch, *at), target=target, chunk=batch)
     passes = Passes(victim.forwards + result.passes.forward, victim.backwards)

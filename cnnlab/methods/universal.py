@@ -8,7 +8,7 @@ Shafahi et al., Universal adversarial training, 2020.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -18,13 +18,10 @@ from cnnlab.methods import budgets
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attacked import Attacked
 from cnnlab.methods.attribution import Passes
+from cnnlab.methods.for_many import Progress, Step, made_for_many
 from cnnlab.methods.judged import judged
 from cnnlab.methods.targets import Target
 from cnnlab.methods.victim import Victim
-from cnnlab.probing import settled
-
-# (steps done, all steps, noise (1, C, H, W), share of the last pictures that it fooled) -> True to stop.
-Progress = Callable[[int, int, Tensor, float], object]
 
 
 class Universal(NamedTuple):
@@ -86,8 +83,8 @@ def universal(
         seed: of the order of the pictures.
         labels: the true classes, or None: what the network says itself.
         target: a class to lead all pictures to, or None.
-        progress: called after each step with (steps done, all, noise, share of the batch). True stops, and so
-            does Ctrl+C.
+        progress: called after each step with (steps done, all, noise (1, C, H, W), share of the batch that
+            it fooled). True stops, and so does Ctrl+C.
 
     Returns:
         Universal.
@@ -102,28 +99,24 @@ def universal(
     epochs = whole(epochs, "epochs is a whole number, 1 or more")
     batch = victim.asked.share(model, victim.images, whole(batch, "batch is 1 picture or more"), len(images))
     random = budgets.chance(seed)
-    noise, history, stopped, sloped = torch.zeros_like(victim.images[:1]), [], "finished", False
-    steps = epochs * -(-len(images) // batch)
-    with settled(model, channels_last=False):
-        try:
-            if labels is None:  # what it says of the pictures without any noise
-                for rows in torch.arange(len(images)).split(batch):
-                    victim.look(victim.images[rows], rows)
-            order = (torch.randperm(len(images), generator=random).split(batch) for _ in range(epochs))
-            for rows in (rows for parts in order for rows in parts):
-                look = victim.slopes((victim.images[rows] + noise).clamp_(0, 1), rows)
-                fooled = victim.reached(look, rows)
-                history.append(float(fooled.double().mean()))
-                common = look.slope[~fooled.to(look.slope.device)].sum(dim=0, keepdim=True)
-                sloped |= bool(look.slope.any())
-                noise = budgets.shrunk(noise + stride * budgets.steepest(common, norm), room, norm)
-                if progress is not None and progress(len(history), steps, noise.clone(), history[-1]) is True:
-                    stopped = "stopped" if len(history) < steps else stopped
-                    break
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-    if history and not sloped:
-        raise ValueError("no picture had a slope to follow, so no noise was made: the network hides it")
+
+    none = torch.zeros_like(victim.images[:1])
+
+    def climb() -> Iterator[Step]:
+        noise = none
+        if labels is None:  # what it says of the pictures without any noise
+            for rows in torch.arange(len(images)).split(batch):
+                victim.look(victim.images[rows], rows)
+        order = (torch.randperm(len(images), generator=random).split(batch) for _ in range(epochs))
+        for rows in (rows for parts in order for rows in parts):
+            look = victim.slopes((victim.images[rows] + noise).clamp_(0, 1), rows)
+            fooled = victim.reached(look, rows)
+            common = look.slope[~fooled.to(look.slope.device)].sum(dim=0, keepdim=True)
+            noise = budgets.shrunk(noise + stride * budgets.steepest(common, norm), room, norm)
+            yield Step(fooled, look.slope, noise)
+
+    count = epochs * -(-len(images) // batch)
+    noise, history, stopped = made_for_many(victim, climb(), count, none, progress, what="noise")
     changed = (victim.images + noise).clamp_(0, 1)
     result = judged(model, images, changed, labels=labels, target=target, chunk=batch)
     passes = Passes(victim.forwards + result.passes.forward, victim.backwards)

@@ -48,13 +48,13 @@ class Trial(NamedTuple):
     Attributes:
         pictures: (B, C, H, W).
         first, last: at the originals, and at these pictures; None, if there was no look at them yet.
-        no_slope: (B,) bool.
+        no_slope: (B,) bool; None where no slope was asked for.
     """
 
     pictures: Tensor
     first: Look
-    last: Look | None
-    no_slope: Tensor
+    last: Look | None = None
+    no_slope: Tensor | None = None
 
 
 class Victim:
@@ -115,6 +115,9 @@ class Victim:
         """The books of a chunk."""
         last = self.look(trial.pictures, rows) if trial.last is None else trial.last
         change = trial.pictures - self.images[rows]
+        no_slope = trial.no_slope
+        if no_slope is None:
+            no_slope = torch.zeros(len(change), dtype=torch.bool)
         return Attacked(
             trial.pictures,
             self.images[rows],
@@ -127,7 +130,7 @@ class Victim:
             budgets.sizes(change, "l2"),
             trial.first.loss,
             last.loss,
-            trial.no_slope,
+            no_slope,
             Passes(),
             0.0,
             "",
@@ -261,7 +264,7 @@ def flat(look: Look) -> Tensor:
 
 def _idle(victim: Victim, rows: slice) -> Trial:
     look = victim.look(victim.images[rows], rows)
-    return Trial(victim.images[rows].clone(), look, look, torch.zeros(len(look.answers), dtype=torch.bool))
+    return Trial(victim.images[rows].clone(), look, look)
 
 
 def _told(progress: Progress | None, done: int, every: int) -> str:

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.data import digits
 from cnnlab.methods.adversarial import deepfool, fgsm, judged, linear_drop, pgd, random_noise
 from cnnlab.methods.budgets import steepest
 from cnnlab.methods.victim import odds_against
@@ -43,17 +42,6 @@ def linear(weight, bias=0.0):
     model[1].weight.data = torch.stack([weight.flatten(), torch.zeros(weight.numel())]).double()
     model[1].bias.data = torch.tensor([bias, 0.0], dtype=torch.float64)
     return model
-
-
-@pytest.fixture(scope="module")
-def net():
-    return models.load("simpleconvnet")
-
-
-@pytest.fixture(scope="module")
-def data():
-    found = digits.load("test")
-    return found._replace(images=found.images[:40], labels=found.labels[:40])
 
 
 # --- the numbers ------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from cnnlab.data import digits
 from cnnlab.methods.adversarial import Attacked, Quantised, Sharpened, fgsm, judged, pgd, transfer
 from cnnlab.nets import models
 
@@ -15,17 +14,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from explained_nets import awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def net():
-    return models.load("simpleconvnet")
-
-
-@pytest.fixture(scope="module")
-def data():
-    found = digits.load("test")
-    return found._replace(images=found.images[:40], labels=found.labels[:40])
 
 
 def test_a_hidden_slope_stops_the_attack_and_is_said_and_does_not_protect(net, data):

@@ -10,17 +10,11 @@ from torch import nn
 from cnnlab.data import digits
 from cnnlab.methods.adversarial import Quantised, fooling, judged, paste, sticker, universal
 from cnnlab.methods.stickers import _taken_off
-from cnnlab.nets import models
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from explained_nets import awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def net():
-    return models.load("simpleconvnet")
 
 
 @pytest.fixture(scope="module")
