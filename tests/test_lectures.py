@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from cnnlab.course import build, check, syllabus
-from cnnlab.course.commands import widget_errors
+from cnnlab.course.running import widget_errors
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnlab import whole
-from cnnlab.course import running, syllabus
-from cnnlab.course.running import widget_errors as widget_errors
+from cnnlab.course import syllabus
 from cnnlab.course.server import SETTINGS, limits
 from cnnlab.names import unknown
 
@@ -87,6 +86,8 @@ def build(numbers: list[str], check: bool, discard: bool = False) -> int:
 
 def run(number: str, parameters: list[tuple[str, str]], output: str | None) -> int:
     """Run a lecture with other parameters; say where the result lies, and which cell failed."""
+    from cnnlab.course import running
+
     lecture = _lecture(number)
     target = Path(output) if output is not None else root() / "runs" / lecture.name
     ran = running.run(lecture, target, running.values(lecture, parameters), bar=sys.stderr.isatty())
@@ -192,6 +193,7 @@ def train(name: str, output: str, seed: int, epochs: int | None, data: str | Non
 
 def present(number: str, parameters: list[tuple[str, str]]) -> int:
     """Show a lecture as live slides, until Ctrl+C."""
+    from cnnlab.course import running
     from cnnlab.course.present import present
 
     answered = _answered(number)
@@ -200,6 +202,7 @@ def present(number: str, parameters: list[tuple[str, str]]) -> int:
 
 def handout(number: str, output: str | None, parameters: list[tuple[str, str]]) -> int:
     """Write a lecture's slides as one HTML file, and say where it lies."""
+    from cnnlab.course import running
     from cnnlab.course.handout import handout
 
     answered = _answered(number)
