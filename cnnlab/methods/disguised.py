@@ -6,6 +6,7 @@ round, as a list of what is known to be harmless: a list of disguises would neve
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 # What a signal goes back through in the same way under every rule.
 _LINEAR = set(
@@ -26,23 +27,39 @@ def refuse(reached: Tensor, rule: str) -> None:
     """A rule that passes by a ReLU in disguise, or meets other activations only, is the gradient unsaid."""
     if rule == "gradient":
         return
-    seen, names, stack = set(), set(), [reached.grad_fn]
-    hidden = set()
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            name = node.name().removeprefix("torch::autograd::").split("Backward")[0].removesuffix("InPlace")
-            names.add(name)
-            # x * (x > 0) is a ReLU, too: a factor of True and False.
-            factor = getattr(node, "_saved_other", None) if name == "Mul" else None
-            if factor is not None and factor.dtype == torch.bool:
-                hidden.add("Mul by a mask")
-            stack += [source for source, _ in node.next_functions]
+    names, _ = _behind(reached)
     allowed = _LINEAR | _SMOOTH if "RuledRelu" in names else _LINEAR
-    hidden |= {name for name in names if name.rstrip("_") not in allowed}
-    if hidden:
+    if hidden := {name for name in names if name.rstrip("_") not in allowed}:
         raise ValueError(
             f"the rule {rule!r} is defined for ReLU, and on the way is {', '.join(sorted(hidden)).lower()}. "
             "Use rule='gradient', or build the model with nn.ReLU or F.relu."
         )
+
+
+def plain_relus(reached: Tensor) -> list[Node] | None:
+    """The ReLUs of a graph, if it shows them all and beside them only what is harmless; else None.
+
+    Inside CopySlices, a part of a map that was changed in place, may be another.
+    """
+    names, relus = _behind(reached)
+    plain = relus and "CopySlices" not in names and names <= _LINEAR | _SMOOTH | {"Relu"}
+    return relus if plain else None
+
+
+def _behind(reached: Tensor) -> tuple[set[str], list[Node]]:
+    """What a signal goes back through: the names of all nodes of the graph, and the ReLUs of torch."""
+    seen, names, relus, stack = set(), set(), [], [reached.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        whole = node.name()
+        if whole == "ReluBackward0":
+            relus.append(node)
+        name = whole.removeprefix("torch::autograd::").split("Backward")[0].removesuffix("InPlace")
+        # x * (x > 0) is a ReLU, too: a factor of True and False.
+        factor = getattr(node, "_saved_other", None) if name == "Mul" else None
+        names.add("Mul by a mask" if factor is not None and factor.dtype == torch.bool else name)
+        stack += [source for source, _ in node.next_functions]
+    return names, relus

@@ -19,7 +19,9 @@ from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.targets import Asked, Target, ask
 from cnnlab.names import unknown
 from cnnlab.nets.small import Net, Normalise
-from cnnlab.probing import relu_rule, rules, undisturbed
+from cnnlab.probing import at_rest, relu_rule, rules, undisturbed
+from cnnlab.probing.at_rest import replaced
+from cnnlab.probing.hooks import rule_back
 
 _FILTERS_PER_PIXEL = 40
 _ANY_LAYOUT = {nn.Sequential, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d, nn.Dropout}
@@ -121,18 +123,23 @@ def rectified(
 
 def slopes(
     model: nn.Module, images: Tensor, asked: Asked, rule: str = "gradient"
-) -> tuple[Tensor, Tensor]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W)
-    """Scores and their gradients for pictures that fit into one pass."""
+) -> tuple[Tensor, Tensor, int]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W), forward passes of a picture
+    """Scores and their gradients for pictures that fit into one pass, and how often that ran."""
 
     with undisturbed(model, grad=True):
         leaf = images.detach()  # the caller's memory: the model gets a copy of it
         leaf = (leaf.clone() if leaf.is_inference() else leaf).requires_grad_()
         given = as_usual(model, leaf)
-        with relu_rule(model, rule):
-            scores = asked.scores(model, given)
-        disguised.refuse(scores, rule)
+        with at_rest(model):
+            scores, runs = asked.scores(model, given), 1
+            if rule != "gradient" and not rule_back(disguised.plain_relus(scores), rule):
+                # Not all that the rule must meet is seen in the graph: a second pass, watched call by call.
+                with relu_rule(model, rule):
+                    scores, runs = asked.scores(model, as_usual(model, leaf)), 2
+                disguised.refuse(scores, rule)
         down = backward(scores, leaf)
-        return scores.detach(), down[0][:, None] if len(down) == 1 else torch.stack(down, dim=1)
+        down = down[0][:, None] if len(down) == 1 else torch.stack(down, dim=1)
+        return scores.detach(), down, runs
 
 
 def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor:
@@ -162,7 +169,7 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def _changed(part: nn.Module) -> bool:
-    return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))
+    return bool(part._forward_hooks or part._forward_pre_hooks or replaced(part))
 
 
 def backward(scores: Tensor, source: Tensor) -> list[Tensor]:
@@ -200,5 +207,6 @@ def _in_chunks(
     asked = ask(model, images, target, of)
     batch = asked.share(model, images, batch, len(images))
     parts = [slopes(model, images[rows], asked.rows(rows), rule) for rows in chunks(images, batch)]
-    values, maps = (torch.cat(each) for each in zip(*parts, strict=True))
-    return kept(asked, maps, values, None, Passes(len(images), asked.numbers.numel()), began)
+    values, maps = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+    looks = sum(len(part[0]) * part[2] for part in parts)
+    return kept(asked, maps, values, None, Passes(looks, asked.numbers.numel()), began)

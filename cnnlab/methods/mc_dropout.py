@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from cnnlab.methods.asking import distributions, finite, whole
 from cnnlab.methods.targets import pictures
 from cnnlab.probing import undisturbed
-from cnnlab.probing.hooks import refuse_compiled
+from cnnlab.probing.units import refuse_compiled
 
 _MOST_KEPT = 2**28  # bytes of what the answers share
 _DROPS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}

@@ -92,7 +92,7 @@ def integrated_gradients(
     def at(picture: Tensor, point: Tensor) -> Tensor:
         nonlocal forward, backward
         asked_here = asked.rows(picture)
-        _, down = slopes(model, _between(base, images, picture, points[point]), asked_here)
+        _, down, _ = slopes(model, _between(base, images, picture, points[point]), asked_here)
         forward, backward = forward + len(picture), backward + asked_here.numbers.numel()
         return down
 
@@ -131,7 +131,7 @@ def path(
     everything = torch.arange(len(images) * len(at))
     for rows in everything.split(batch):
         picture, point = rows // len(at), rows % len(at)
-        values, down = slopes(model, _between(base, images, picture, at[point]), asked.rows(picture))
+        values, down, _ = slopes(model, _between(base, images, picture, at[point]), asked.rows(picture))
         each = (values, (down * way[picture]).sum(dim=(2, 3, 4)), down.abs().mean(dim=(2, 3, 4)))
         found.append(torch.stack(each))  # (3, B, T)
     together = torch.cat(found, dim=1).unflatten(1, (len(images), len(at))).transpose(2, 3)  # (3, N, T, K)

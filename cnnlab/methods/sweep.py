@@ -21,7 +21,7 @@ from cnnlab.methods.watch import Watch
 from cnnlab.methods.windows import Windows
 from cnnlab.names import unknown
 from cnnlab.probing import Unit, undisturbed
-from cnnlab.probing.hooks import refuse_compiled
+from cnnlab.probing.units import refuse_compiled
 
 HOW = ("auto", "incremental", "batches")
 _NUMBERS = 12_000_000  # in the largest tensor of a pass, if nothing else is asked for

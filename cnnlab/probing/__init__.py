@@ -4,6 +4,7 @@
 """
 
 from cnnlab.probing import receptive
+from cnnlab.probing.at_rest import at_rest
 from cnnlab.probing.flight import FlightRecorder
 from cnnlab.probing.hooks import Recorder, edit, relu_rule
 from cnnlab.probing.quiet import evaluating, settled, undisturbed
@@ -13,6 +14,7 @@ __all__ = [
     "FlightRecorder",
     "Recorder",
     "Unit",
+    "at_rest",
     "edit",
     "evaluating",
     "layer",

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.names import unknown
-from cnnlab.probing.hooks import around, coming_back, listening, refuse_compiled
-from cnnlab.probing.units import layer, layers
+from cnnlab.probing.hooks import around, coming_back, listening
+from cnnlab.probing.units import layer, layers, refuse_compiled
 
 _NAN = float("nan")
 

@@ -9,13 +9,13 @@ Papers: Zeiler & Fergus 2014, Springenberg et al. 2015 (`relu_rule`).
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from cnnlab.names import unknown
 from cnnlab.probing import rules
-from cnnlab.probing.units import layer, layers
+from cnnlab.probing.units import layer, layers, refuse_compiled
 
 
 class _Enough(Exception):
@@ -240,10 +240,27 @@ def coming_back(output: Tensor, hear: Callable[[Tensor], None]) -> None:
     output.register_hook(hear)
 
 
+def rule_back(relus: Iterable[Node] | None, rule: str) -> bool:
+    """From now on a signal comes back through these ReLUs of a graph by a rule of `rules.NAMED`.
+
+    It costs the pass forward nothing, unlike `relu_rule`. False: there were none.
+    """
+    for relu in relus or ():
+        if rule == "guided":  # torch's own way back does the other half
+            relu.register_prehook(_positive)
+        elif rule == "deconvnet":
+            relu.register_hook(lambda _, above: _positive(above))
+    return bool(relus)
+
+
+def _positive(above: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    return tuple(g if g is None else g.clamp(min=0) for g in above)
+
+
 @contextmanager
 def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
     """Inside the block, a pass of the model in which the owner has seen enough returns None."""
-    own, forward = model.__dict__.get("forward"), model.forward
+    forward = model.forward
 
     def short(*args, **kwargs):
         try:
@@ -253,33 +270,22 @@ def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
                 raise
             return None
 
-    model.forward = short
+    with forwarding(model, short):
+        yield
+
+
+@contextmanager
+def forwarding(module: nn.Module, forward: Callable) -> Iterator[None]:
+    """Inside the block the module runs by this function; its hooks stay."""
+    own = vars(module).get("forward")
+    module.forward = forward
     try:
         yield
     finally:
         if own is None:
-            del model.forward
+            del module.forward
         else:
-            model.forward = own
-
-
-def refuse_compiled(model: nn.Module) -> None:
-    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there.
-
-    And TypeError for what is no model at all.
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
-    for name, module in model.named_modules():
-        if (
-            isinstance(module, torch.jit.ScriptModule)
-            or hasattr(module, "_orig_mod")
-            or getattr(module, "_compiled_call_impl", None) is not None
-        ):
-            raise ValueError(
-                f"{repr(name) if name else 'the model'} is compiled or scripted: what runs "
-                "inside cannot be seen or changed. Give the model as it was before."
-            )
+            module.forward = own
 
 
 def _one_tensor(name: str, output: object, done: str) -> Tensor:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from cnnlab.probing.at_rest import at_rest
+
 
 @contextmanager
 def undisturbed(model: nn.Module, *, grad: bool) -> Iterator[None]:
@@ -43,9 +45,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
     """`undisturbed`, and made ready for many passes whose gradient is wanted for the picture only.
 
-    No weight asks for a gradient inside the block, so none is computed; and the filters lie in memory as
-    fast convolutions read them, not to be laid out anew in each pass. Afterwards every weight is the one it
-    was: the same tensor in the same memory, which still asks for a gradient if it did.
+    No weight asks for a gradient inside the block, so none is computed; batch norm is `at_rest`; and the
+    filters lie in memory as fast convolutions read them, not to be laid out anew in each pass. Afterwards
+    every weight is the one it was: the same tensor in the same memory, which still asks for a gradient if it
+    did.
 
     Args:
         model: any network.
@@ -73,7 +76,8 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
                 weight.requires_grad_(False)
             for weight, data in own:
                 weight.data = data.contiguous(memory_format=torch.channels_last)
-            yield
+            with at_rest(model):
+                yield
         finally:
             for weight, data in own:
                 weight.data = data

@@ -159,3 +159,22 @@ def shapes(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
         with hooks.listening(model, layers(model), note):
             model(image.detach().clone())
     return found
+
+
+def refuse_compiled(model: nn.Module) -> None:
+    """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there.
+
+    And TypeError for what is no model at all.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
+    for name, module in model.named_modules():
+        if (
+            isinstance(module, torch.jit.ScriptModule)
+            or hasattr(module, "_orig_mod")
+            or getattr(module, "_compiled_call_impl", None) is not None
+        ):
+            raise ValueError(
+                f"{repr(name) if name else 'the model'} is compiled or scripted: what runs "
+                "inside cannot be seen or changed. Give the model as it was before."
+            )

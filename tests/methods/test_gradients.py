@@ -215,6 +215,23 @@ def test_a_relu_in_place_on_a_view(how, rule):
     assert near(found, expected, 1e-12)
 
 
+@pytest.mark.parametrize("rule", ("guided", "deconvnet"))
+def test_the_rule_needs_one_pass_and_a_second_where_the_graph_does_not_show_all(rule):
+    x = picture(n=3)
+    for name in ("sequential", "residual", "F.relu in place"):
+        assert rectified(awkward(name), x, 1, rule, batch=2).passes == (3, 3), name
+
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4 * 14 * 14, 5)
+
+        def forward(self, x):
+            return self.fc(in_two_parts(self.conv(x)).flatten(1))
+
+    assert rectified(seeded(Hidden, torch.float64), x, 1, rule, batch=2).passes == (6, 3)
+
+
 def test_guided_of_a_residual_net_and_of_a_probability():
     model, x = awkward("residual"), picture(n=2)
     assert not near(guided(model, x, 3).map, gradient(model, x, 3).map, 0.1)
