@@ -66,6 +66,7 @@ def test_going_through_all_slides(deck, root):
     for k in range(wanted):
         seen = page.locator(VISIBLE).evaluate_all(LOOK)
         words = [text for _, text in seen]
+        assert page.locator(f"{VISIBLE} [role=alert]").all_inner_texts() == []  # a widget's error
         assert words != former, f"the key before slide {k + 1} of {wanted} did nothing"
         former = words
         cut += [(k + 1, text[:40], parts) for parts, text in seen if parts]
