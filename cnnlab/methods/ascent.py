@@ -217,13 +217,20 @@ def climb(
         frames = {round(steps * k / (film - 1)) for k in range(film - 1)}
         history, strip, stopped = [], [], "finished"
         moved = torch.zeros(batch, dtype=torch.bool, device=like.device)
-        opened, scale = moved.clone(), Scale()
+        opened, scale, all_moved = moved.clone(), Scale(), False
         try:
             for step in range(steps):
                 move = warp.draw()
                 picture = space.picture(numbers, shape[1:]).requires_grad_()
-                look = watch.look(picture, lambda x, m=move: warp.view(x, m), redirect=step < redirect)
-                moved |= look.awake
+                look = watch.look(
+                    picture,
+                    lambda x, m=move: warp.view(x, m),
+                    redirect=step < redirect,
+                    ask_awake=not all_moved,
+                )
+                if not all_moved:
+                    moved |= look.awake
+                    all_moved = bool(moved.all())
                 if look.opened is not None:
                     opened |= look.opened
                 if step in frames:

@@ -71,7 +71,9 @@ class Objective:
 
     def __call__(self, seen: Seen) -> Tensor:
         """One value for each picture, (B,); gradients flow through."""
-        values = [weight * term.value(seen) for weight, term in self.terms]
+        values = [
+            term.value(seen) if weight == 1 else weight * term.value(seen) for weight, term in self.terms
+        ]
         return sum(values[1:], values[0])
 
     def __add__(self, other: "Objective") -> "Objective":

@@ -25,13 +25,13 @@ class Look(NamedTuple):
     Attributes:
         values: (B,) of the objective.
         slope: (B, C, H, W), at the pixels.
-        awake: (B,) bool, did a slope come through the network, if it was asked?
+        awake: (B,) bool, did a slope come through the network, if there is one? None: nobody asked.
         opened: (B,) bool, is the slope one that ReLUs were asked to let through? None: of no picture.
     """
 
     values: Tensor
     slope: Tensor
-    awake: Tensor
+    awake: Tensor | None
     opened: Tensor | None = None
 
 
@@ -61,7 +61,14 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def look(self, picture: Tensor, move: Callable[[Tensor], Tensor], *, redirect: bool = False) -> Look:
+    def look(
+        self,
+        picture: Tensor,
+        move: Callable[[Tensor], Tensor],
+        *,
+        redirect: bool = False,
+        ask_awake: bool = True,
+    ) -> Look:
         """Value and slope of the objective.
 
         Args:
@@ -69,21 +76,23 @@ class Watch:
             move: picture -> what the network gets to see, (B, C, H', W').
             redirect: where no slope comes through the network, look once more, and let slopes through ReLUs
                 that are off, as `redirected` says. Pictures that have a slope keep it.
+            ask_awake: shall it be found out which pictures have a slope? With redirect it is in any case.
 
         Raises:
             ValueError: a value or a slope is not finite, or does not depend on the picture.
         """
-        values, slope, awake = self._slopes(picture, move, redirect=False)
+        values, slope, through = self._slopes(picture, move, redirect=False)
+        awake = _any(through) if redirect or ask_awake else None
         if not redirect or not self.rule or awake.all():
             return Look(values, slope, awake)
-        _, let_through, opened = self._slopes(picture, move, redirect=True)
-        opened &= ~awake
+        _, let_through, through = self._slopes(picture, move, redirect=True)
+        opened = _any(through) & ~awake
         return Look(values, torch.where(opened.view(-1, 1, 1, 1), let_through, slope), awake, opened)
 
     def _slopes(
         self, picture: Tensor, move: Callable[[Tensor], Tensor], *, redirect: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(B,) values, the slope at the picture, and (B,) `awake`."""
+        """(B,) values, the slope at the picture, and what came of it through the network."""
         view = move(picture)
         seen = self._pass(picture, view, redirect)
         values = self.objective(seen)
@@ -104,7 +113,7 @@ class Watch:
             through = slope
         elif through is None:
             through = torch.zeros_like(slope)
-        return values.detach(), slope, through.flatten(1).any(dim=1)
+        return values.detach(), slope, through
 
     def _pass(self, picture: Tensor, view: Tensor, redirect: bool) -> Seen:
         if self.acts is None and not self.objective.output:
@@ -139,6 +148,11 @@ class Watch:
         """In the layout and the precision of the network."""
         copy = view.clone(memory_format=self.layout)
         return copy if self.dtype is None else copy.to(self.dtype)
+
+
+def _any(slope: Tensor) -> Tensor:
+    """(B, …) -> (B,) is any number of a picture's slope not zero?"""
+    return slope.flatten(1).any(dim=1)
 
 
 def redirected(g: Tensor, y: Tensor) -> Tensor:
