@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.methods import layer_rules, occlusion, patches, sweep
+from cnnlab.methods import layer_rules, occlusion, patches, sliding, sweep
 from cnnlab.methods.targets import best
 from cnnlab.nets import models
 from cnnlab.probing import Recorder, Unit
@@ -239,26 +239,27 @@ def test_without_a_rule_it_is_whole_maps_and_the_same(monkeypatch, name):
 def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken):
     """A rule that is wrong at the middle window is not used at all; elsewhere the tests above would fail."""
     model, x = seeded(SMALL["residual"], torch.float64), picture(16)
-    crop, around = patches.Patches.crop, layer_rules._around
-    if broken == "margin":
+    crop, framed = patches.Patches.crop, sliding.framed
 
-        def wrong(self, top, left, rows, cols, outside=0.0):
-            return crop(self, top, left + (cols > 3), rows, cols, outside)
-    elif broken == "outside":
+    def margin(self, top, left, rows, cols, frame=None):
+        return crop(self, top, tuple(i - (i > 0 and cols > 3) for i in left), rows, cols, frame)
 
-        def wrong(self, top, left, rows, cols, outside=0.0):
-            return crop(self, top, left, rows, cols, 5.0)
-    elif broken == "place":
+    def place(self, *where):
+        return crop(self.become(self.base, self.values.roll(1, 0)), *where)
 
-        def wrong(self, top, left, rows, cols, outside=0.0):
-            return crop(self._replace(values=self.values.roll(1, 0)), top, left, rows, cols, outside)
+    def outside(base, rows, cols, _value):
+        return framed(base, rows, cols, 5.0)
 
-    if broken == "sum":
-        monkeypatch.setattr(
-            layer_rules, "_around", lambda given: ([around(given)[0][0]] * len(given), *around(given)[1:])
-        )
-    else:
-        monkeypatch.setattr(patches.Patches, "crop", wrong)
+    def only_the_first(given):
+        return given[0].top, given[0].left, given[0].size
+
+    at = {
+        "margin": (patches.Patches, "crop", margin),
+        "place": (patches.Patches, "crop", place),
+        "outside": (sliding, "framed", outside),
+        "sum": (layer_rules, "_around", only_the_first),
+    }
+    monkeypatch.setattr(*at[broken])
     try:
         found = occlusion.scan(model, x, window=4, stride=2, how="incremental")
     except ValueError as refused:
