@@ -50,7 +50,7 @@ def _folded(
     shift = (0 if bias is None else bias) - scale * (
         running_mean if offset is None else running_mean - offset
     )
-    return filters * scale[:, None, None, None], shift
+    return (filters * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last), shift
 
 
 def _prelu(kept: Kept, function: Callable, input: Patches, weight: Tensor) -> Patches:

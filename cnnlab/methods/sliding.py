@@ -160,23 +160,18 @@ def conv2d(
         sides = (0, 0) if padding == "valid" else _both(padding)
     stride, dilation = _both(stride), _both(dilation)
 
-    def make() -> tuple[Tensor, Tensor]:
-        filters = weight.contiguous(memory_format=torch.channels_last)
-        return function(input.base, filters, bias, stride, padding, dilation, groups), filters
-
-    base, filters = kept.once(make)
-
+    base = kept.once(lambda: function(input.base, weight, bias, stride, padding, dilation, groups))
     reach = _reach(kept, input, base, tuple(weight.shape[2:]), stride, sides, dilation)
-    transformed = kept.once(lambda: functools.cache(winograd.transformed), "transformed")
+    last = kept.once(lambda: functools.cache(_channels_last), "channels last")  # rearranged once
     plain = stride == dilation == (1, 1) and groups == 1
 
     def run(filters: Tensor, bias: Tensor | None) -> Tensor:
         piece = reach.piece()
         if plain and winograd.pays(len(piece), filters, tuple(piece.shape[2:]), reach.size):
-            return winograd.conv3x3(piece, transformed(filters), bias, sides if reach.whole else (0, 0))
-        return function(piece, filters, bias, stride, padding if reach.whole else 0, dilation, groups)
+            return winograd.conv3x3(piece, filters, bias, sides if reach.whole else (0, 0))
+        return function(piece, last(filters), bias, stride, padding if reach.whole else 0, dilation, groups)
 
-    return Patches(base, Convolution(run, filters, bias), *reach[:3])
+    return Patches(base, Convolution(run, weight, bias), *reach[:3])
 
 
 def max_pool2d(
@@ -243,6 +238,10 @@ def avg_pool2d(
         return F.avg_pool2d(reach.piece(), kernel, stride, divisor_override=1) * factors
 
     return Patches(base, run, *reach[:3])
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def _both(size: Size) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """A 3 x 3 convolution by a third of the products, for small maps of many channels: Winograd's.
 
-Type: (maps (N, C, H, W), transformed filters) -> (N, K, H', W'), what F.conv2d gives with stride 1. Each tile
+Type: (maps (N, C, H, W), filters (K, C, 3, 3)) -> (N, K, H', W'), what F.conv2d gives with stride 1. A tile
 of 4 x 4 outputs needs 16 * 9 = 144 products per pair of channels. But four outputs in a row are the
 coefficients of a polynomial that six numbers determine: six inputs and three weights, each seen at the same
 six points, multiplied point by point. In both directions 36 products are left, and they are plain matrix
@@ -19,8 +19,8 @@ TILE, SPAN = 4, 6  # outputs of a tile along an axis, and the inputs that they n
 # Where polynomials are looked at; the sixth point is infinity. With these five, the result is rounded as that
 # of F.conv2d is (2e-6 of the largest number); with the usual 0, 1, -1, 2, -2 five times as much.
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
-_PICTURES = 16  # with fewer, transforming the filters takes what is won
-_AT_ONCE = 2**22  # numbers at the points that are worked on: 16 MB
+_PICTURES = 32  # with fewer, bringing the filters to the points takes what is won
+_AT_ONCE = 2**21  # numbers at the points that are worked on: 8 MB
 
 
 def pays(maps: int, weight: Tensor, size: tuple[int, int], outputs: tuple[int, int]) -> bool:
@@ -34,25 +34,19 @@ def pays(maps: int, weight: Tensor, size: tuple[int, int], outputs: tuple[int, i
     return SPAN**2 * tiles * (ins * outs + 1.5 * ways) < 0.75 * 9 * outputs[0] * outputs[1] * ins * outs
 
 
-def transformed(weight: Tensor) -> Tensor:
-    """(K, C, 3, 3) -> (36, C, K): the filters as they are seen at the points; made once."""
-    seen = _seen(3)
-    both = torch.kron(seen, seen).to(weight)  # (36, 9)
-    return (both @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(SPAN**2, *weight.shape[1::-1])
-
-
-def conv3x3(maps: Tensor, filters: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+def conv3x3(maps: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
     """What F.conv2d(maps, weight, bias, padding=padding) gives, to rounding.
 
     Args:
         maps: (N, C, H, W).
-        filters: transformed(weight).
+        weight: (K, C, 3, 3).
         bias: (K,).
         padding: cells of zeros above and below, and to the left and right.
 
     Returns:
         (N, K, H', W'), in memory with the channels last.
     """
+    filters = _transformed(weight)
     (rows, there_row, back_row), (cols, there_col, back_col) = map(_ways, maps.shape[2:], padding)
     # Along both axes at once, points first: tiles of one point are one matrix.
     there = torch.einsum("pth,quw->pqtuhw", there_row, there_col).flatten(4).flatten(0, 3).to(maps)
@@ -67,6 +61,13 @@ def conv3x3(maps: Tensor, filters: Tensor, bias: Tensor | None, padding: tuple[i
     if bias is not None:
         out += bias
     return out.view(len(maps), rows, cols, -1).permute(0, 3, 1, 2)
+
+
+def _transformed(weight: Tensor) -> Tensor:
+    """(K, C, 3, 3) -> (36, C, K): the filters as they are seen at the points."""
+    seen = _seen(3)
+    both = torch.kron(seen, seen).to(weight)  # (36, 9)
+    return (both @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(SPAN**2, *weight.shape[1::-1])
 
 
 @functools.cache

@@ -29,7 +29,7 @@ def test_it_is_the_convolution(size, padding, biased):
         padding = (1, 1)  # so that a window of three cells fits
     maps, weight, bias = made(size=size)
     bias = bias if biased else None
-    found = winograd.conv3x3(maps, winograd.transformed(weight), bias, padding)
+    found = winograd.conv3x3(maps, weight, bias, padding)
     torch.testing.assert_close(found, F.conv2d(maps, weight, bias, padding=padding), rtol=0, atol=1e-12)
 
 
@@ -38,23 +38,22 @@ def test_a_row_of_four_by_hand():
     maps, weight = torch.zeros(1, 1, 3, 6), torch.zeros(1, 1, 3, 3)
     maps[0, 0, 1] = torch.tensor([1.0, 0, 2, 0, 0, 1])
     weight[0, 0, 1] = torch.tensor([1.0, 2, 3])
-    found = winograd.conv3x3(maps, winograd.transformed(weight), None, (0, 0))
+    found = winograd.conv3x3(maps, weight, None, (0, 0))
     torch.testing.assert_close(found, torch.tensor([[[[7.0, 4, 2, 3]]]]))
 
 
 def test_parts_make_no_difference(monkeypatch):
     maps, weight, bias = made(n=5)
-    filters = winograd.transformed(weight)
-    whole = winograd.conv3x3(maps, filters, bias, (1, 1))
+    whole = winograd.conv3x3(maps, weight, bias, (1, 1))
     monkeypatch.setattr(winograd, "_AT_ONCE", 1)  # one picture at a time
-    torch.testing.assert_close(winograd.conv3x3(maps, filters, bias, (1, 1)), whole, rtol=0, atol=1e-13)
+    torch.testing.assert_close(winograd.conv3x3(maps, weight, bias, (1, 1)), whole, rtol=0, atol=1e-13)
 
 
 def test_it_rounds_as_torch_does():
     maps, weight, _ = made(torch.float32, n=2, c=256, k=256, size=(8, 8))
     wanted = F.conv2d(maps.double(), weight.double(), padding=1)
     size = wanted.abs().max()
-    error = (winograd.conv3x3(maps, winograd.transformed(weight), None, (1, 1)) - wanted).abs().max() / size
+    error = (winograd.conv3x3(maps, weight, None, (1, 1)) - wanted).abs().max() / size
     assert error < 5e-6
 
 
@@ -63,7 +62,7 @@ def test_maps_in_any_layout_are_left_as_they_were():
     for layout in (torch.contiguous_format, torch.channels_last):
         given = maps.contiguous(memory_format=layout)
         before = given.clone()
-        found = winograd.conv3x3(given, winograd.transformed(weight), bias, (1, 1))
+        found = winograd.conv3x3(given, weight, bias, (1, 1))
         torch.testing.assert_close(found, F.conv2d(maps, weight, bias, padding=1), rtol=0, atol=1e-12)
         assert torch.equal(given, before)
 
@@ -72,7 +71,7 @@ def test_it_is_taken_only_where_it_pays():
     wide, narrow = torch.zeros(512, 512, 3, 3), torch.zeros(64, 64, 3, 3)
     assert winograd.pays(64, wide, (7, 7), (7, 7))
     assert not winograd.pays(64, narrow, (56, 56), (56, 56))  # the way there and back costs more
-    assert not winograd.pays(4, wide, (7, 7), (7, 7))  # too few maps for transformed filters
+    assert not winograd.pays(4, wide, (7, 7), (7, 7))  # too few maps to bring the filters there
     assert not winograd.pays(64, wide, (7, 3), (5, 1))  # most of each tile would be thrown away
     assert not winograd.pays(64, torch.zeros(512, 512, 5, 5), (7, 7), (7, 7))
     assert not winograd.pays(64, wide.half(), (7, 7), (7, 7))
