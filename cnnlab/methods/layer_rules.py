@@ -58,13 +58,14 @@ def _prelu(kept: Kept, function: Callable, input: Patches, weight: Tensor) -> Pa
     return input.become(base, function(input.values, weight))
 
 
-def _relu(kept: Kept, function: Callable, input: Patches, **named: object) -> Patches:
-    base = kept.once(lambda: function(input.base, **named))
+def _relu(kept: Kept, function: Callable, input: Patches, inplace: bool = False) -> Patches:  # noqa: ARG001
+    base = kept.once(lambda: function(input.base))
     kept.cells += input.numel
-    make = input.make
-    if make is not None:  # what it makes has not been given to anyone
-        return input.become(base, lambda: make().relu_())
-    return input.become(base, function(input.values, **named))
+
+    def values() -> Tensor:  # what is made here has not been given to anyone
+        return function(input.values) if input.make is None else input.make().relu_()
+
+    return input.become(base, values)
 
 
 def _pointwise(kept: Kept, function: Callable, *args: object, **named: object) -> Patches | None:

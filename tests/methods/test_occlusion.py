@@ -91,7 +91,29 @@ def rest(x):
     return F.relu(x + F.max_pool2d(x, 5, 1, 2), inplace=True)
 
 
+def folded(x, a, mean, var):
+    """A convolution, a batch norm and a ReLU, which may become one."""
+    y = F.relu(F.batch_norm(F.conv2d(x, a, mean, padding=1), mean, var, var, mean, eps=0.1))
+    return F.relu_(F.batch_norm(F.conv2d(y, a), mean, var) + y[:, :, 1:-1, 1:-1])
+
+
+def asked_twice(x, a, mean, var):
+    """What waits to be made is asked for by several, before and after it is there."""
+    y = F.conv2d(x, a, padding=1)
+    z = F.relu(y) + y * F.batch_norm(y, mean, var)
+    total = z + y
+    return F.relu(total) - total + F.batch_norm(z, mean, var)
+
+
+STATISTICS = {
+    "a": torch.arange(144.0).sin().view(4, 4, 3, 3),
+    "mean": torch.tensor([0.1, -0.2, 0.3, 0.0]),
+    "var": torch.tensor([0.5, 1, 2, 3]),
+}
+
 KINDS = {
+    "convolution and batch norm in one": lambda: Call(folded, **STATISTICS),
+    "made twice": lambda: Call(asked_twice, **STATISTICS),
     "conv": lambda: nn.Conv2d(4, 4, 3),
     "stride, padding": lambda: nn.Conv2d(4, 4, 3, stride=2, padding=1),
     "rows left out": lambda: nn.Conv2d(4, 4, 2, stride=3),
@@ -216,6 +238,17 @@ def test_the_rules_are_used():
     assert found.work < 0.2 * 144
     batches = occlusion.scan(model, x, window=8, stride=8, how="batches")
     assert 144 + 4 <= batches.work <= 144 + 5 and batches.reason == "batches were asked for"
+
+
+def test_a_batch_norm_is_folded_into_the_convolution_before_it(monkeypatch):
+    made, own = [], layer_rules._folded
+    monkeypatch.setattr(
+        layer_rules, "_folded", lambda *given, **named: made.append(own(*given, **named)) or made[-1]
+    )
+    model = make(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Flatten()
+    )
+    assert error(model, picture(11)) < 1e-10 and len(made) == 1  # once for all windows; none after a pool
 
 
 @pytest.mark.parametrize(
