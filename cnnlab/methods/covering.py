@@ -81,7 +81,7 @@ class Covering(NamedTuple):
         down, right = (torch.arange(n, device=top.device) for n in (rows, cols))
         inside = (down >= (top - first[0])[:, None])[:, None, :, None]
         inside = inside & (right >= (left - first[1])[:, None])[:, None, None, :]
-        return Patches(self.image, torch.where(inside, over, before), *first)
+        return Patches(self.image, torch.where(inside, over, before), *(tuple(i.tolist()) for i in first))
 
 
 def _pieces(picture: Tensor, top: Tensor, left: Tensor, rows: int, cols: int) -> Tensor:

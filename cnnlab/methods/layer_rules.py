@@ -5,6 +5,7 @@ Type: (kept, function, its arguments with Patches in place of tensors) -> Patche
 concatenations, on the smallest rectangle around the regions that meet; and the list of all.
 """
 
+import operator
 from collections.abc import Callable
 
 import torch
@@ -12,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnlab.methods import sliding
-from cnnlab.methods.patches import Patches
-from cnnlab.methods.sliding import SHARE, Kept
+from cnnlab.methods.patches import Patches, Starts
+from cnnlab.methods.sliding import SHARE, Convolution, Kept
 
 Rule = Callable[..., Patches | None]
 
@@ -25,13 +26,46 @@ def _batch_norm(kept: Kept, function: Callable, input: Patches, *rest: object, *
     if training:
         return None  # it mixes the pictures of a batch
     base = kept.once(lambda: function(input.base, *rest, **named))
-    kept.cells += input.values.numel()
-    return input._replace(base=base, values=function(input.values, *rest, **named))
+    make = input.make
+    if isinstance(make, Convolution) and function is F.batch_norm:
+        filters, bias = kept.once(lambda: _folded(*make[1:], *rest, **named), "folded")
+        return input.become(base, make._replace(filters=filters, bias=bias))
+    kept.cells += input.numel
+    return input.become(base, lambda: function(input.values, *rest, **named))
+
+
+def _folded(
+    filters: Tensor,
+    offset: Tensor | None,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,  # noqa: ARG001
+    momentum: float = 0.1,  # noqa: ARG001
+    eps: float = 1e-5,
+) -> tuple[Tensor, Tensor]:
+    """Filters and bias that do in one what a convolution and a batch norm after it do."""
+    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - scale * (
+        running_mean if offset is None else running_mean - offset
+    )
+    return (filters * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last), shift
 
 
 def _prelu(kept: Kept, function: Callable, input: Patches, weight: Tensor) -> Patches:
     base = kept.once(lambda: function(input.base, weight))
-    return input._replace(base=base, values=function(input.values, weight))
+    return input.become(base, function(input.values, weight))
+
+
+def _relu(kept: Kept, function: Callable, input: Patches, inplace: bool = False) -> Patches:  # noqa: ARG001
+    base = kept.once(lambda: function(input.base))
+    kept.cells += input.numel
+
+    def values() -> Tensor:  # what is made here has not been given to anyone
+        return function(input.values) if input.make is None else input.make().relu_()
+
+    return input.become(base, values)
 
 
 def _pointwise(kept: Kept, function: Callable, *args: object, **named: object) -> Patches | None:
@@ -42,17 +76,14 @@ def _pointwise(kept: Kept, function: Callable, *args: object, **named: object) -
         return None
     if len({part.base.shape[2:] for part in given}) != 1 or any(part.dim() > 4 for part in others):
         return None
-    pieces, top, left = _around(given)
-    bases = iter(part.base for part in given)
 
-    def call(parts: object) -> Tensor:
+    def call(parts: list[Tensor]) -> Tensor:
+        parts = iter(parts)
         first = [next(parts) if isinstance(part, Patches) else part for part in args]
         return function(*first, **{k: next(parts) if isinstance(v, Patches) else v for k, v in named.items()})
 
-    base = kept.once(lambda: call(bases))
-    values = call(iter(pieces))
-    kept.cells += values.numel()
-    return Patches(base, values, top, left)
+    base = kept.once(lambda: call([part.base for part in given]))
+    return _together(kept, base, given, call)
 
 
 def _cat(kept: Kept, function: Callable, tensors: list, dim: int = 0) -> Patches | None:
@@ -60,25 +91,35 @@ def _cat(kept: Kept, function: Callable, tensors: list, dim: int = 0) -> Patches
         return None
     if len({part.base.shape[2:] for part in tensors}) != 1:
         return None
-    pieces, top, left = _around(tensors)
     base = kept.once(lambda: function([part.base for part in tensors], 1))
-    values = function(pieces, 1)
-    kept.cells += values.numel()
-    return Patches(base, values, top, left)
+    return _together(kept, base, tensors, lambda parts: function(parts, 1))
 
 
-def _around(given: list[Patches]) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Pieces of all, cut to the smallest rectangles around the patches of all; and where those begin."""
+def _together(
+    kept: Kept, base: Tensor, given: list[Patches], call: Callable[[list[Tensor]], Tensor]
+) -> Patches:
+    """What a function makes of pieces of all, cut to the smallest rectangles around the patches of all."""
+    top, left, size = _around(given)
+    kept.cells += len(top) * base.shape[1] * size[0] * size[1]
+    for part in given:
+        _ = part.values  # or a chain of functions would wait for the last one
+    return Patches(base, lambda: call([part.crop(top, left, *size) for part in given]), top, left, size)
+
+
+def _around(given: list[Patches]) -> tuple[Starts, Starts, tuple[int, int]]:
+    """Where the smallest rectangles around the patches of all begin, and how large the largest is."""
+    if len({(part.top, part.left, part.size) for part in given}) == 1:
+        return given[0].top, given[0].left, given[0].size
     starts, sizes = [], []
     for axis, n in enumerate(given[0].base.shape[2:]):
         begins = [(part.top, part.left)[axis] for part in given]
-        ends = [start + part.values.shape[2 + axis] for start, part in zip(begins, given, strict=True)]
-        low, high = torch.stack(begins).amin(dim=0), torch.stack(ends).amax(dim=0)
-        sizes.append(int((high - low).max()))
-        starts.append(low.clamp(max=n - sizes[-1]))
+        ends = [[i + part.size[axis] for i in start] for start, part in zip(begins, given, strict=True)]
+        low, high = [min(each) for each in zip(*begins, strict=True)], map(max, *ends)
+        sizes.append(max(map(operator.sub, high, low)))
+        starts.append(tuple(min(i, n - sizes[-1]) for i in low))
     if sizes[0] * sizes[1] > SHARE * given[0].base.shape[2:].numel():
-        sizes, starts = given[0].base.shape[2:], [torch.zeros_like(start) for start in starts]
-    return [part.crop(*starts, *sizes) for part in given], *starts
+        sizes, starts = given[0].base.shape[2:], [(0,) * len(start) for start in starts]
+    return *starts, tuple(sizes)
 
 
 def _dropout(
@@ -108,7 +149,8 @@ def _pad(
         return None
     base = kept.once(lambda: function(input.base, pad, mode, value))
     top = pad[2] if len(pad) == 4 else 0
-    return Patches(base, input.values, input.top + top, input.left + pad[0])
+    down, right = (tuple(i + by for i in at) for at, by in ((input.top, top), (input.left, pad[0])))
+    return Patches(base, input.values, down, right)
 
 
 def _getitem(kept: Kept, function: Callable, input: Patches, index: object) -> Patches | None:
@@ -118,7 +160,7 @@ def _getitem(kept: Kept, function: Callable, input: Patches, index: object) -> P
     if index[0] != slice(None):
         return None
     base = kept.once(lambda: function(input.base, index).contiguous())
-    return input._replace(base=base, values=function(input.values, index))
+    return input.become(base, function(input.values, index))
 
 
 _NAMED = {
@@ -126,6 +168,7 @@ _NAMED = {
     "max_pool2d": sliding.max_pool2d,
     "avg_pool2d": sliding.avg_pool2d,
     "batch_norm": _batch_norm,
+    "relu": _relu,
     "prelu": _prelu,
     "cat concat concatenate": _cat,
     "pad": _pad,
@@ -134,7 +177,7 @@ _NAMED = {
     "__getitem__": _getitem,
 }
 _POINTWISE = (
-    "relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign sigmoid logsigmoid tanh hardtanh "
+    "relu6 leaky_relu elu selu celu gelu silu mish softplus softsign sigmoid logsigmoid tanh hardtanh "
     "hardswish hardsigmoid threshold clamp clamp_min clamp_max abs neg negative exp log sqrt rsqrt square "
     "pow add sub subtract rsub mul multiply div divide true_divide maximum minimum sin cos erf "
     "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __neg__ __pow__ __abs__"

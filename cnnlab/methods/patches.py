@@ -7,76 +7,129 @@ of the whole picture, the base. So a piece of it is put together out of both:
     . o o # . .        # patch of this window, in `values`
     . o o # . .        o crop of 3 x 2 cells at (1, 1) takes its other
     . o o # . .          cells from the base; here it ends with the patch
+
+What stands in the patches is made when it is first asked for. So a function that comes next can still change
+how: a ReLU works in place, and a batch norm is multiplied into the filters of the convolution before it.
 """
 
+from collections.abc import Callable
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+Starts = tuple[int, ...]  # one for each window, along one axis; plain numbers, for there are few
 
-class Patches(NamedTuple):
+
+class Frame(NamedTuple):
+    """A base with a border, to cut pieces from.
+
+    Attributes:
+        cells: (H', W', C), so that a cell is one stretch of memory.
+        above, before: rows and columns of border until the base begins.
+    """
+
+    cells: Tensor
+    above: int
+    before: int
+
+    def pieces(self, top: Starts, left: Starts, rows: int, cols: int) -> Tensor:
+        """(P, C, rows, cols) one piece for each place, in memory with the channels last."""
+        height, width, channels = self.cells.shape
+        # One from every cell on; they overlap in memory, but only those that are taken are copied.
+        last = (height - rows) * width + width - cols + 1
+        every = self.cells.as_strided((last, rows, cols, channels), (channels, width * channels, channels, 1))
+        begin = [(i + self.above) * width + j + self.before for i, j in zip(top, left, strict=True)]
+        return every.index_select(0, torch.tensor(begin, device=every.device)).permute(0, 3, 1, 2)
+
+
+def framed(
+    base: Tensor, rows: tuple[int, int] = (0, 0), cols: tuple[int, int] = (0, 0), outside: float = 0.0
+) -> Frame:
+    """(1, C, H, W) with so many rows and columns before and behind it."""
+    if any((*rows, *cols)):
+        base = F.pad(base, (*cols, *rows), value=outside)
+    return Frame(base[0].permute(1, 2, 0).contiguous(), rows[0], cols[0])
+
+
+class Patches:
     """P maps that differ from a base only inside a patch each, all patches of one size.
 
     Attributes:
         base: (1, C, H, W), the map of the whole picture.
         values: (P, C, h, w), what stands in the patches.
-        top, left: (P,) where they begin; they lie inside the map.
+        make: what will make the values; None as soon as they are there.
+        top, left: where the patches begin, P of each; they lie inside the map.
+        size: (h, w); needed where the values are not there yet.
     """
 
-    base: Tensor
-    values: Tensor
-    top: Tensor
-    left: Tensor
+    def __init__(
+        self,
+        base: Tensor,
+        values: Tensor | Callable[[], Tensor],
+        top: Starts,
+        left: Starts,
+        size: tuple[int, int] | None = None,
+    ):
+        self._values, self.make = (values, None) if isinstance(values, Tensor) else (None, values)
+        self.base, self.top, self.left = base, top, left
+        self.size = tuple(values.shape[2:]) if size is None else size
 
-    def crop(self, top: Tensor, left: Tensor, rows: int, cols: int, outside: float = 0.0) -> Tensor:
+    @property
+    def values(self) -> Tensor:
+        """Only read them."""
+        if self._values is None:
+            self._values, self.make = self.make(), None
+        return self._values
+
+    @property
+    def numel(self) -> int:
+        """How many numbers the values are."""
+        return len(self.top) * self.base.shape[1] * self.size[0] * self.size[1]
+
+    def become(self, base: Tensor, values: Tensor | Callable[[], Tensor]) -> "Patches":
+        """Other values in the same places of another map."""
+        return Patches(base, values, self.top, self.left, self.size)
+
+    def crop(self, top: Starts, left: Starts, rows: int, cols: int, frame: Frame | None = None) -> Tensor:
         """A piece of each map.
 
         Args:
-            top, left: (P,) where it begins; it may reach beyond the map.
+            top, left: where it begins, P of each.
             rows, cols: its size.
-            outside: what stands beyond the map.
+            frame: the base with a border, if it reaches beyond the map.
 
         Returns:
             (P, C, rows, cols), in memory with the channels last. Only read it: it may be `values` itself.
         """
-        (_, channels, height, width), (h, w) = self.base.shape, self.values.shape[2:]
-        if (rows, cols) == (h, w) and torch.equal(top, self.top) and torch.equal(left, self.left):
+        if (rows, cols) == self.size and top == self.top and left == self.left:
             return self.values
-        in_map, in_patch = [], []
-        for start, size, first, n, patch in (
-            (top, rows, self.top, height, h),
-            (left, cols, self.left, width, w),
-        ):
-            cells = start[:, None] + torch.arange(size, device=start.device)  # (P, size)
-            in_map.append((cells, (cells >= 0) & (cells < n)))
-            cells = cells - first[:, None]
-            in_patch.append((cells, (cells >= 0) & (cells < patch)))
-        # All cells in one long list, the base's, then those of all patches, then one beyond the map: every
-        # cell of the result is a number in it. With channels last, a cell is one stretch of memory.
-        number = torch.arange(len(top), device=top.device)[:, None, None]
-        from_patch, of_patch = _cells(*in_patch, w)
-        from_base, of_base = _cells(*in_map, width)
-        first, beyond = height * width, height * width + number.numel() * h * w
-        index = torch.where(of_base, from_base, beyond)
-        index = torch.where(of_patch, first + number * h * w + from_patch, index)
-        border = self.base.new_full((1, channels), outside)
-        every = torch.cat([_as_list(self.base), _as_list(self.values), border])  # (cells, C)
-        taken = every.index_select(0, index.flatten())
-        return taken.view(*index.shape, channels).permute(0, 3, 1, 2)
+        taken = (frame or framed(self.base)).pieces(top, left, rows, cols)
+        down, right = (
+            [mine - start for mine, start in zip(*both, strict=True)]
+            for both in ((self.top, top), (self.left, left))
+        )
+        first = 0
+        for (i, j), alike in groupby(zip(down, right, strict=True)):  # their patches lie alike in the pieces
+            some = slice(first, first + len(list(alike)))
+            into, out_of = zip(_overlap(i, self.size[0], rows), _overlap(j, self.size[1], cols), strict=True)
+            taken[some, :, *into] = self.values[some, :, *out_of]
+            first = some.stop
+        return taken
 
     def whole(self) -> Tensor:
         """All of each map: (P, C, H, W). Only read it, as a crop."""
-        corner = torch.zeros_like(self.top)
+        corner = (0,) * len(self.top)
         return self.crop(corner, corner, *self.base.shape[2:])
 
 
-def _as_list(maps: Tensor) -> Tensor:
-    """(N, C, rows, cols) -> (N * rows * cols, C)"""
-    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+def _overlap(start: int, size: int, n: int) -> tuple[slice, slice]:
+    """Of n cells, those that a patch covers, which begins at start; and which of its cells these are.
 
-
-def _cells(rows: tuple[Tensor, Tensor], cols: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, Tensor]:
-    """(P, rows) and (P, cols), each with a mask -> (P, rows, cols) the numbers of the cells, and a mask."""
-    numbers = rows[0][:, :, None] * width + cols[0][:, None, :]
-    return numbers, rows[1][:, :, None] & cols[1][:, None, :]
+    >>> _overlap(-1, 3, 6)
+    (slice(0, 2, None), slice(1, 3, None))
+    """
+    low, high = min(max(start, 0), n), max(min(start + size, n), 0)
+    return slice(low, max(low, high)), slice(low - start, max(low, high) - start)

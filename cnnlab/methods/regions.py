@@ -52,7 +52,7 @@ class Region(Tensor):
     @staticmethod
     def __new__(cls, kept: Kept, groups: list[Patches]):
         base = groups[0].base
-        shape = (sum(len(patches.values) for patches in groups), *base.shape[1:])
+        shape = (sum(len(patches.top) for patches in groups), *base.shape[1:])
         region = Tensor._make_wrapper_subclass(cls, shape, dtype=base.dtype, device=base.device)
         region.held = _Held(kept, groups)
         return region
@@ -111,7 +111,7 @@ def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[Region]) 
         results.append(rule(*bound.args, **bound.kwargs))
         if results[-1] is None:
             return None
-    if len(results) > 1 and all(patches.values.shape[2:] == patches.base.shape[2:] for patches in results):
+    if len(results) > 1 and all(patches.size == patches.base.shape[2:] for patches in results):
         results = _one_group(results)  # whole maps have no border: one call for all is faster
     if in_place:
         base = results[0].base
@@ -128,7 +128,7 @@ def _one_group(groups: list[Patches]) -> list[Patches]:
     if len(groups) == 1:
         return groups
     maps = torch.cat([patches.whole() for patches in groups])
-    corner = torch.zeros(len(maps), dtype=groups[0].top.dtype, device=maps.device)
+    corner = (0,) * len(maps)
     return [Patches(groups[0].base, maps, corner, corner)]
 
 

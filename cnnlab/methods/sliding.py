@@ -13,13 +13,17 @@ with padding 1: the outputs 1 to 4 meet them, so 4 are computed again, from the 
     their windows     0-2, 1-3, 2-4, 3-5
 """
 
+import functools
+import operator
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnlab.methods.patches import Patches
+from cnnlab.methods import winograd
+from cnnlab.methods.patches import Patches, Starts, framed
 from cnnlab.nets.fitting import Size, pair
 
 SHARE = 0.7  # a region that is more than this of the map is not worth the trouble
@@ -55,55 +59,88 @@ class Kept:
         self._met[known] = self._met.get(known, 0) + 1
         self._call = (known, self._met[known])
 
-    def once(self, make: Callable[[], object]) -> object:
+    def once(self, make: Callable[[], object], what: str = "result") -> object:
         """make(), which depends on the whole picture only: called where this call is met first."""
-        if self._call not in self._results:
-            self._results[self._call] = make()
-        return self._results[self._call]
+        known = (*self._call, what)
+        if known not in self._results:
+            self._results[known] = make()
+        return self._results[known]
 
 
-def _reached(start: Tensor, size: int, n: int, kernel: int, stride: int, padding: int, dilation: int):
-    """Along one axis: which of n windows meet the cells from start on. (P,) the first, and how many.
+def _reached(start: Starts, size: int, n: int, kernel: int, stride: int, padding: int, dilation: int):
+    """Along one axis: which of n windows meet the cells from start on. The first for each, and how many.
 
-    >>> _reached(torch.tensor([2]), size=2, n=6, kernel=3, stride=1, padding=1, dilation=1)
-    (tensor([1]), 4)
+    >>> _reached((2,), size=2, n=6, kernel=3, stride=1, padding=1, dilation=1)
+    ((1,), 4)
     """
-    low = -((dilation * (kernel - 1) - padding - start).div(stride, rounding_mode="floor"))
-    high = (start + size - 1 + padding).div(stride, rounding_mode="floor")
-    low, high = low.clamp(0, n - 1), high.clamp(0, n - 1)
-    count = max(1, int((high - low).max()) + 1)
-    return low.clamp(max=n - count), count
+    before, last = padding - dilation * (kernel - 1), n - 1
+    low = [min(max(-((-before - i) // stride), 0), last) for i in start]
+    high = [min(max((i + size - 1 + padding) // stride, 0), last) for i in start]
+    count = max(1, max(map(operator.sub, high, low)) + 1)
+    return tuple(min(i, n - count) for i in low), count
 
 
-def _slide(
+class _Reach(NamedTuple):
+    """Where a window that slides meets a patch.
+
+    Attributes:
+        top, left, size: of the outputs that meet it.
+        piece: the cells under those windows, with what is outside; or of all of the map.
+        whole: is it all of the map, without what is outside?
+    """
+
+    top: Starts
+    left: Starts
+    size: tuple[int, int]
+    piece: Callable[[], Tensor]
+    whole: bool
+
+
+def _reach(
     kept: Kept,
     x: Patches,
     base: Tensor,
-    run: Callable[..., Tensor],
-    run_whole: Callable[[Tensor], Tensor],
     kernel: Size,
     stride: Size,
     padding: Size,
     dilation: Size = 1,
     outside: float = 0.0,
-) -> Patches:
-    """A window that slides: `run` on the region with its margin, without padding; or `run_whole` on all."""
-    tops, counts, spans = [], [], []
+) -> _Reach:
+    """What must be computed again of the base: the region with its margin, or all of it."""
+    starts, counts, begins, spans, borders = [], [], [], [], []
     for axis, (start, k, s, p, d) in enumerate(
         zip((x.top, x.left), *map(pair, (kernel, stride, padding, dilation)), strict=True)
     ):
-        first, count = _reached(start, x.values.shape[2 + axis], base.shape[2 + axis], k, s, p, d)
-        tops.append((first, first * s - p))
+        n, cells = base.shape[2 + axis], x.base.shape[2 + axis]
+        first, count = _reached(start, x.size[axis], n, k, s, p, d)
+        starts.append(first)
         counts.append(count)
+        begins.append(tuple(i * s - p for i in first))
         spans.append((count - 1) * s + d * (k - 1) + 1)
+        borders.append((p, max(0, (n - 1) * s - p + d * (k - 1) + 1 - cells)))
+    _ = x.values  # or a chain of functions would wait for the last one
     if counts[0] * counts[1] > SHARE * base.shape[2:].numel():
         kept.cells += x.base[0].numel() * len(x.top)
-        corner = torch.zeros_like(x.top)
-        return Patches(base, run_whole(x.crop(corner, corner, *x.base.shape[2:])), corner, corner)
-    (top, from_row), (left, from_col) = tops
-    piece = x.crop(from_row, from_col, *spans, outside)
-    kept.cells += piece.numel()
-    return Patches(base, run(piece, top, left, *counts), top, left)
+        corner = (0,) * len(x.top)
+        return _Reach(corner, corner, tuple(base.shape[2:]), x.whole, True)
+    kept.cells += x.base.shape[1] * len(x.top) * spans[0] * spans[1]
+    frame = kept.once(lambda: framed(x.base, *borders, outside), "frame")
+    return _Reach(*starts, tuple(counts), lambda: x.crop(*begins, *spans, frame), False)
+
+
+class Convolution(NamedTuple):
+    """A convolution that waits to be run: a batch norm after it may still change its filters.
+
+    Attributes:
+        run: (filters, bias) -> (P, K, h, w)
+    """
+
+    run: Callable[[Tensor, Tensor | None], Tensor]
+    filters: Tensor
+    bias: Tensor | None
+
+    def __call__(self) -> Tensor:
+        return self.run(self.filters, self.bias)
 
 
 def conv2d(
@@ -123,19 +160,18 @@ def conv2d(
         sides = (0, 0) if padding == "valid" else _both(padding)
     stride, dilation = _both(stride), _both(dilation)
 
-    def make() -> tuple[Tensor, Tensor]:
-        filters = weight.contiguous(memory_format=torch.channels_last)
-        return function(input.base, filters, bias, stride, padding, dilation, groups), filters
+    base = kept.once(lambda: function(input.base, weight, bias, stride, padding, dilation, groups))
+    reach = _reach(kept, input, base, tuple(weight.shape[2:]), stride, sides, dilation)
+    last = kept.once(lambda: functools.cache(_channels_last), "channels last")  # rearranged once
+    plain = stride == dilation == (1, 1) and groups == 1
 
-    base, filters = kept.once(make)
+    def run(filters: Tensor, bias: Tensor | None) -> Tensor:
+        piece = reach.piece()
+        if plain and winograd.pays(len(piece), filters, tuple(piece.shape[2:]), reach.size):
+            return winograd.conv3x3(piece, filters, bias, sides if reach.whole else (0, 0))
+        return function(piece, last(filters), bias, stride, padding if reach.whole else 0, dilation, groups)
 
-    def run(piece: Tensor, *_: object) -> Tensor:
-        return function(piece, filters, bias, stride, 0, dilation, groups)
-
-    def run_whole(maps: Tensor) -> Tensor:
-        return function(maps, filters, bias, stride, padding, dilation, groups)
-
-    return _slide(kept, input, base, run, run_whole, tuple(weight.shape[2:]), stride, sides, dilation)
+    return Patches(base, Convolution(run, weight, bias), *reach[:3])
 
 
 def max_pool2d(
@@ -157,11 +193,14 @@ def max_pool2d(
     def run_whole(maps: Tensor) -> Tensor:
         return function(maps, kernel, stride, padding, dilation, ceil_mode)
 
-    def run(piece: Tensor, *_: object) -> Tensor:
-        return function(piece, kernel, stride, 0, dilation)
-
     base = kept.once(lambda: run_whole(input.base))
-    return _slide(kept, input, base, run, run_whole, kernel, stride, padding, dilation, outside=-torch.inf)
+    reach = _reach(kept, input, base, kernel, stride, padding, dilation, outside=-torch.inf)
+
+    def make() -> Tensor:
+        piece = reach.piece()
+        return run_whole(piece) if reach.whole else function(piece, kernel, stride, 0, dilation)
+
+    return Patches(base, make, *reach[:3])
 
 
 def avg_pool2d(
@@ -190,13 +229,19 @@ def avg_pool2d(
         return run_whole(input.base), run_whole(ones) / pool(ones, 1)
 
     base, factor = kept.once(make)
+    reach = _reach(kept, input, base, kernel, stride, padding)
 
-    def run(piece: Tensor, top: Tensor, left: Tensor, rows: int, cols: int) -> Tensor:
-        row = top[:, None, None] + torch.arange(rows, device=top.device)[:, None]  # (P, rows, 1)
-        col = left[:, None, None] + torch.arange(cols, device=top.device)  # (P, 1, cols)
-        return F.avg_pool2d(piece, kernel, stride, divisor_override=1) * factor[0, 0][row, col][:, None]
+    def run() -> Tensor:
+        if reach.whole:
+            return run_whole(reach.piece())
+        factors = framed(factor).pieces(reach.top, reach.left, *reach.size)
+        return F.avg_pool2d(reach.piece(), kernel, stride, divisor_override=1) * factors
 
-    return _slide(kept, input, base, run, run_whole, kernel, stride, padding)
+    return Patches(base, run, *reach[:3])
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def _both(size: Size) -> tuple[int, int]:

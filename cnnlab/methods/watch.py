@@ -37,7 +37,7 @@ class Watch(TorchFunctionMode):
             self.calls += 1
             with torch._C.DisableTorchFunction():
                 followed = isinstance(output, Region) and output.held.maps is None
-                size = sum(part.values.numel() for part in output.held.groups) if followed else output.numel()
+                size = sum(part.numel for part in output.held.groups) if followed else output.numel()
                 self.largest = max(self.largest, size)
                 self.cells += 0 if followed else size  # the kept counts those that are followed
                 if func in _WEIGHED:

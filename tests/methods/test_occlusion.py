@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.methods import layer_rules, occlusion, patches, sweep
+from cnnlab.methods import layer_rules, occlusion, patches, sliding, sweep
 from cnnlab.methods.targets import best
 from cnnlab.nets import models
 from cnnlab.probing import Recorder, Unit
@@ -91,7 +91,29 @@ def rest(x):
     return F.relu(x + F.max_pool2d(x, 5, 1, 2), inplace=True)
 
 
+def folded(x, a, mean, var):
+    """A convolution, a batch norm and a ReLU, which may become one."""
+    y = F.relu(F.batch_norm(F.conv2d(x, a, mean, padding=1), mean, var, var, mean, eps=0.1))
+    return F.relu_(F.batch_norm(F.conv2d(y, a), mean, var) + y[:, :, 1:-1, 1:-1])
+
+
+def asked_twice(x, a, mean, var):
+    """What waits to be made is asked for by several, before and after it is there."""
+    y = F.conv2d(x, a, padding=1)
+    z = F.relu(y) + y * F.batch_norm(y, mean, var)
+    total = z + y
+    return F.relu(total) - total + F.batch_norm(z, mean, var)
+
+
+STATISTICS = {
+    "a": torch.arange(144.0).sin().view(4, 4, 3, 3),
+    "mean": torch.tensor([0.1, -0.2, 0.3, 0.0]),
+    "var": torch.tensor([0.5, 1, 2, 3]),
+}
+
 KINDS = {
+    "convolution and batch norm in one": lambda: Call(folded, **STATISTICS),
+    "made twice": lambda: Call(asked_twice, **STATISTICS),
     "conv": lambda: nn.Conv2d(4, 4, 3),
     "stride, padding": lambda: nn.Conv2d(4, 4, 3, stride=2, padding=1),
     "rows left out": lambda: nn.Conv2d(4, 4, 2, stride=3),
@@ -218,6 +240,17 @@ def test_the_rules_are_used():
     assert 144 + 4 <= batches.work <= 144 + 5 and batches.reason == "batches were asked for"
 
 
+def test_a_batch_norm_is_folded_into_the_convolution_before_it(monkeypatch):
+    made, own = [], layer_rules._folded
+    monkeypatch.setattr(
+        layer_rules, "_folded", lambda *given, **named: made.append(own(*given, **named)) or made[-1]
+    )
+    model = make(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Flatten()
+    )
+    assert error(model, picture(11)) < 1e-10 and len(made) == 1  # once for all windows; none after a pool
+
+
 @pytest.mark.parametrize(
     "name", ("add", "max_pool2d", "conv2d", "cat", "batch_norm", "relu", "dropout", "__getitem__")
 )
@@ -239,26 +272,27 @@ def test_without_a_rule_it_is_whole_maps_and_the_same(monkeypatch, name):
 def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken):
     """A rule that is wrong at the middle window is not used at all; elsewhere the tests above would fail."""
     model, x = seeded(SMALL["residual"], torch.float64), picture(16)
-    crop, around = patches.Patches.crop, layer_rules._around
-    if broken == "margin":
+    crop, framed = patches.Patches.crop, sliding.framed
 
-        def wrong(self, top, left, rows, cols, outside=0.0):
-            return crop(self, top, left + (cols > 3), rows, cols, outside)
-    elif broken == "outside":
+    def margin(self, top, left, rows, cols, frame=None):
+        return crop(self, top, tuple(i - (i > 0 and cols > 3) for i in left), rows, cols, frame)
 
-        def wrong(self, top, left, rows, cols, outside=0.0):
-            return crop(self, top, left, rows, cols, 5.0)
-    elif broken == "place":
+    def place(self, *where):
+        return crop(self.become(self.base, self.values.roll(1, 0)), *where)
 
-        def wrong(self, top, left, rows, cols, outside=0.0):
-            return crop(self._replace(values=self.values.roll(1, 0)), top, left, rows, cols, outside)
+    def outside(base, rows, cols, _value):
+        return framed(base, rows, cols, 5.0)
 
-    if broken == "sum":
-        monkeypatch.setattr(
-            layer_rules, "_around", lambda given: ([around(given)[0][0]] * len(given), *around(given)[1:])
-        )
-    else:
-        monkeypatch.setattr(patches.Patches, "crop", wrong)
+    def only_the_first(given):
+        return given[0].top, given[0].left, given[0].size
+
+    at = {
+        "margin": (patches.Patches, "crop", margin),
+        "place": (patches.Patches, "crop", place),
+        "outside": (sliding, "framed", outside),
+        "sum": (layer_rules, "_around", only_the_first),
+    }
+    monkeypatch.setattr(*at[broken])
     try:
         found = occlusion.scan(model, x, window=4, stride=2, how="incremental")
     except ValueError as refused:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.methods import answers, layer_rules, occlusion, roundup, sliding, sweep
-from cnnlab.methods.patches import Patches
+from cnnlab.methods.patches import Patches, framed
 from cnnlab.methods.windows import Windows
 from cnnlab.probing import Unit
 
@@ -156,7 +156,7 @@ def test_a_small_error_of_a_rule_is_seen(monkeypatch):
 
     def wrong(kept, function, *args, **named):
         found = rule(kept, function, *args, **named)
-        return found._replace(values=found.values * (1 + 1e-5))
+        return found.become(found.base, found.values * (1 + 1e-5))
 
     monkeypatch.setitem(layer_rules.RULES, F.relu, wrong)
     with pytest.raises(ValueError, match="another one than that of a plain pass"):
@@ -305,27 +305,25 @@ def test_in_place_by_keyword_and_into_a_tensor(function):
 
 def test_how_far_a_window_reaches_by_hand():
     """6 cells, kernel 3: see the head of `sliding`; then cut at both ends, and with a stride."""
-    at = torch.tensor
-
-    def reached(start, size, n, kernel, stride, padding, dilation=1):
-        first, count = sliding._reached(at(start), size, n, kernel, stride, padding, dilation)
-        return first.tolist(), count
-
-    assert reached([2], 2, 6, 3, 1, 1) == ([1], 4)
-    assert reached([0], 1, 6, 3, 1, 1) == ([0], 2) and reached([5], 1, 6, 3, 1, 1) == ([4], 2)
-    assert reached([2], 2, 4, 3, 1, 0) == ([0], 4)
-    assert reached([4], 2, 4, 2, 2, 0) == ([2], 1)  # just its own window
-    assert reached([3, 4], 2, 6, 2, 2, 0) == ([1, 2], 2)  # one meets two windows, so both get two
-    assert reached([4], 1, 8, 2, 1, 0, dilation=3) == ([1], 4)
+    reached = sliding._reached
+    assert reached((2,), 2, 6, 3, 1, 1, 1) == ((1,), 4)
+    assert reached((0,), 1, 6, 3, 1, 1, 1) == ((0,), 2) and reached((5,), 1, 6, 3, 1, 1, 1) == ((4,), 2)
+    assert reached((2,), 2, 4, 3, 1, 0, 1) == ((0,), 4)
+    assert reached((4,), 2, 4, 2, 2, 0, 1) == ((2,), 1)  # just its own window
+    assert reached((3, 4), 2, 6, 2, 2, 0, 1) == ((1, 2), 2)  # one meets two windows, so both get two
+    assert reached((4,), 1, 8, 2, 1, 0, 3) == ((1,), 4)
 
 
 def test_a_piece_of_a_map_by_hand():
     base = torch.arange(30.0).view(1, 1, 5, 6)
-    maps = Patches(base, -torch.ones(1, 1, 3, 1), torch.tensor([1]), torch.tensor([3]))
-    piece = maps.crop(torch.tensor([1]), torch.tensor([1]), 3, 3)
-    assert piece[0, 0].tolist() == [[7, 8, -1], [13, 14, -1], [19, 20, -1]]
-    edge = maps.crop(torch.tensor([-1]), torch.tensor([3]), 3, 1, outside=9.0)
+    maps = Patches(base, -torch.ones(1, 1, 3, 1), (1,), (3,))
+    assert maps.crop((1,), (1,), 3, 3)[0, 0].tolist() == [[7, 8, -1], [13, 14, -1], [19, 20, -1]]
+    edge = maps.crop((-1,), (3,), 3, 1, framed(base, (1, 0), (0, 2), 9.0))
     assert edge.flatten().tolist() == [9, 3, -1]
+    # Two pieces, each of which its patch meets in another way, and a third that it does not meet.
+    maps = Patches(base, -torch.ones(3, 1, 2, 2), (0, 3, 3), (0, 4, 0))
+    found = maps.crop((0, 2, 0), (1, 3, 4), 2, 2)[:, 0].tolist()
+    assert found == [[[-1, 2], [-1, 8]], [[15, 16], [21, -1]], [[4, 5], [10, 11]]]
 
 
 def test_a_window_over_a_pixel():
