@@ -308,7 +308,7 @@ flat = {"parametrise": "pixel", "transforms": ()}
 tries = {
     "pixels": (wish, flat),
     "less variation": (wish - 10 * dream.total_variation(), flat),
-    "close to its blur": (wish - 100 * dream.blur(), flat),
+    "near its blur": (wish - 100 * dream.blur(), flat),
     "pixels, moved": (wish, {"parametrise": "pixel"}),
     "waves": (wish, {"transforms": ()}),
     "waves, moved": (wish, {}),
@@ -324,7 +324,7 @@ ways = {said: draw(aim, **options) for said, (aim, options) in tries.items()}
 show(images.row(list(ways.values()), columns=3, side=2.2,
                 titles=[f"{said}: {answer(pictures).item():.2f}" for said, pictures in ways.items()]),
      alt="One unit, six pictures with the mean of its map: by pixels in garish colours; "
-         "with less variation or close to its blur smoother; moved, with thicker lines; by waves in the "
+         "with less variation or near its blur smoother; moved, with thicker lines; by waves in the "
          "colours of photos. By pixels alone the mean is the highest.")
 
 # %% [markdown]
@@ -339,12 +339,11 @@ show(images.row(list(ways.values()), columns=3, side=2.2,
 # %%
 target = len(model.classes) // 3 + 1
 asked = {
-    "neuron: one place": dream.neuron(name, chosen[0]),
-    "channel: one map": wish,
-    "layer: all maps": dream.layer(name),
-    f"logit: {model.classes[target]}": dream.logit(target),
+    "neuron: one place": draw(dream.neuron(name, chosen[0])),
+    "channel: one map": ways["waves, moved"],
+    "layer: all maps": draw(dream.layer(name)),
+    f"logit: {model.classes[target]}": draw(dream.logit(target)),
 }
-asked = {said: draw(aim) for said, aim in asked.items()}
 show(images.row(list(asked.values()), titles=list(asked)),
      alt="Drawn for one place of a map: a single spot in soft noise. For the whole map: the same pattern "
          f"everywhere. For all maps of {name}: several patterns. For {model.classes[target]}: parts of it.")
@@ -355,10 +354,10 @@ show(images.row(list(asked.values()), titles=list(asked)),
 # What is wanted, and what is not, is one sum. The numbers are the answers of the two channels. What does the sum give up?
 
 # %%
-one, other = (dream.channel(name, number) for number in chosen[:2])
-sums = [one, other, one + other - 2.0 * dream.total_variation()]
-print("the third:", sums[-1])  # an objective can be read
-drawn = [draw(aim) for aim in sums]
+other = dream.channel(name, chosen[1])
+wanted = wish + other - 2.0 * dream.total_variation()
+print("the sum:", wanted)  # an objective can be read
+drawn = [ways["waves, moved"], draw(other), draw(wanted)]
 titles = []
 for said, pictures in zip(["one", "the other", "the sum"], drawn, strict=True):
     both = [f"{answer(pictures, number).item():.1f}" for number in chosen[:2]]
@@ -679,5 +678,6 @@ progress()
 # - K. Simonyan, A. Vedaldi, A. Zisserman: *Deep inside convolutional networks*, 2014, arXiv:1312.6034 (class models).
 # - A. Mahendran, A. Vedaldi: *Understanding deep image representations by inverting them*, CVPR 2015, arXiv:1412.0035.
 # - A. Mordvintsev, C. Olah, M. Tyka: *Inceptionism: going deeper into neural networks*, 2015 (deep dream).
+# - J. Yosinski et al.: *Understanding neural networks through deep visualization*, 2015, arXiv:1506.06579 (blur).
 # - C. Olah, A. Mordvintsev, L. Schubert: *Feature visualization*, Distill 2017.
 # - C. Olah et al.: *The building blocks of interpretability*, Distill 2018 (semantic dictionaries, activation grids).
