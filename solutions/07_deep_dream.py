@@ -145,7 +145,7 @@ show(images.row(film, titles=titles),
      alt="A picture at five moments of the climb, with the mean of the map: it turns from grey noise "
          f"to a pattern in garish colours, while the mean rises to {values[-1]:.2f}.")
 best = max(answer(part).max().item() for part in data.images.split(64))
-print(f"the mean of the map: {values[-1]:.2f} here, {best:.2f} for the best of {len(data.images)} others")
+print(f"the mean of the map: {values[-1]:.2f} now, {best:.2f} for the best of {len(data.images)} others")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Why so garish?
@@ -345,8 +345,9 @@ asked = {
     f"logit: {model.classes[target]}": draw(dream.logit(target)),
 }
 show(images.row(list(asked.values()), titles=list(asked)),
-     alt="Drawn for one place of a map: a single spot in soft noise. For the whole map: the same pattern "
-         f"everywhere. For all maps of {name}: several patterns. For {model.classes[target]}: parts of it.")
+     alt="Drawn for one place of a map: a single spot in soft noise. For the whole map: the same "
+         f"pattern everywhere. For all maps of {name}: several patterns. "
+         f"For {model.classes[target]}: parts of it.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Objectives add
@@ -473,8 +474,8 @@ risen = {said: (climb.history[:, 0] / climb.history.max()).tolist() for said, cl
 charts.lines(risen, ax=axes[2], title="how far it has come", xlabel="steps done",
              ylabel="part of its largest value")
 show(fig, alt=f"The class {model.classes[target]} drawn for its logit: clear parts of it. Drawn for its "
-              "probability: a faint beginning in the soft noise of the start. Two curves: the probability is "
-              "at its top after a few steps, the logit goes on rising.")
+              "probability: a faint beginning in the soft noise of the start. Two curves: the "
+              "probability is at its top after a few steps, the logit goes on rising.")
 
 # %% [markdown]
 # After a few steps the probability is nearly 1. It **cannot rise any more**, so there is nothing left to climb (lecture 06a). The logit
@@ -494,7 +495,7 @@ alike, unlike = (draw(wish + weight * dream.diversity(name), batch=4) for weight
 eight = torch.cat([alike, unlike])
 show(images.row(list(eight), titles=[f"{value:.2f}" for value in answer(eight)], columns=4, side=2.1),
      alt=f"Above four pictures for channel {chosen[0]} of {name}, nearly alike. "
-         "Below four that were rewarded for being different, with lower answers.")
+         "Below four that were rewarded for being different. With the answer of the map to each.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Draw one yourself
@@ -569,8 +570,8 @@ widgets.octaves()
 # %% tags=["predict"]
 predict(
     "07.p3",
-    "We draw a picture whose activations are those of the photo, once at the first and once at the last layer. "
-    "Which comes nearer to the photo?",
+    "We draw a picture whose activations are those of the photo, once at the first and once at the last "
+    "layer. Which comes nearer to the photo?",
     options=["the first layer", "the last layer", "both alike"],
     truth="the first layer",
 )
@@ -623,8 +624,8 @@ def grid_of(layer):
     images.picture(photo, ax=axes[0], title="the photo")
     mosaic = sheets.mosaic(found.pictures, found.magnitude)
     images.picture(mosaic, ax=axes[1], title=f"{layer}, square by square")
-    show(fig, alt=f"A photo, and beside it a mosaic: in each square a small picture of what {layer} sees "
-                  "there, the larger the stronger its answer.")
+    show(fig, alt=f"A photo, and beside it a mosaic: in each square a small picture of what {layer} "
+                  "sees there, the larger the stronger its answer.")
 
 
 grid_of(names[1])
