@@ -316,7 +316,7 @@ tries = {
 
 
 def draw(aim, **options):
-    """Pictures for an objective, all by the same rule: in waves, moved."""
+    """Pictures for an objective: in waves and moved, where nothing else is said."""
     return dream.render(model, aim, **{"steps": steps, "rate": 0.1, "seed": SEED, **options}).pictures
 
 
@@ -328,8 +328,8 @@ show(images.row(list(ways.values()), columns=3, side=2.2,
          "colours of photos. By pixels alone the mean is the highest.")
 
 # %% [markdown]
-# Each rule costs some of the answer, and buys a picture that we can read. It says how smooth photos are, which colours go together,
-# and that they may be moved: no more. The rule is ours. So is part of what we see.
+# Each rule costs some of the answer, and buys a picture that we can read. All that the rules know of photos: how smooth they are,
+# which colours go together, and that they may be moved. The rules are ours. So is part of what we see.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### What can we ask for?
