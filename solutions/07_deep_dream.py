@@ -25,8 +25,6 @@ from cnnlab.nets import icons, models
 from cnnlab.probing import receptive, stages
 from cnnlab.widgets import dream as widgets
 
-F = torch.nn.functional
-
 # %% tags=["parameters"]
 FAST = False
 SEED = 0
@@ -46,7 +44,8 @@ field = receptive.field(model, name, side)
 found = top.scan(model, data.images, name, k=9)
 seeded = torch.Generator().manual_seed(SEED)
 noise = (0.5 + 0.02 * torch.randn(1, *model.input_size, generator=seeded)).clamp(0, 1)
-head = torch.nn.Sequential(*list(model.children())[: [k for k, _ in model.named_children()].index(name) + 1])  # up to our layer
+parts = dict(model.named_children())
+head = torch.nn.Sequential(*list(parts.values())[: list(parts).index(name) + 1])  # up to our layer
 awake = head(noise)[0].amax(dim=(1, 2)) > 0  # a channel that is off everywhere has no slope to climb
 chosen = (found.values[:, 0] * awake).argsort(descending=True)[:3].tolist()
 steps = 8 if FAST else 32
@@ -56,11 +55,13 @@ for place, channel in enumerate(chosen):
     nine = top.patches(data.images, found, field, channels=[channel], outside=0.5)[0]
     images.grid(nine, ax=axes[0, place], columns=3, title=f"{name}, {channel}")
     images.picture(drawn[place], ax=axes[1, place], title="drawn for it")
-show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to which each answers most, below a picture drawn for it.")
+show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to which each answers most, "
+                "below a picture drawn for it.")
 
 # %% [markdown]
 # Above: the pieces of photos that three channels answer to most (lecture 04). Below: pictures that **nobody took**, drawn from noise
-# for the same channels. Do the nine share a thing, or a shape? Below is no thing: a shape will do.
+# for the same channels. In a photo many things come together: a shape, a thing, a background. Which of them did it? In the drawing
+# is only what raises the answer: no thing is needed, a shape will do.
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Ask of each column: what do the nine pieces share? Then look below: is that there, too? What is missing? The nine
@@ -108,25 +109,43 @@ hint("07.1")
 # %% tags=["predict"]
 predict(
     "07.p1",
-    "We climb from grey noise, pixel by pixel, for the mean of one map. How will the map answer, and what will the picture look like?",
-    options=["more weakly than to the best photo; like noise", "as strongly as to the best photo; like a photo", "far more strongly than to any photo; like none"],
+    "We climb from grey noise, pixel by pixel, for the mean of one map. "
+    "How will the map answer, and what will the picture look like?",
+    options=[
+        "more weakly than to the best photo; like noise",
+        "as strongly as to the best photo; like a photo",
+        "far more strongly than to any photo; like none",
+    ],
     truth="far more strongly than to any photo; like none",
 )
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ### Thirty-two steps
+# ### What came of it
 
 # %%
-picture, film, values = noise, [noise], []
+def answer(pictures, channel=chosen[0]):
+    """The mean of a channel's map, for each picture."""
+    with torch.no_grad():
+        return head(pictures)[:, channel].mean(dim=(1, 2))
+
+
+def mean_of_map(picture):
+    """Our objective, with its gradient: one picture in, one number out."""
+    return head(picture)[0, chosen[0]].mean()
+
+
+picture, film = noise, [noise]
 for k in range(steps):
-    picture = ascend(lambda x: head(x)[0, chosen[0]].mean(), picture, 2.0).detach()  # yours, if it is right
-    values.append(head(picture)[0, chosen[0]].mean().item())
+    picture = ascend(mean_of_map, picture, 2.0).detach()  # yours, if it is right
     film += [picture] if (k + 1) % (steps // 4) == 0 else []
+values = answer(torch.cat(film)).tolist()
 assert values[-1] > values[0]
-show(images.row(film, titles=[f"step {k * (steps // 4)}" for k in range(len(film))]),
-     alt=f"A picture at five moments of the climb: it turns from grey noise to a pattern in garish colours, while the activation rises to {values[-1]:.2f}.")
-print(f"the mean of the map: from {values[0]:.3f} to {values[-1]:.3f}; the best of {len(data.images)} pictures has "
-      f"{max(head(part)[:, chosen[0]].mean(dim=(1, 2)).max().item() for part in data.images.split(64)):.3f}")
+titles = [f"step {k * (steps // 4)}: {value:.2f}" for k, value in enumerate(values)]
+show(images.row(film, titles=titles),
+     alt="A picture at five moments of the climb, with the mean of the map: it turns from grey noise "
+         f"to a pattern in garish colours, while the mean rises to {values[-1]:.2f}.")
+best = max(answer(part).max().item() for part in data.images.split(64))
+print(f"the mean of the map: {values[-1]:.2f} now, {best:.2f} for the best of {len(data.images)} others")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Why so garish?
@@ -137,7 +156,7 @@ print(f"the mean of the map: from {values[0]:.3f} to {values[-1]:.3f}; the best 
 # Three ways to mend it:
 #
 # - **punish** what photos do not have: subtract it from the objective;
-# - **move** the picture before each look: what vanishes when it is shifted by a pixel was no part of it;
+# - **move** the picture before each look: what works only at exactly one place is lost;
 # - **draw with waves** instead of pixels.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
@@ -188,11 +207,38 @@ hint("07.3")
 # %% slideshow={"slide_type": "skip"}
 smooth, shaken = film[0], film[0]
 for _ in range(steps):
-    down, right = (int(by) for by in torch.randint(-2, 3, (2,), generator=seeded))
-    smooth = ascend(lambda x: head(x)[0, chosen[0]].mean() - 0.0005 * total_variation(x), smooth, 2.0).detach()
-    shaken = ascend(lambda x, down=down, right=right: head(jitter(x, down, right))[0, chosen[0]].mean(), shaken, 2.0).detach()
+    by = torch.randint(-2, 3, (2,), generator=seeded).tolist()
+    smooth = ascend(lambda x: mean_of_map(x) - 0.0005 * total_variation(x), smooth, 2.0).detach()
+    shaken = ascend(lambda x, by=by: mean_of_map(jitter(x, *by)), shaken, 2.0).detach()
 show(images.row([picture, smooth, shaken], titles=["the first try", "less variation", "moved"]),
-     alt="The first try, the same with total variation subtracted, and the same moved before each look: a pattern of one kind in all three, with less and less grain.")
+     alt="The first try, the same with total variation subtracted, and the same moved before each look: "
+         "a pattern of one kind in all three; the second is paler, the third has thicker lines.")
+
+# %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+# ### Bug hunt: the picture that walks away
+#
+# Above, autograd went back through your jitter by itself. Here somebody moves the picture first, and then asks for the gradient:
+# `gradient_of` gives it, at any picture. Added to the picture that was **not** moved, it makes a smear. Find the fault, mend it, and
+# run the check.
+
+# %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
+def jittered_gradient(gradient_of, picture, down, right):
+    """The gradient, asked at the moved picture: a function, (1, C, H, W), int, int -> (1, C, H, W)."""
+    return gradient_of(picture.roll((down, right), dims=(2, 3)))
+
+
+dot = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])
+# A gradient that simply repeats what it is shown: so it must come back to where the dot stood.
+back_at = jittered_gradient(lambda x: x, dot, 0, 1).flatten().tolist()
+print("found:", back_at, "- the dot stood at the first place")
+
+# %% tags=["solution"] slideshow={"slide_type": "skip"}
+def jittered_gradient(gradient_of, picture, down, right):
+    """The gradient, asked at the moved picture: a function, (1, C, H, W), int, int -> (1, C, H, W)."""
+    return gradient_of(picture.roll((down, right), dims=(2, 3))).roll((-down, -right), dims=(2, 3))  # and back again
+
+# %% tags=["check"] slideshow={"slide_type": "skip"}
+jittered_gradient = check("07.bug", jittered_gradient)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What is a picture made of?
@@ -208,9 +254,11 @@ speed = 64 * (down.square() + across.square()).sqrt()  # of each wave: how often
 dot, stripes = torch.full((1, 3, 64, 64), 0.5), torch.zeros(1, 3, 64, 33, dtype=torch.complex64)
 dot[..., 30:33, 30:33] = 1.0
 stripes[..., 2, 3] = 64 * 64 / 2
-parts = [dot, 0.5 + torch.fft.irfft2(stripes) / 2, *(torch.fft.irfft2(waves * (speed <= most)).clamp(0, 1) for most in (3, 8, 16)), still]
-show(images.row(parts, titles=["one pixel", "one wave", "slow waves", "and faster", "and faster", "all waves"]),
-     alt="A dot for one pixel; slanted stripes for one wave; a cat's face from slow waves only, blurred, then sharper and sharper as faster waves are added.")
+faces = [torch.fft.irfft2(waves * (speed <= most)).clamp(0, 1) for most in (3, 8, 16)]
+show(images.row([dot, 0.5 + torch.fft.irfft2(stripes) / 2, *faces, still],
+                titles=["one pixel", "one wave", "slow waves", "and faster", "and faster", "all waves"]),
+     alt="A dot for one pixel; slanted stripes for one wave; a cat's face from slow waves only, "
+         "blurred, then sharper and sharper as faster waves are added.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Start slow, and in the colours of photos
@@ -219,26 +267,40 @@ show(images.row(parts, titles=["one pixel", "one wave", "slow waves", "and faste
 # blue rise together. So we draw in brightness and two differences of colour, each as strong as in photos.
 
 # %%
-clouds = [dream.Fourier(colours=colours).start(1, (3, 64, 64), torch.Generator().manual_seed(SEED)) for colours in (False, True)]
-clouds = [dream.Fourier(colours=colours).picture(2 * cloud, (64, 64)) for colours, cloud in zip((False, True), clouds, strict=True)]
-grain = dream.Pixel(noise=2.0)
-grain = grain.picture(grain.start(1, (3, 64, 64), torch.Generator().manual_seed(SEED)), (64, 64))
+def random_picture(made_of, strength):
+    """A picture from random numbers, taken for pixels or for waves."""
+    numbers = made_of.start(1, (3, 64, 64), torch.Generator().manual_seed(SEED))
+    return made_of.picture(strength * numbers, (64, 64))
+
+
+grain = random_picture(dream.Pixel(noise=2.0), 1)
+clouds = [random_picture(dream.Fourier(colours=colours), 2) for colours in (False, True)]
 show(images.row([grain, *clouds], titles=["random pixels", "random waves", "waves, colours of photos"]),
-     alt="Random numbers as pixels: coloured grain. As waves: clouds in all colours. As waves with the colours of photos: clouds from dark to light, with little colour.")
+     alt="Random numbers as pixels: coloured grain. As waves: clouds in all colours. "
+         "As waves with the colours of photos: clouds from dark to light, with little colour.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Moved before each look
 #
-# Jitter, scale, rotate: in each step the network is shown the picture a little shifted, enlarged and turned.
+# Jitter, scale, rotate: in each step the network is shown the picture shifted, enlarged and turned, each time differently. Here each
+# by much, so that it can be seen; last, all three as we use them, each by a little.
 
 # %%
-moves = {"as it is": (), "jitter": (dream.jitter(8),), "scale": (dream.scale(1.25, 1.3),), "rotate": (dream.rotate(15, 12),), "all, small": dream.standard(64)}
+moves = {
+    "as it is": (),
+    "jitter": (dream.jitter(8),),
+    "scale": (dream.scale(1.25, 1.3),),
+    "rotate": (dream.rotate(15, 12),),
+    "all, as we use it": dream.standard(64),
+}
 shown = [transforms.Warp(move, (64, 64), seed=SEED) for move in moves.values()]
 show(images.row([warp.view(still, warp.draw()) for warp in shown], titles=list(moves)),
      alt="A cat's face as it is, shifted, enlarged, turned, and all of these by a little.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## One unit, one seed, six ways
+#
+# The number is the mean of the map. What does each rule cost, and what does it buy?
 
 # %%
 wish = dream.channel(name, chosen[0])
@@ -246,50 +308,74 @@ flat = {"parametrise": "pixel", "transforms": ()}
 tries = {
     "pixels": (wish, flat),
     "less variation": (wish - 10 * dream.total_variation(), flat),
-    "close to its blur": (wish - 100 * dream.blur(), flat),
+    "near its blur": (wish - 100 * dream.blur(), flat),
     "pixels, moved": (wish, {"parametrise": "pixel"}),
     "waves": (wish, {"transforms": ()}),
     "waves, moved": (wish, {}),
 }
-results = {said: dream.render(model, aim, steps=steps, rate=0.1, seed=SEED, **options) for said, (aim, options) in tries.items()}
 
 
-def answer(pictures):
-    """The mean of our map, for each picture."""
-    with torch.no_grad():
-        return head(pictures)[:, chosen[0]].mean(dim=(1, 2))
+def draw(aim, **options):
+    """Pictures for an objective: in waves and moved, where nothing else is said."""
+    return dream.render(model, aim, **{"steps": steps, "rate": 0.1, "seed": SEED, **options}).pictures
 
 
-show(images.row([result.pictures for result in results.values()], titles=[f"{said}: {answer(result.pictures).item():.2f}" for said, result in results.items()], columns=3, side=2.5),
-     alt="One unit, six pictures with the mean of its map: by pixels in garish colours and the highest; with less variation or blur smoother; moved, with thicker lines; by waves in the colours of photos, and the lowest.")
+ways = {said: draw(aim, **options) for said, (aim, options) in tries.items()}
+show(images.row(list(ways.values()), columns=3, side=2.2,
+                titles=[f"{said}: {answer(pictures).item():.2f}" for said, pictures in ways.items()]),
+     alt="One unit, six pictures with the mean of its map: by pixels in garish colours; "
+         "with less variation or near its blur smoother; moved, with thicker lines; by waves in the "
+         "colours of photos. By pixels alone the mean is the highest.")
+
+# %% [markdown]
+# Each rule costs some of the answer, and buys a picture that we can read. All that the rules know of photos: how smooth they are,
+# which colours go together, and that they may be moved. The rules are ours. So is part of what we see.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
-# ### What does the rule cost?
+# ### What can we ask for?
 #
-# The numbers are the means of the map. The rule costs some of the answer, and buys a picture that we can read. Nothing was said about photos but this: how smooth they are,
-# which colours go together, and that they may be moved. The rule is ours. So is part of what we see.
+# One place of a map, a whole map, all maps of a layer, or a class.
+
+# %%
+target = len(model.classes) // 3 + 1
+asked = {
+    "neuron: one place": draw(dream.neuron(name, chosen[0])),
+    "channel: one map": ways["waves, moved"],
+    "layer: all maps": draw(dream.layer(name)),
+    f"logit: {model.classes[target]}": draw(dream.logit(target)),
+}
+show(images.row(list(asked.values()), titles=list(asked)),
+     alt="Drawn for one place of a map: a single spot in soft noise. For the whole map: the same "
+         f"pattern everywhere. For all maps of {name}: several patterns. "
+         f"For {model.classes[target]}: parts of it.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Objectives add
 #
-# What is wanted, and what is not, is one sum. Objectives print as they are.
+# What is wanted, and what is not, is one sum. The numbers are the answers of the two channels. What does the sum give up?
 
 # %%
-wanted = dream.channel(name, chosen[0]) + 0.5 * dream.channel(name, chosen[1]) - 2.0 * dream.total_variation()
-print(wanted)
-both = dream.render(model, wanted, steps=steps, rate=0.1, seed=SEED)
-alone = [results["waves, moved"], dream.render(model, dream.channel(name, chosen[1]), steps=steps, rate=0.1, seed=SEED)]
-show(images.row([alone[0].pictures, alone[1].pictures, both.pictures], titles=[f"channel {chosen[0]}", f"channel {chosen[1]}", "both at once"]),
-     alt="Pictures for two channels, and one for the sum of both, in which something of each can be seen.")
+other = dream.channel(name, chosen[1])
+wanted = wish + other - 2.0 * dream.total_variation()
+print("the sum:", wanted)  # an objective can be read
+drawn = [ways["waves, moved"], draw(other), draw(wanted)]
+titles = []
+for said, pictures in zip(["one", "the other", "the sum"], drawn, strict=True):
+    both = [f"{answer(pictures, number).item():.1f}" for number in chosen[:2]]
+    titles.append(f"{said}: {' and '.join(both)}")
+show(images.row(drawn, titles=titles),
+     alt="Pictures for two channels, and one for the sum of both, with the answers of the two: "
+         "the first two please one channel each, the third pleases both, each a little less.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What is a class?
 #
-# The same for the logit of a class. The first paper to do so (Simonyan et al. 2014) asked for
+# The same for the logit of a class. Simonyan et al. (2014) drew *class models* of a ConvNet: they asked for
 #
 # $$S_c(I) - \lambda \, \|I\|^2$$
 #
-# to be as large as can be: $S_c$ is the logit of class c, and $\lambda$ says how much a bright picture costs.
+# to be as large as can be. $S_c$ is the logit of class c, and $\lambda$ says how much it costs to be far from zero. In the paper, zero is
+# the mean colour of all photos. Where it is black, as in our pictures from 0 to 1, a bright picture costs.
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 07.4: the objective of a class
@@ -316,26 +402,31 @@ hint("07.4")
 # Your objective draws a class, pixel by pixel. Without and with the penalty: which is darker?
 
 # %% slideshow={"slide_type": "skip"}
-target, drawings = len(model.classes) // 3 + 1, []
-for strength in (0.0, 0.01):
+drawings = []
+for strength in (0.0, 0.03):
     picture = film[0]
+
+    def aim(x, strength=strength):
+        return class_objective(model(x), target, x, strength)
+
     for _ in range(steps):
-        picture = ascend(lambda x, strength=strength: class_objective(model(x), target, x, strength), picture, 1.0).detach()
+        picture = ascend(aim, picture, 3.0).detach()
     drawings.append(picture)
-show(images.row(drawings, titles=["no penalty", f"penalty: {drawings[1].mean().item():.2f} bright, not {drawings[0].mean().item():.2f}"]),
-     alt=f"Two garish pictures for the class {model.classes[target]}, the second darker.")
+bright = [f"mean {drawing.mean().item():.2f}" for drawing in drawings]
+show(images.row(drawings, titles=[f"no penalty: {bright[0]}", f"penalty: {bright[1]}"]),
+     alt=f"Two pictures for the class {model.classes[target]}, pixel by pixel, the second darker.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Five classes
 
 # %%
 classes = [int(k * len(model.classes) / 5) for k in range(5)]
-seen = dream.render(model, dream.logit(classes), steps=steps, rate=0.1, seed=SEED)
-show(images.row(list(seen.pictures), titles=[model.classes[k] for k in classes]),
-     alt=f"Five pictures, drawn for the classes {', '.join(model.classes[k] for k in classes)}: what tells each from the others, in its colours, several times over.")
+show(images.row(list(draw(dream.logit(classes))), titles=[model.classes[k] for k in classes]),
+     alt=f"Five pictures, drawn for the classes {', '.join(model.classes[k] for k in classes)}: "
+         "what tells each from the others, in its colours, several times over.")
 
 # %% [markdown]
-# What tells a class from the others appears: a colour, a head, a dome. It appears several times over. Nothing asked for **one** animal,
+# What tells a class from the others appears: a colour, a head, a dome. It appears several times over. Nothing asked for **one** thing,
 # in its place.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -344,17 +435,24 @@ show(images.row(list(seen.pictures), titles=[model.classes[k] for k in classes])
 # Our `l2()` is the same idea, counted from grey, and as a mean: so its weights are larger than in the formula.
 
 # %%
-penalties = {weight: dream.render(model, dream.logit(target) - weight * dream.l2(), steps=steps, rate=0.1, seed=SEED) for weight in (0, 200, 2000)}
-logits = [model(found.pictures)[0, target].item() for found in penalties.values()]
-show(images.row([found.pictures for found in penalties.values()], titles=[f"{weight} * L2: logit {logit:.0f}" for weight, logit in zip(penalties, logits, strict=True)]),
-     alt=f"The class {model.classes[target]} with three weights of the penalty: the larger the weight, the greyer the picture and the lower the logit.")
+drawn_for_logit = asked[f"logit: {model.classes[target]}"]
+punished = {weight: draw(dream.logit(target) - weight * dream.l2()) for weight in (500, 5000)}
+punished = {0: drawn_for_logit, **punished}
+logits = [model(pictures)[0, target].item() for pictures in punished.values()]
+titles = [f"{weight} * L2: logit {logit:.0f}" for weight, logit in zip(punished, logits, strict=True)]
+show(images.row(list(punished.values()), titles=titles),
+     alt=f"The class {model.classes[target]} with three weights of the penalty, and its logit: "
+         "the larger the weight, the greyer the picture.")
+
+# %% [markdown]
+# A little of it takes the strong colours, and hardly any of the logit: the network did not need them. Much of it costs the logit, too.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Logit or probability?
 
 # %% tags=["predict"]
 predict(
-    "07.p3",
+    "07.p2",
     "We climb for the probability of a class instead of its logit. What will we see?",
     options=["the same picture", "a clearer picture", "a faint beginning, and then it stops"],
     truth="a faint beginning, and then it stops",
@@ -364,12 +462,20 @@ predict(
 # ### The same class, two objectives
 
 # %%
-both_ways = {"logit": dream.logit(target), "probability": dream.probability(target)}
-both_ways = {said: dream.render(model, aim, steps=steps, rate=0.1, seed=SEED) for said, aim in both_ways.items()}
-logits = {said: model(found.pictures)[0] for said, found in both_ways.items()}
-show(images.row([found.pictures for found in both_ways.values()],
-                titles=[f"{said}: logit {logits[said][target].item():.0f}, p = {logits[said].softmax(0)[target].item():.3f}" for said in both_ways]),
-     alt=f"The class {model.classes[target]} drawn for its logit: clear parts of it. Drawn for its probability: a faint beginning in the soft noise of the start.")
+climbs = {"logit": dream.logit(target), "probability": dream.probability(target)}
+for said, aim in climbs.items():
+    climbs[said] = dream.render(model, aim, steps=steps, rate=0.1, seed=SEED)
+fig, axes = plt.subplots(1, 3, figsize=(12.4, 4), layout="constrained", width_ratios=(1, 1, 1.2))
+for ax, (said, climb) in zip(axes, climbs.items(), strict=False):
+    logits = model(climb.pictures)[0]
+    title = f"{said}: logit {logits[target].item():.0f}, p = {logits.softmax(0)[target].item():.3f}"
+    images.picture(climb.pictures, ax=ax, title=title)
+risen = {said: (climb.history[:, 0] / climb.history.max()).tolist() for said, climb in climbs.items()}
+charts.lines(risen, ax=axes[2], title="how far it has come", xlabel="steps done",
+             ylabel="part of its largest value")
+show(fig, alt=f"The class {model.classes[target]} drawn for its logit: clear parts of it. Drawn for its "
+              "probability: a faint beginning in the soft noise of the start. Two curves: the "
+              "probability is at its top after a few steps, the logit goes on rising.")
 
 # %% [markdown]
 # After a few steps the probability is nearly 1. It **cannot rise any more**, so there is nothing left to climb (lecture 06a). The logit
@@ -381,16 +487,15 @@ quiz("07.q1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## One unit, many faces
 #
-# One picture may show one face of a unit. Draw four at once (above), and four that are rewarded for being **different** (below). The
-# number is what the map answers. What does it cost to be different?
+# One picture may show only one face of a unit. Draw four at once (above), and four that are rewarded for being **different** (below).
+# The number is what the map answers. What does it cost to be different? And what do all eight share?
 
 # %%
-alike, unlike = (
-    dream.render(model, dream.channel(name, chosen[0]) + weight * dream.diversity(name), batch=4, steps=steps, rate=0.1, seed=SEED)
-    for weight in (0, 2)
-)
-show(images.row([*alike.pictures, *unlike.pictures], titles=[f"{answer(picture[None]).item():.2f}" for picture in (*alike.pictures, *unlike.pictures)], columns=4, side=2.1),
-     alt=f"Above four pictures for channel {chosen[0]} of {name}, nearly alike. Below four that were rewarded for being different, with lower answers.")
+alike, unlike = (draw(wish + weight * dream.diversity(name), batch=4) for weight in (0, 0.5))
+eight = torch.cat([alike, unlike])
+show(images.row(list(eight), titles=[f"{value:.2f}" for value in answer(eight)], columns=4, side=2.1),
+     alt=f"Above four pictures for channel {chosen[0]} of {name}, nearly alike. "
+         "Below four that were rewarded for being different. With the answer of the map to each.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Draw one yourself
@@ -408,22 +513,25 @@ widgets.studio()
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The units of a layer on one sheet
 #
-# Drawn once, in waves, moved, 96 steps each, and shipped with the course. First the first layer: which colours, which edges?
+# Drawn once, in waves, moved, 96 steps each, and shipped with the course. The first layer: which colours, which edges?
 
 # %%
 shipped = icons.layers(NET)
 
 
-def sheet(layer):
-    """The icons of a layer, 12 in a row; the number of the first stands beside each row."""
-    all_of_them = icons.load(NET, layer)
-    few = all_of_them[:60]
-    fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
-    images.grid(few, ax=ax, columns=min(12, len(few)), title=f"{layer}: {len(few)} of {len(all_of_them)} units")
-    cell = few.shape[-1] + 2
-    for first in range(0, len(few), 12):
-        ax.text(-10, (first // 12 + 0.5) * cell, first, ha="right", va="center", fontsize=14)
-    show(fig, alt=f"A sheet of small pictures, one for each of the first {len(few)} units of {layer}: what each of them asks for.")
+def sheet(layer, columns=16, most=96):
+    """The icons of a layer. The number of a unit: that of its row plus that of its column."""
+    every = icons.load(NET, layer)
+    few = every[:most]
+    columns, cell = min(columns, len(few)), few.shape[-1] + 2
+    fig, ax = plt.subplots(figsize=(12.4, 0.75 * -(-len(few) // columns) + 0.7), layout="constrained")
+    images.grid(few, ax=ax, columns=columns, title=f"{layer}: {len(few)} of {len(every)} units")
+    ax.set_xticks([(k + 0.5) * cell for k in range(columns)], [f"+{k}" for k in range(columns)])
+    rows = range(0, len(few), columns)
+    ax.set_yticks([(k // columns + 0.5) * cell for k in rows], rows)
+    ax.tick_params(length=0, labelsize=12)
+    show(fig, alt=f"A sheet of small pictures, one for each of the first {len(few)} units of {layer}: "
+                  "what each of them asks for.")
 
 
 for layer in shipped[:1]:
@@ -439,7 +547,7 @@ for layer in shipped[len(shipped) // 2 : len(shipped) // 2 + 1]:
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### The last: parts
 #
-# Find a unit that asks for eyes or snouts. Draw it in the studio.
+# Find a unit that asks for eyes or snouts. Its number is that of its row plus that of its column. Draw it in the studio.
 
 # %%
 for layer in shipped[-1:]:
@@ -454,30 +562,6 @@ for layer in shipped[-1:]:
 # %% tags=["widget"]
 widgets.octaves()
 
-# %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
-# ### Bug hunt: the picture that walks away
-#
-# Somebody moves the picture before each look, by jitter. It works, but in the end the picture has drifted into a smear. `gradient_of` gives
-# the gradient at a picture. Find the fault, mend it, and run the check.
-
-# %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
-def jittered_gradient(gradient_of, picture, down, right):
-    """The gradient, asked at the moved picture: a function, (1, C, H, W), int, int -> (1, C, H, W)."""
-    return gradient_of(picture.roll((down, right), dims=(2, 3)))
-
-
-dot = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])
-# A gradient that simply repeats what it is shown: so it must come back to where the dot stood.
-print("found:", jittered_gradient(lambda x: x, dot, 0, 1).flatten().tolist(), "- the dot stood at the first place")
-
-# %% tags=["solution"] slideshow={"slide_type": "skip"}
-def jittered_gradient(gradient_of, picture, down, right):
-    """The gradient, asked at the moved picture: a function, (1, C, H, W), int, int -> (1, C, H, W)."""
-    return gradient_of(picture.roll((down, right), dims=(2, 3))).roll((-down, -right), dims=(2, 3))  # and back again
-
-# %% tags=["check"] slideshow={"slide_type": "skip"}
-jittered_gradient = check("07.bug", jittered_gradient)
-
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## What does a layer remember?
 #
@@ -485,8 +569,9 @@ jittered_gradient = check("07.bug", jittered_gradient)
 
 # %% tags=["predict"]
 predict(
-    "07.p2",
-    "We draw a picture whose activations are those of the photo, once at the first and once at the last layer. Which comes nearer to the photo?",
+    "07.p3",
+    "We draw a picture whose activations are those of the photo, once at the first and once at the last "
+    "layer. Which comes nearer to the photo?",
     options=["the first layer", "the last layer", "both alike"],
     truth="the first layer",
 )
@@ -498,10 +583,15 @@ predict(
 photo = data.images[:1] if DATA != "photos" else photos.load("cat", side)
 if photo.shape[1] != model.input_size[0]:
     photo = photo.mean(dim=1, keepdim=True)
-back = {layer: dream.invert(model, photo, layer, steps=16 if FAST else 64, seed=SEED).pictures for layer in (names[0], names[len(names) // 2], names[-1])}
+layers = (names[0], names[len(names) // 2], names[-1])
+back = {}
+for layer in layers:
+    back[layer] = dream.invert(model, photo, layer, steps=16 if FAST else 64, seed=SEED).pictures
 off = {layer: (found - photo).square().mean().sqrt().item() for layer, found in back.items()}
-show(images.row([photo, *back.values()], titles=["the photo", *(f"{layer}: pixels off by {off[layer]:.2f}" for layer in back)]),
-     alt="A photo, and three pictures drawn from the activations of a layer; the later the layer, the less of the photo comes back.")
+show(images.row([photo, *back.values()],
+                titles=["the photo", *(f"{layer}: pixels off by {off[layer]:.2f}" for layer in back)]),
+     alt="A photo, and three pictures drawn from the activations of a layer; the later the layer, "
+         "the less of the photo comes back.")
 
 # %% [markdown]
 # From the first layer the photo comes back, a little pale. From the last come textures and a few parts: where they stood is mostly
@@ -522,17 +612,20 @@ quiz("07.q2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Every place, layer by layer
 #
-# Draw for each place what its whole vector asks for. The longer the vector, the larger the picture.
+# Cut the maps into four by four squares. Draw for each square what its mean vector asks for. The longer the vector, the larger the
+# picture.
 
 # %%
 def grid_of(layer):
-    """A mosaic: what each place of a layer asks for."""
+    """A mosaic: what each square of a layer's maps asks for."""
     cells = min(4, *receptive.field(model, layer, side).grid)
     found = dream.grid(model, photo, layer, cells=cells, steps=8 if FAST else 32, seed=SEED)
     fig, axes = plt.subplots(1, 2, figsize=(10, 4.7), layout="constrained")
     images.picture(photo, ax=axes[0], title="the photo")
-    images.picture(sheets.mosaic(found.pictures, found.magnitude), ax=axes[1], title=f"{layer}, place by place")
-    show(fig, alt=f"A photo, and beside it a mosaic: at each place a small picture of what {layer} sees there, the larger the stronger its answer.")
+    mosaic = sheets.mosaic(found.pictures, found.magnitude)
+    images.picture(mosaic, ax=axes[1], title=f"{layer}, square by square")
+    show(fig, alt=f"A photo, and beside it a mosaic: in each square a small picture of what {layer} "
+                  "sees there, the larger the stronger its answer.")
 
 
 grid_of(names[1])
@@ -550,8 +643,8 @@ grid_of(names[len(names) // 2])
 grid_of(names[-1])
 
 # %% [markdown]
-# In an early layer, a place asks for an edge or a colour. At the top, places ask for parts, and neighbours ask for the same: each of
-# them sees most of the picture.
+# In an early layer, a square asks for edges and colours. At the top, squares ask for parts, and neighbours ask for much the same: each
+# of them sees most of the picture.
 
 # %% slideshow={"slide_type": "skip"}
 progress()
@@ -586,5 +679,6 @@ progress()
 # - K. Simonyan, A. Vedaldi, A. Zisserman: *Deep inside convolutional networks*, 2014, arXiv:1312.6034 (class models).
 # - A. Mahendran, A. Vedaldi: *Understanding deep image representations by inverting them*, CVPR 2015, arXiv:1412.0035.
 # - A. Mordvintsev, C. Olah, M. Tyka: *Inceptionism: going deeper into neural networks*, 2015 (deep dream).
+# - J. Yosinski et al.: *Understanding neural networks through deep visualization*, 2015, arXiv:1506.06579 (blur).
 # - C. Olah, A. Mordvintsev, L. Schubert: *Feature visualization*, Distill 2017.
 # - C. Olah et al.: *The building blocks of interpretability*, Distill 2018 (semantic dictionaries, activation grids).

@@ -13,7 +13,7 @@ from cnnlab.widgets.studio import Studio, studio
 __all__ = ["Studio", "studio", "octaves", "octaves_view", "dictionary", "dictionary_view"]
 
 _NET = "photonet"
-_SIDE, _LARGE = 64, 3  # pixels of a picture, and by how much it is enlarged
+_SIDE, _LARGE, _LARGER = 64, 3, 4  # pixels of a picture, and by how much it is enlarged
 _ICONS = 6  # of a place
 
 
@@ -56,10 +56,10 @@ def octaves_view(picture: Tensor, layer: str, octaves: int, steps: int) -> dict:
         embedded.record(_NET, layer, each).square().mean().item() for each in (picture, found.pictures)
     )
     return {
-        "the photo": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
-        "the dream": pixels.enlarge(pixels.grey(found.pictures[0]), _LARGE),
+        "the photo": pixels.enlarge(pixels.grey(picture[0]), _LARGER),
+        "the dream": pixels.enlarge(pixels.grey(found.pictures[0]), _LARGER),
         "": f"mean square of {layer}: {before:.3g} for the photo, {after:.3g} for the dream\n"
-        f"{octaves * steps} steps",
+        f"{octaves} x {steps} = {octaves * steps} steps",
     }
 
 

@@ -77,7 +77,10 @@ class Studio(Background):
             control.observe(lambda _: self._before(), "value")
         settings = [self.kind, self.layer, self.number, self.target]
         settings += [self.rough, self.large, self.soft, self.waves, self.moved]
-        left = ipywidgets.VBox([*settings, self.steps, self.seed, self.buttons], layout={"flex": "1 1 340px"})
+        left = ipywidgets.VBox(
+            [*settings, self.steps, self.seed, self.buttons],
+            layout={"flex": "1 1 340px", "padding": "0 12px 0 0"},
+        )
         right = ipywidgets.VBox([self.status, self.stage], layout={"flex": "2 1 420px"})
         self.children = [ipywidgets.HBox([left, right], layout={"flex_flow": "row wrap"})]
         self._limit()
@@ -114,9 +117,10 @@ class Studio(Background):
         self._say(f"{end} after {done} steps: {wish} = {self.rendered.history[-1, 0].item():.3g}")
 
     def _watch(self, done: int, steps: int, pictures: Tensor, value: float) -> bool:
-        every = max(1, steps // 24)
-        if done % every == 0 or done == 1:
-            self._show(pictures[0], done, keep=done % (every * 4) == 0 or done == 1)
+        part = _FILM - 1  # the strip: the first picture, and one at the end of each fifth of the climb
+        keep = done == 1 or done * part // steps > (done - 1) * part // steps
+        if keep or done % max(1, steps // 24) == 0:
+            self._show(pictures[0], done, keep=keep)
             self._say(f"step {done} of {steps}: {self._wish} = {value:.3g}")
         return self._stop.is_set()
 
@@ -138,8 +142,7 @@ class Studio(Background):
     def _show(self, picture: Tensor, done: int, keep: bool = False) -> None:
         small = pixels.grey(picture)
         if keep and (not self._film or self._film[-1][0] < done):
-            # The first stays: the strip says how the picture came about.
-            self._film = [*self._film[:1], *self._film[1:][-(_FILM - 2) :], (done, small)]
+            self._film.append((done, small))
         large = pixels.enlarge(small, max(1, _STAGE // small.shape[0]))
         strip = "".join(
             f'<div style="text-align: center">{element.picture(_frame(frame), f"after step {step}")}'

@@ -75,11 +75,15 @@ def _picture(seed=1, size=(1, 3, 5, 6)):
 def _steps():
     weight = torch.randn(1, 3, 5, 6, generator=torch.Generator().manual_seed(0))
     return [
-        (Score("3 * image.sum()", lambda image: 3 * image.sum()), torch.tensor([[[[0.2, 0.4, 0.5]]]]), 0.2),
-        (Score("-(image ** 2).sum()", lambda image: -(image**2).sum()), torch.tensor([[[[0.6, 0.8]]]]), 0.5),
-        (Score("image.sum()", lambda image: image.sum()), torch.tensor([[[[0.9, 0.1, 0.5, 1.0]]]]), 1.0),
-        (Score("(weights * image).sum()", lambda image: (weight * image).sum()), _picture(), 2.0),
+        (_objective("3 * picture.sum()", lambda x: 3 * x.sum()), torch.tensor([[[[0.2, 0.4, 0.5]]]]), 0.2),
+        (_objective("-(picture ** 2).sum()", lambda x: -(x**2).sum()), torch.tensor([[[[0.6, 0.8]]]]), 0.5),
+        (_objective("picture.sum()", lambda x: x.sum()), torch.tensor([[[[0.9, 0.1, 0.5, 1.0]]]]), 1.0),
+        (_objective("(weights * picture).sum()", lambda x: (weight * x).sum()), _picture(), 2.0),
     ]
+
+
+def _objective(text, function):
+    return Score(text, function, name="objective(picture)")
 
 
 def _pictures():
@@ -113,13 +117,13 @@ def _classes():
 def _jittered():
     ramp = torch.arange(4.0).reshape(1, 1, 1, 4)
     weight = torch.randn(1, 3, 5, 6, generator=torch.Generator().manual_seed(2))
-    here = Score("gradient_of(x) = x * [0, 1, 2, 3]", lambda image: image * ramp)
-    square = Score("gradient_of(x) = x ** 2", lambda image: image**2)
+    here = Score("x * [0, 1, 2, 3]", lambda image: image * ramp, name="gradient_of(x)")
+    square = Score("x ** 2", lambda image: image**2, name="gradient_of(x)")
     return [
         (here, torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), 0, 1),
         (here, torch.tensor([[[[1.0, 2.0, 0.0, 1.0]]]]), 0, -1),
         (square, torch.arange(6.0).reshape(1, 1, 2, 3), 1, 2),
-        (Score("gradient_of(x) = weights * x", lambda image: weight * image), _picture(), 3, 2),
+        (Score("weights * x", lambda image: weight * image, name="gradient_of(x)"), _picture(), 3, 2),
     ]
 
 

@@ -10,9 +10,10 @@ class Score:
 
     text: str
     function: Callable = field(compare=False)
+    name: str = "score"
 
     def __call__(self, image):
         return self.function(image)
 
     def __repr__(self):
-        return f"score = {self.text}"
+        return f"{self.name} = {self.text}"
