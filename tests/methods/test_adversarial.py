@@ -9,7 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.methods.adversarial import deepfool, fgsm, judged, linear_drop, pgd, random_noise
+from cnnlab.methods.adversarial import (
+    Quantised,
+    Sharpened,
+    deepfool,
+    fgsm,
+    judged,
+    linear_drop,
+    pgd,
+    random_noise,
+)
 from cnnlab.methods.budgets import steepest
 from cnnlab.methods.victim import odds_against
 from cnnlab.nets import models
@@ -224,6 +233,99 @@ def test_the_seed_makes_the_start_and_the_noise(net, data):
         assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+def test_the_control_is_as_large_as_the_attack_and_a_start_is_anywhere_within():
+    """Nothing is cut off at grey: so the noise is exactly eps, and a start is spread over all of it."""
+    model, x = awkward("sequential"), torch.full((6, 3, 16, 16), 0.5, dtype=torch.float64)
+    noise = random_noise(model, x, 0.1).noise
+    assert torch.allclose(noise.abs(), torch.full_like(x, 0.1), rtol=1e-12) and noise.mean().abs() < 0.01
+    ball = random_noise(model, x, 0.1, norm="l2").noise.flatten(1)
+    assert torch.allclose(ball.norm(dim=1), torch.full((6,), 0.1).double(), rtol=1e-12)
+    start = pgd(model, x, 0.1, steps=1, alpha=0.0).noise / 0.1  # a step of nothing
+    assert start.abs().max() <= 1 + 1e-9 and start.mean().abs() < 0.05
+    assert start.square().mean().item() == pytest.approx(1 / 3, abs=0.02)  # uniform from -1 to 1
+    balls = pgd(model, x, 0.1, norm="l2", steps=1, alpha=0.0).noise.flatten(1)
+    assert ((balls.norm(dim=1) > 0.098) & (balls.norm(dim=1) <= 0.1 + 1e-12)).all()  # of 768 dimensions
+    assert (balls @ balls.T / 0.01).triu(1).abs().max() < 0.2  # each another way
+
+
+class Strict(nn.Module):
+    """Refuses pictures outside of [0, 1], or further than eps from its own."""
+
+    def __init__(self, own, eps):
+        super().__init__()
+        self.net, self.own, self.eps = awkward("sequential"), own, eps
+
+    def forward(self, x):
+        assert x.min() >= 0 and x.max() <= 1 and (x - self.own).abs().max() <= self.eps + 1e-9
+        return self.net(x)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_the_network_is_never_asked_about_what_is_not_allowed(attack):
+    x = picture()
+    x[..., :4], x[..., 4:8] = 0.0, 1.0
+    assert (attack(Strict(x, 0.05), x, 0.05).pictures != x).any()
+
+
+@pytest.mark.parametrize("norm", ("linf", "l2"))
+def test_a_flat_network_changes_nothing(norm):
+    """Also where the slope would be divided by its length, which is zero."""
+    flat, x = Quantised(awkward("sequential")), picture(n=2)
+    for attack in (fgsm, ATTACKS["pgd from the picture"]):
+        found = attack(flat, x, 0.5, norm=norm)
+        assert torch.equal(found.pictures, x) and found.no_slope.all() and not found.success.any()
+    start = pgd(flat, x, 0.5, norm=norm, steps=3)  # moved at random, and no further
+    assert start.no_slope.all() and torch.equal(
+        start.pictures, pgd(flat, x, 0.5, norm=norm, steps=1).pictures
+    )
+
+
+def test_a_slope_that_goes_flat_on_the_way_was_there():
+    class Hill(nn.Module):
+        """Its loss rises up to a mean of 0.52, and no further."""
+
+        def forward(self, x):
+            mean = x.flatten(1).mean(dim=1)
+            return torch.stack([1 + 0 * mean, 10 * (mean - 0.5).clamp(max=0.02)], dim=1)
+
+    found = pgd(Hill(), torch.full((1, 3, 4, 4), 0.5), 0.2, start="picture", steps=5)
+    assert not found.no_slope.any() and not found.success.any()
+
+
+class Peak(nn.Module):
+    """The loss of class 0 is the highest where the mean is 0.51, and falls behind it."""
+
+    def forward(self, x):
+        away = (x.flatten(1).mean(dim=1) - 0.51).abs()
+        return torch.stack([1 + 9 * away, 0 * away], dim=1)
+
+
+def test_the_best_picture_is_kept_at_the_end_and_when_stopped():
+    x = torch.full((1, 1, 2, 2), 0.49, dtype=torch.float64)
+    options = {
+        "start": "picture",
+        "alpha": 0.02,
+        "labels": 0,
+    }  # 0.51, 0.53, 0.51, ...: or 0.51, 0.49 with rounding
+    best = pgd(Peak(), x, 0.1, steps=1, **options)
+    assert best.pictures.mean().item() == pytest.approx(0.51)
+    for steps in (2, 3, 4):
+        end = pgd(Peak(), x, 0.1, steps=steps, **options)
+        stopped = pgd(Peak(), x, 0.1, steps=9, **options, progress=lambda done, _, k=steps: done == k)
+        for found in (end, stopped):
+            assert found.loss_after.item() == pytest.approx(best.loss_after.item(), rel=1e-6)
+
+
+def test_the_summary_counts_what_was_open_and_says_the_largest_change():
+    model, x = awkward("sequential"), picture(n=3)
+    labels = model(x.clone()).argmax(1)
+    labels[0] = (labels[0] + 1) % 5  # wrong by itself: no success of the attack
+    eps = torch.tensor([0.0, 0.0, 51 / 255], dtype=torch.float64)
+    found = fgsm(model, x, eps, labels=labels)
+    assert found.success[0] and not found.open[0]
+    assert str(found).startswith(f"{int(found.success[2])} of 2 pictures fooled; change at most 51.0/255, ")
+
+
 class MixesPictures(nn.Module):
     """What a picture gets depends on the brightest pixel of the batch."""
 
@@ -345,6 +447,7 @@ def test_ctrl_c_keeps_the_best_so_far():
         ({"eps": 8}, ValueError, r"as 8/255; 8 is more than the largest"),
         ({"eps": float("nan")}, ValueError, "eps is 0 or more"),
         ({"eps": "much"}, ValueError, "eps is a number"),
+        ({"eps": torch.tensor(True)}, ValueError, "eps is a number"),
         ({"eps": torch.zeros(3)}, ValueError, "for N = 1 pictures"),
         ({"norm": "l1"}, LookupError, "no norm 'l1'"),
         ({"loss": "mse"}, LookupError, "no loss 'mse'"),
@@ -380,6 +483,19 @@ def test_options_of_pgd_and_noise_are_checked():
             pgd(model, x, 0.1, **options)
     with pytest.raises(ValueError, match="seed"):
         random_noise(model, x, 0.1, seed=None)
+
+
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16, torch.float32))
+def test_probabilities_are_refused_also_where_they_are_rounded_to_zero(dtype, data):
+    """Its slopes are none of the network's: three of eight pictures were fooled, without a word."""
+    net = models.load("simpleconvnet")
+    sure = nn.Sequential(Sharpened(net, factor=10), nn.Softmax(1)).to(dtype)
+    x = data.images[:8].to(dtype)
+    with torch.no_grad():
+        assert (sure(x) == 0).any()
+    for attack in (fgsm, pgd, random_noise):
+        with pytest.raises(ValueError, match="probabilities already"):
+            attack(sure, x, 0.1)
 
 
 def test_random_models_and_slopes_that_are_no_numbers_are_refused():
