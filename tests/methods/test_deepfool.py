@@ -14,7 +14,7 @@ from cnnlab.nets import models
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from explained_nets import AWKWARD, awkward  # noqa: E402
+from explained_nets import AWKWARD, CutShort, awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
 
 
@@ -150,20 +150,6 @@ def test_a_slope_that_ends_on_the_way_was_one():
     found = deepfool(Cliff(), torch.full((1, 3, 4, 4), 0.5))
     assert not found.success.any() and found.l2 > 0.1 and not found.no_slope.any()
     assert "no slope" not in str(found)
-
-
-class CutShort(nn.Module):
-    """Ctrl+C at the n-th pass."""
-
-    def __init__(self, model, n):
-        super().__init__()
-        self.model, self.n, self.count = model, n, [0]
-
-    def forward(self, x):
-        self.count[0] += 1
-        if self.count[0] == self.n:
-            raise KeyboardInterrupt
-        return self.model(x)
 
 
 @pytest.mark.parametrize("n", range(1, 6))

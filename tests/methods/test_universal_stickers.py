@@ -13,7 +13,7 @@ from cnnlab.methods.stickers import _taken_off
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from explained_nets import awkward  # noqa: E402
+from explained_nets import CutShort, awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
 
 
@@ -87,6 +87,24 @@ def test_universal_promises_and_refusals():
         universal(model, x, 8)
 
 
+@pytest.mark.parametrize("n", (3, 6, 13, 17))  # while it looks, while it learns, while it judges
+def test_ctrl_c_is_said_also_when_the_result_was_being_judged(n, net, data):
+    x = data.images[:16]
+    found = universal(CutShort(net, n), x, 0.2, epochs=2, batch=4)
+    assert found.stopped == "interrupted" and found.noise.any() == (n > 8)
+    made = sticker(CutShort(net, n), x, 3, side=8, steps=8, batch=4)
+    assert made.stopped == "interrupted" and len(made.history) == min(8, n - 3)
+
+
+def test_a_noise_is_not_added_to_pictures_of_another_shape_or_range(net, data):
+    found = universal(net, data.images[:8], 0.1, epochs=1)
+    with pytest.raises(ValueError, match=r"for pictures of \(1, 28, 28\), not \(3, 28, 28\)"):
+        found.apply(torch.rand(2, 3, 28, 28))
+    for wrong in (255 * data.images[:2], data.images[0]):
+        with pytest.raises(ValueError, match="pictures"):
+            found.apply(wrong)
+
+
 # --- stickers ---------------------------------------------------------------------------------------------
 
 
@@ -144,9 +162,25 @@ def test_sticker_promises_and_refusals():
             sticker(model, x, 2, **options)
     with pytest.raises(LookupError, match="no class 9"):
         sticker(model, x, 9, side=5)
-    for patch, row in ((torch.zeros(1, 2, 2), 0), (torch.zeros(3, 2, 3), 0), (torch.zeros(3, 2, 2), 15)):
+    with pytest.raises(TypeError, match="target"):
+        sticker(model, x, None, side=5)
+    with pytest.raises(TypeError, match="progress is a function"):
+        sticker(model, x, 2, side=5, progress=3)
+    for patch, row in (
+        (torch.zeros(1, 2, 2), 0),
+        (torch.zeros(3, 2, 3), 0),
+        (torch.zeros(2, 2), 0),
+        (torch.tensor(0.0), 0),
+        (None, 0),
+        (torch.zeros(3, 2, 2), 15),
+    ):
         with pytest.raises(ValueError, match="a sticker"):
             paste(x, patch, row, 0)
+    for row in (1.5, torch.zeros(3, dtype=torch.int64), True):
+        with pytest.raises(ValueError, match="whole numbers"):
+            paste(x, torch.zeros(3, 2, 2), row, 0)
+    with pytest.raises(ValueError, match="pictures are"):
+        paste(x[0], torch.zeros(3, 2, 2), 0, 0)
 
 
 # --- fooling ----------------------------------------------------------------------------------------------
@@ -177,6 +211,15 @@ def test_fooling_promises_and_refusals():
     assert stopped.stopped == "stopped" and stopped.linf.item() == pytest.approx(2 / 255)
     with pytest.raises(ValueError, match="does not say its own"):
         fooling(model, 2)
+    for shape in (5, "abc", (3, 16), (3, -2, 3), (3.5, 2, 3)):
+        with pytest.raises(ValueError, match=r"the shape of a picture is \(C, H, W\)"):
+            fooling(model, 2, shape=shape)
+    for other, target in ((lambda x: x, 2), (model, None)):
+        with pytest.raises(TypeError, match="comes first|target"):
+            fooling(other, target, shape=(3, 16, 16))
+    told = []
+    fooling(model, 2, shape=(3, 16, 16), steps=4, progress=lambda *a: told.append(a))
+    assert told == [(k, 4) for k in range(1, 5)]
     with pytest.raises(LookupError, match="no start"):
         fooling(model, 2, shape=(3, 16, 16), start="white")
     for options in ({"steps": 0}, {"sure": 1.5}, {"alpha": -1}):
