@@ -20,7 +20,8 @@ from cnnlab.methods.adversarial import (
     random_noise,
 )
 from cnnlab.methods.budgets import steepest
-from cnnlab.methods.victim import odds_against
+from cnnlab.methods.pgd import _better
+from cnnlab.methods.victim import Look, Victim, odds_against
 from cnnlab.nets import models
 from cnnlab.probing import Unit
 
@@ -207,6 +208,8 @@ def test_towards_a_target(net, data):
     three = fgsm(net, x, 0.25, target="3")  # also by its name; what says 3 already does not count
     assert three.target.tolist() == [3] * len(x) and not three.open[y == 3].any()
     assert three.share == pytest.approx(float(three.success[three.open].float().mean()))
+    other = (three.after != 3) & (three.after != three.before)  # led away, and not to the target
+    assert torch.equal(three.success, three.after == 3) and other.any()
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
@@ -312,6 +315,29 @@ def test_the_best_picture_is_kept_at_the_end_and_when_stopped():
         stopped = pgd(Peak(), x, 0.1, steps=9, **options, progress=lambda done, _, k=steps: done == k)
         for found in (end, stopped):
             assert found.loss_after.item() == pytest.approx(best.loss_after.item(), rel=1e-6)
+
+
+def test_of_two_pictures_the_one_that_fools_is_better_then_the_one_with_more_loss():
+    """With three classes a picture can be wrong at a small loss, and right at a larger one."""
+    victim = Victim(awkward("sequential"), picture(n=4), torch.tensor([0, 0, 0, 0]), None)
+    looks = [
+        Look(torch.tensor(answers), gain, gain, None)
+        for answers, gain in (
+            ([1, 0, 0, 1], torch.tensor([0.8, 1.0, 1.0, 0.9])),
+            ([0, 2, 0, 2], torch.tensor([1.05, 0.7, 0.9, 0.95])),
+        )
+    ]
+    old, new = torch.zeros(4, 3, 16, 16), torch.ones(4, 3, 16, 16)
+    pictures, look = _better(victim, slice(0, 4), (old, looks[0]), new, looks[1])
+    assert pictures[:, 0, 0, 0].tolist() == [0, 1, 0, 1] and look.answers.tolist() == [1, 2, 0, 2]
+    assert torch.equal(look.loss, torch.tensor([0.8, 0.7, 1.0, 0.95]))
+
+
+def test_the_steps_are_as_long_as_the_help_says():
+    model, x = awkward("residual"), picture(n=2)
+    for norm in ("linf", "l2"):
+        told = pgd(model, x, 0.04, norm=norm, steps=5, alpha=2.5 * 0.04 / 5)
+        assert torch.equal(pgd(model, x, 0.04, norm=norm, steps=5).pictures, told.pictures)
 
 
 def test_the_summary_counts_what_was_open_and_says_the_largest_change():
@@ -512,6 +538,11 @@ def test_random_models_and_slopes_that_are_no_numbers_are_refused():
 
     with pytest.raises(ValueError, match="not finite"):
         fgsm(Root(), torch.zeros(1, 3, 4, 4), 0.1)
+    spoilt = awkward("sequential")
+    spoilt[0].weight.data[0] = torch.nan
+    for attack in (*ATTACKS.values(), lambda model, x, _: deepfool(model, x)):
+        with pytest.raises(ValueError, match="answer is not finite"):
+            attack(spoilt, picture(), 0.1)
 
     class Whole(nn.Module):
         """A path that no slope comes back by at all."""

@@ -183,6 +183,9 @@ def test_stopping_and_wrong_options():
     found = deepfool(model, x, steps=4, chunk=1, progress=lambda *a: told.append(a) or len(told) == 1)
     assert found.stopped == "stopped" and told == [(1, 8)]
     assert found.l2[0] > 0 and torch.equal(found.pictures[1], x[1])
+    told.clear()  # an end that comes soon is told, too
+    deepfool(model, x, steps=30, chunk=1, progress=lambda *a: told.append(a))
+    assert (30, 60) in told and told[-1] == (60, 60) and len(told) < 40
     for options in ({"steps": 0}, {"candidates": 0}, {"overshoot": -0.1}, {"overshoot": True}):
         with pytest.raises(ValueError, match=next(iter(options))):
             deepfool(model, x, **options)
