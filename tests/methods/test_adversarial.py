@@ -303,18 +303,14 @@ class Peak(nn.Module):
 
 def test_the_best_picture_is_kept_at_the_end_and_when_stopped():
     x = torch.full((1, 1, 2, 2), 0.49, dtype=torch.float64)
-    options = {
-        "start": "picture",
-        "alpha": 0.02,
-        "labels": 0,
-    }  # 0.51, 0.53, 0.51, ...: or 0.51, 0.49 with rounding
+    options = {"start": "picture", "alpha": 0.03, "labels": 0}  # to 0.52, 0.49, 0.52, ...
     best = pgd(Peak(), x, 0.1, steps=1, **options)
-    assert best.pictures.mean().item() == pytest.approx(0.51)
+    assert best.pictures.mean().item() == pytest.approx(0.52)
     for steps in (2, 3, 4):
         end = pgd(Peak(), x, 0.1, steps=steps, **options)
         stopped = pgd(Peak(), x, 0.1, steps=9, **options, progress=lambda done, _, k=steps: done == k)
         for found in (end, stopped):
-            assert found.loss_after.item() == pytest.approx(best.loss_after.item(), rel=1e-6)
+            assert found.loss_after.item() == pytest.approx(best.loss_after.item(), rel=1e-9)
 
 
 def test_of_two_pictures_the_one_that_fools_is_better_then_the_one_with_more_loss():
@@ -539,7 +535,7 @@ def test_random_models_and_slopes_that_are_no_numbers_are_refused():
     with pytest.raises(ValueError, match="not finite"):
         fgsm(Root(), torch.zeros(1, 3, 4, 4), 0.1)
     spoilt = awkward("sequential")
-    spoilt[0].weight.data[0] = torch.nan
+    spoilt[-1].bias.data[3] = torch.nan  # one class of five
     for attack in (*ATTACKS.values(), lambda model, x, _: deepfool(model, x)):
         with pytest.raises(ValueError, match="answer is not finite"):
             attack(spoilt, picture(), 0.1)
