@@ -74,8 +74,8 @@ def transfer(
 
     Raises:
         TypeError: a model or an attack of another kind.
-        ValueError: no networks; not one picture that all of them name rightly; the attack gives back other
-            pictures than it was given.
+        ValueError: no networks, or of different classes; not one picture that all of them name rightly; the
+            attack gives back other pictures than it was given.
 
     Paper: Papernot et al., 2017.
     """
@@ -88,6 +88,9 @@ def transfer(
     whole(chunk, "a chunk is 1 picture or more")
     budgets.refuse(images)
     names, nets = tuple(models), list(models.values())
+    known = {tuple(getattr(net, "classes", ())) for net in nets} - {()}
+    if len(known) > 1:  # class 3 of the one is not class 3 of the other
+        raise ValueError("these networks do not name the same classes in the same order")
     true = one_each(nets[0], images, labels, "labels")
     answers = torch.stack([best(net, images, 1, batch=chunk)[:, 0].cpu() for net in nets])  # (M, N)
     right = (answers == true).all(dim=0)

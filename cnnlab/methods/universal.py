@@ -30,7 +30,8 @@ class Universal(NamedTuple):
     Attributes:
         noise: (1, C, H, W), at most eps.
         result: of the pictures that it was made with, as `Attacked`.
-        history: for each step the share of its batch that the noise fooled before the step.
+        history: for each step the share of its batch that got another name by the noise as it was before the
+            step; what was wrong by itself counts as well.
         passes: through the network, those for the result included.
         seconds: wall clock.
         stopped: "finished"; "stopped" by progress; "interrupted" by Ctrl+C.

@@ -27,7 +27,7 @@ from cnnlab.probing import Unit
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from explained_nets import AWKWARD, awkward  # noqa: E402
+from explained_nets import AWKWARD, CutShort, awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
 
 ATTACKS = {
@@ -452,6 +452,13 @@ def test_ctrl_c_keeps_the_best_so_far():
     assert found.stopped == "interrupted"
     assert found.linf[0] > 0 and found.linf[1] == 0
     assert torch.equal(found.after, model.net(found.pictures).argmax(1))
+
+
+def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
+    model, x = CutShort(awkward("in place"), 3), picture(n=3)  # of a chunk: one pass, and one to judge
+    found = fgsm(model, x, 0.05, chunk=1)
+    assert found.stopped == "interrupted" and found.linf[0] > 0
+    assert torch.equal(found.pictures[1:], x[1:]) and torch.equal(found.after[1:], found.before[1:])
 
 
 # --- refusals ---------------------------------------------------------------------------------------------

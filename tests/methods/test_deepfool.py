@@ -115,6 +115,7 @@ def test_what_was_wrong_is_left_alone_and_what_has_no_slope_is_said():
     assert found.l2[1] == 0 and found.success[1] and not found.open[1] and found.l2[0] > 0
     flat = deepfool(Quantised(model), x)
     assert flat.no_slope.all() and not flat.success.any() and torch.equal(flat.pictures, x)
+    assert flat.passes.forward == 3 * len(x)  # and nobody goes on for fifty steps
     none = deepfool(model, x, labels=(said + 1) % 5)
     assert torch.equal(none.pictures, x) and none.passes.backward == 0
 

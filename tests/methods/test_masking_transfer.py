@@ -118,6 +118,10 @@ def test_transfer_stops_and_disturbs_nothing_and_refuses():
     for wrong, error in ((labels[:, None], ValueError), (Unit("0", 0), TypeError)):
         with pytest.raises(error, match="labels"):
             transfer(nets, x, wrong, attack)
+    turned = Quantised(nets["one"])
+    nets["one"].classes, turned.classes = tuple("abcde"), tuple("edcba")
+    with pytest.raises(ValueError, match="the same classes"):
+        transfer({**nets, "turned": turned}, x, labels, attack)
     with pytest.raises(TypeError, match="progress is a function"):
         transfer(nets, x, labels, attack, progress=3)
     with pytest.raises(ValueError, match="not one is named rightly by all networks .one 0"):
