@@ -46,6 +46,10 @@ def test_an_affine_classifier_takes_one_step_to_the_nearest_border():
         way = found.noise[n] / found.l2[n]
         assert torch.allclose(way, across / across.norm(), atol=1e-12)
     assert found.success.all() and tuple(found.passes) == (6 * 3, 6 * 4)
+    second = deepfool(model, x, steps=1, candidates=1)  # the one other class is that with the highest logit
+    for way, (c, k) in zip(second.noise, logits.topk(2).indices, strict=True):
+        across = (weight[k] - weight[c]).view(3, 4, 4)
+        assert torch.allclose(way / way.norm(), across / across.norm(), atol=1e-12)
     on_it = deepfool(model, x, overshoot=0.0, steps=1)
     values = model(on_it.pictures).topk(2).values
     assert torch.allclose(values[:, 0], values[:, 1], atol=1e-12)

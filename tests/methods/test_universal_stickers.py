@@ -61,6 +61,16 @@ def test_a_linear_model_gets_the_noise_of_the_closed_form():
     assert torch.equal(found.noise, 1e-4 * row.sign().view(1, 3, 4, 4))
 
 
+def test_only_those_that_the_noise_does_not_fool_have_a_say():
+    model, x = awkward("residual"), picture(n=6)
+    labels = model(x.clone()).argmax(1)
+    labels[3:] = (labels[3:] + 1) % 5  # named otherwise already
+    options = {"alpha": 0.05, "epochs": 1, "batch": 8}
+    found = universal(model, x, 0.05, labels=labels, **options)
+    assert torch.equal(found.noise, universal(model, x[:3], 0.05, labels=labels[:3], **options).noise)
+    assert found.history == [0.5]
+
+
 def test_universal_promises_and_refusals():
     model, x = awkward("residual"), picture(n=4)
     model.train()
