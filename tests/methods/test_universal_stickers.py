@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.data import digits
@@ -83,6 +84,11 @@ def test_universal_promises_and_refusals():
     stopped = universal(model, x, 0.05, epochs=2, batch=2, progress=lambda done, *_: done == 1)
     assert stopped.stopped == "stopped" and len(stopped.history) == 1 and stopped.noise.any()
 
+    told = []
+    ended = universal(model, x, 0.05, epochs=2, batch=2, progress=lambda *a: told.append(a) or a[0] == a[1])
+    assert ended.stopped == "finished" and [a[:2] for a in told] == [(k, 4) for k in range(1, 5)]
+    assert torch.equal(told[-1][2], ended.noise) and not torch.equal(told[0][2], ended.noise)
+
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -160,6 +166,9 @@ def test_sticker_promises_and_refusals():
         assert torch.equal(sticker(model, x, 2, side=5, steps=3).patch, first.patch)
     stopped = sticker(model, x, 2, side=5, steps=3, progress=lambda done, *_: done == 1)
     assert stopped.stopped == "stopped" and len(stopped.history) == 1
+    told = []  # what was told does not change afterwards
+    sticker(model, x, 2, side=5, steps=3, progress=lambda *a: told.append(a[2]))
+    assert not torch.equal(told[0], told[2]) and torch.equal(told[2], first.patch)
     with pytest.raises(ValueError, match="no sticker was made"):
         sticker(Quantised(model), x, 2, side=5, steps=2)
     for options, said in (
@@ -208,6 +217,28 @@ def test_noise_is_taken_for_every_digit_and_stays_noise(net):
     alone = fooling(net, "4", start="grey")
     assert alone.probability > 0.98 and (alone.originals == 0.5).all() and len(alone.pictures) == 1
     assert fooling(net, "4", start="grey", sure=0.5).linf < alone.linf
+
+
+def test_the_books_of_fooling_are_right_and_it_stays_a_picture(net):
+    found = fooling(net, torch.tensor([3, 8]), steps=6, alpha=0.1)
+    assert found.pictures.min() == 0 and found.pictures.max() == 1
+    with torch.no_grad():
+        before, after = net(found.originals), net(found.pictures)
+    for said, loss, logits in (
+        (found.before, found.loss_before, before),
+        (found.after, found.loss_after, after),
+    ):
+        assert torch.equal(said, logits.argmax(1))
+        assert torch.allclose(loss, F.cross_entropy(logits, found.target, reduction="none"), atol=1e-5)
+
+    class Hill(nn.Module):
+        """A slope up to a mean of 0.52, and none behind it."""
+
+        def forward(self, x):
+            mean = x.flatten(1).mean(dim=1)
+            return torch.stack([1 + 0 * mean, 10 * (mean - 0.5).clamp(max=0.02)], dim=1)
+
+    assert not fooling(Hill(), 1, shape=(1, 4, 4), start="grey", steps=20).no_slope.any()
 
 
 def test_fooling_promises_and_refusals():
