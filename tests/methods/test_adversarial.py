@@ -373,6 +373,9 @@ def test_pictures_changed_elsewhere_are_judged_alike(net, data):
         assert one is None and other is None or torch.allclose(one.double(), other.double(), atol=1e-5)
     with pytest.raises(ValueError, match="each picture has its original"):
         judged(net, x, found.pictures[:3])
+    for wrong, said in ((found.pictures * 255, "divide by 255"), (found.pictures / 0, "not finite")):
+        with pytest.raises(ValueError, match=said):
+            judged(net, x, wrong)
 
 
 # --- promises ---------------------------------------------------------------------------------------------
