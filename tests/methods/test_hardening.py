@@ -8,7 +8,7 @@ import torch
 
 from cnnlab.data import digits
 from cnnlab.data.labelled import Labelled
-from cnnlab.methods import attack_rates
+from cnnlab.methods import attack_rates, hardening
 from cnnlab.methods.adversarial import fgsm, hardened, linear_drop, pgd, random_noise
 from cnnlab.nets import models
 from cnnlab.nets.train import fit
@@ -68,6 +68,16 @@ def test_ctrl_c_in_an_attack_ends_the_training(attack, last, few):
     found = hardened(cut, **options)
     assert found.stopped == "interrupted" and found.clean == found.attacked == []
     assert cut.count[0] < cut.n + 10
+
+
+def test_each_batch_is_attacked_from_a_start_of_its_own(few, monkeypatch):
+    seeds, real = [], hardening.pgd
+    monkeypatch.setattr(
+        hardening, "pgd", lambda *a, seed=0, **k: seeds.append(seed) or real(*a, seed=seed, **k)
+    )
+    for _ in range(2):
+        hardened(train=few, epochs=1, steps=1, judge=10, judge_steps=1)
+    assert len(set(seeds[:4])) == 4 and seeds[:4] == seeds[5:9]  # the fifth is of the attack that judges
 
 
 def test_half_an_attack_gives_no_row():
