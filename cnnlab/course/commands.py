@@ -213,12 +213,10 @@ def handout(number: str, output: str | None, parameters: list[tuple[str, str]]) 
 
 
 def sweep(name: str, output: str | None) -> int:
-    """Run a sweep by papermill, or measure the attacks again, and say where the rows lie."""
+    """Run one of the shipped sweeps again, and say where the rows lie."""
     from cnnlab.course.sweeping import sweep
-    from cnnlab.methods import attack_rates
 
-    file = Path(output) if output else root() / "runs" / f"{name}.csv"
-    print(attack_rates.measure(file) if name == "attacks" else sweep(name, file))
+    print(sweep(name, Path(output) if output else root() / "runs" / f"{name}.csv"))
     return 0
 
 

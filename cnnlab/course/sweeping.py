@@ -1,7 +1,7 @@
 """Run a sweep: the same small notebook by papermill, once for each setting, and one csv file of all rows.
 
 Type: (name, file) -> the file. A run that was done is not done again: its notebook lies beside the file, so a
-sweep that was stopped goes on from there.
+sweep that was stopped goes on from there. "attacks" trains nothing: it is measured in one go, by a function.
 """
 
 import csv
@@ -15,17 +15,19 @@ import nbformat
 import papermill
 
 from cnnlab import whole
+from cnnlab.methods import attack_rates
 from cnnlab.names import unknown
 from cnnlab.nets import sweeps
 
 SOURCE = "one_run.md"  # jupytext markdown, beside this file
+MEASURED = {"attacks": attack_rates.measure}  # (file, say=…) -> file
 
 
 def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
     """Run all settings of a sweep, and write their rows.
 
     Args:
-        name: of `sweeps.SWEEPS`.
+        name: of `sweeps.SWEEPS`, or of MEASURED.
         file: csv, written at the end; the executed notebooks go to a folder of its name beside it.
         say: told how far it is.
 
@@ -34,10 +36,12 @@ def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
         ValueError: a file that does not end in .csv: its folder would have its name; or a run failed, or its
             kernel died: says how to go on.
     """
-    if name not in sweeps.SWEEPS:
-        raise unknown("sweep", name, sweeps.SWEEPS)
+    if name not in sweeps.SWEEPS | MEASURED:
+        raise unknown("sweep", name, sweeps.SWEEPS | MEASURED)
     if file.suffix != ".csv":
         raise ValueError(f"the file of a sweep ends in .csv, and {file.name!r} does not")
+    if name in MEASURED:
+        return MEASURED[name](file, say=say)
     plan = sweeps.SWEEPS[name]
     folder = file.with_suffix("")
     source = folder / "one_run.ipynb"

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from cnnlab.data import downloads, photos
 from cnnlab.methods.asking import whole
+from cnnlab.methods.attacked import to_its_end
 from cnnlab.methods.fgsm import fgsm, random_noise
 from cnnlab.methods.linear_drop import linear_drop
 from cnnlab.methods.pgd import pgd
 from cnnlab.methods.targets import best
 from cnnlab.nets import models
-from cnnlab.whole import replacing
+from cnnlab.whole import possible, replacing
 
 SIZES = (1, 2, 4, 8)  # of 255
 _FILE = "attacks.csv"
@@ -65,6 +66,7 @@ def rates(
 
     Raises:
         ValueError: the model names a picture otherwise.
+        KeyboardInterrupt: half of an attack gives no row.
     """
     wrong = int((best(model, images, 1, batch=chunk)[:, 0] != labels).sum())
     if wrong:
@@ -74,7 +76,7 @@ def rates(
     for size in SIZES:
         eps = size / 255
         shares = [
-            attack(model, images, eps, labels=labels, chunk=chunk).share
+            to_its_end(attack(model, images, eps, labels=labels, chunk=chunk)).share
             for attack in (random_noise, fgsm, pgd)
         ]
         drop = linear_drop(model, images, eps, labels=labels, chunk=chunk)
@@ -94,9 +96,11 @@ def measure(
         say: told how far it is.
 
     Raises:
+        OSError, PermissionError: it cannot be written there.
         ConnectionError: Tiny ImageNet is not on this machine, and there is no network.
     """
     pictures = whole(pictures, "pictures is a whole number, 1 or more")
+    possible(file)  # before minutes are spent
     model, rows = models.load("photonet"), []
     for source, images, labels in _sources(model, pictures, root):
         for row in rates(model, images, labels, source):

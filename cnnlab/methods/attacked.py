@@ -88,6 +88,20 @@ class Attacked(NamedTuple):
         return "\n".join(lines)
 
 
+def to_its_end(found: Attacked) -> Attacked:
+    """An attack that nobody interrupted, for those who go on with it.
+
+    An attack keeps what it has at Ctrl+C, so that nothing is lost. Where it is one of many, to go on with
+    half of it would give wrong numbers, and Ctrl+C would stop nothing.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    if found.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return found
+
+
 def joined(
     parts: list[Attacked], originals: Tensor, passes: Passes, seconds: float, stopped: str
 ) -> Attacked:

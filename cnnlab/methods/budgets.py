@@ -154,7 +154,8 @@ def amounts(eps: float | Tensor, images: Tensor, norm: str, *, what: str = "eps"
     try:
         # A number of Python's must not pass through float32 on its way to float64.
         found = torch.as_tensor(eps, dtype=images.dtype, device=images.device).detach()
-        good = not isinstance(eps, bool | str) and found.dim() < 2 and found.numel() in (1, len(images))
+        truth = isinstance(eps, bool | str) or isinstance(eps, Tensor) and eps.dtype == torch.bool
+        good = not truth and found.dim() < 2 and found.numel() in (1, len(images))
     except (TypeError, ValueError, RuntimeError):
         good = False
     if not good:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from cnnlab.methods import budgets
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.attacking import Progress, run
 from cnnlab.methods.gradients import backward
 from cnnlab.methods.targets import Target
-from cnnlab.methods.victim import Progress, Trial, Victim, run
+from cnnlab.methods.victim import Look, Trial, Victim
 
 
 def deepfool(
@@ -68,36 +69,38 @@ def deepfool(
 
     def walk(victim: Victim, rows: slice) -> Iterator[Trial]:
         original, every = victim.images[rows], torch.arange(len(images))[rows]
-        first = victim.look(original, rows)
-        way = torch.zeros_like(original)  # without the overshoot
-        pictures, no_slope = original.clone(), torch.zeros(len(original), dtype=torch.bool)
-        near = None
-        busy = (~victim.reached(first, rows)).nonzero()[:, 0]
-        for _ in range(steps):
+        with torch.no_grad():
+            logits = victim.logits(original, every)
+        last = first = victim.read(logits, every)
+        near = _rivals(logits, victim.labels[rows], candidates)
+        way, pictures = torch.zeros_like(original), original.clone()  # the way without the overshoot
+        no_slope = torch.zeros(len(original), dtype=torch.bool)
+        busy = (~victim.reached(first, every)).nonzero()[:, 0]
+        if not len(busy):  # all were wrong from the start
+            yield Trial(pictures, first, first, no_slope)
+        for taken in range(steps):
             if not len(busy):
                 break
-            near = _rivals(victim, original, every, candidates) if near is None else near
-            start = original[busy]
+            start, some = original[busy], every[busy]
             # From the border itself, not from beyond it: the overshoot would eat up the last steps.
-            step, nowhere = _to_the_border(victim, start + way[busy], every[busy], near[busy])
-            no_slope[busy] |= nowhere.cpu()
+            step, nowhere = _to_the_border(victim, start + way[busy], some, near[busy])
+            if not taken:
+                no_slope[busy] = nowhere.cpu()
             # What leaves [0, 1] is cut off, and the next step starts from what is left.
             way[busy] = (start + way[busy] + step).clamp_(0, 1) - start
-            pictures[busy] = (start + (1 + overshoot) * way[busy]).clamp_(0, 1)
-            look = victim.look(pictures[busy], every[busy])
-            busy = busy[~victim.reached(look, every[busy]) & ~no_slope[busy]]
-            yield Trial(pictures.clone(), first, None, no_slope.clone())
-        if near is None:  # all were wrong from the start
-            yield Trial(pictures, first, first, no_slope)
+            now = (start + (1 + overshoot) * way[busy]).clamp_(0, 1)
+            look = victim.look(now, some)
+            # New ones: what was given before is not to change, should the next step be cut short.
+            pictures, last = _put(pictures, busy, now), _seen(last, busy, look)
+            yield Trial(pictures, first, last, no_slope)
+            busy = busy[~victim.reached(look, some) & ~nowhere.cpu()]
 
     return run(victim, walk, steps, chunk=chunk, progress=progress)
 
 
-def _rivals(victim: Victim, original: Tensor, rows: Tensor, candidates: int) -> Tensor:
+def _rivals(logits: Tensor, labels: Tensor, candidates: int) -> Tensor:
     """(B, 1 + candidates) class numbers: the label, then the others with the highest logits."""
-    with torch.no_grad():
-        logits = victim.logits(original, rows)
-    label = victim.labels[rows].to(logits.device)[:, None]
+    label = labels.to(logits.device)[:, None]
     others = logits.scatter(1, label, -torch.inf).topk(min(candidates, logits.shape[1] - 1), dim=1)
     return torch.cat([label, others.indices], dim=1)
 
@@ -111,14 +114,26 @@ def _to_the_border(
     victim.backwards += values.numel()
     slopes = backward(values, leaf)
     values = values.detach()
+    # On the border itself nothing is left to go. So at least so far that rounding does not take it back.
+    least = torch.finfo(leaf.dtype).eps * leaf[0].numel() ** 0.5
     best, shortest = torch.zeros_like(pictures), values.new_full((len(pictures),), torch.inf)
     for k in range(1, values.shape[1]):
         across = slopes[k] - slopes[0]
-        gap, steep = values[:, 0] - values[:, k], across.flatten(1).norm(dim=1)
-        distance = torch.where(steep > 0, gap.abs() / steep, torch.inf)
-        direction = across / budgets.per_picture(torch.where(steep > 0, steep, 1))
+        direction = budgets.steepest(across, "l2")
+        gap, steep = values[:, 0] - values[:, k], (across * direction).sum(dim=(1, 2, 3))
+        distance = torch.where(steep > 0, (gap.abs() / steep).clamp(min=least), torch.inf)
         nearer = distance < shortest
         step = budgets.per_picture(torch.where(nearer, distance, 0)) * direction
         best = torch.where(budgets.per_picture(nearer), step, best)
         shortest = torch.where(nearer, distance, shortest)
     return best, shortest.isinf()
+
+
+def _put(old: Tensor, places: Tensor, new: Tensor) -> Tensor:
+    """A copy, with other rows at these places."""
+    return old.index_copy(0, places.to(old.device), new)
+
+
+def _seen(old: Look, places: Tensor, new: Look) -> Look:
+    """What was seen of all, with a newer look at some."""
+    return Look(*(_put(one, places, other) for one, other in zip(old[:3], new[:3], strict=True)), None)

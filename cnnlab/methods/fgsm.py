@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from cnnlab.methods import budgets
 from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.attacking import Progress, flat, run
 from cnnlab.methods.targets import Target
-from cnnlab.methods.victim import Progress, Trial, Victim, flat, run
+from cnnlab.methods.victim import Trial, Victim
 
 
 def fgsm(

@@ -14,8 +14,9 @@ from torch import nn
 from cnnlab.methods import budgets
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.attacking import Progress, flat, run
 from cnnlab.methods.targets import Target
-from cnnlab.methods.victim import Progress, Trial, Victim, flat, run
+from cnnlab.methods.victim import Trial, Victim
 from cnnlab.names import unknown
 
 STARTS = ("noise", "grey")
@@ -54,7 +55,8 @@ def fooling(
 
     Raises:
         LookupError: no such class or start.
-        ValueError: the shape is not known; as `fgsm`.
+        TypeError: no target, or one of another kind.
+        ValueError: the shape is not known, or none; as `fgsm`.
 
     >>> from cnnlab.nets import models
     >>> found = fooling(models.load("simpleconvnet"), "8")
@@ -68,11 +70,11 @@ def fooling(
         raise unknown("start", start, STARTS)
     if isinstance(sure, bool) or not isinstance(sure, int | float) or not 0 < sure <= 1:
         raise ValueError(f"sure is a probability above 0, not {sure!r}")
-    shape = getattr(model, "input_size", None) if shape is None else tuple(shape)
-    if shape is None or len(shape) != 3:
-        raise ValueError(
-            f"the shape of a picture is (C, H, W), not {shape!r}: this model does not say its own"
-        )
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
+    if target is None:
+        raise TypeError("target is the class that the picture is led to, by number or name; not None")
+    shape = _three(getattr(model, "input_size", None) if shape is None else shape)
     count = len(target) if isinstance(target, torch.Tensor) and target.dim() else 1
     weight = next((w for w in model.parameters() if w.is_floating_point()), torch.zeros(()))
     generator = budgets.chance(seed)
@@ -89,13 +91,21 @@ def fooling(
         for _ in range(steps):
             look = victim.slopes(now, rows)
             first = look if first is None else first
-            no_slope &= flat(look).cpu()
+            no_slope = no_slope & flat(look).cpu()
             going = look.loss > -torch.tensor(sure).log().item()
             if not going.any():
+                yield Trial(now, first, look._replace(slope=None), no_slope)
                 break
             step = budgets.per_picture(going) * stride * look.slope.sign()
             now = (now + step).clamp_(0, 1)
             yield Trial(now, first, None, no_slope)
-        yield Trial(now, first, None, no_slope)
 
-    return run(victim, climb, steps + 1, chunk=chunk, progress=progress)
+    return run(victim, climb, steps, chunk=chunk, progress=progress)
+
+
+def _three(shape: Sequence[int] | None) -> tuple[int, ...]:
+    """(C, H, W), each 1 or more."""
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 3:
+        said = "this model does not say its own" if shape is None else f"not {shape!r}"
+        raise ValueError(f"the shape of a picture is (C, H, W): {said}")
+    return tuple(whole(size, "the shape of a picture is (C, H, W), each 1 or more") for size in shape)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from cnnlab.methods.attacking import callable_or_none
 from cnnlab.methods.victim import Victim
 from cnnlab.probing import settled
 
@@ -48,8 +49,10 @@ def made_for_many(
         "stopped" or "interrupted".
 
     Raises:
+        TypeError: progress is no function.
         ValueError: not one picture had a slope.
     """
+    callable_or_none(progress)
     history, sloped, stopped = [], False, "finished"
     with settled(victim.model, channels_last=False):
         try:

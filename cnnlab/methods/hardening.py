@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from cnnlab.data import digits
 from cnnlab.data.labelled import Labelled
+from cnnlab.methods import budgets
 from cnnlab.methods.asking import whole
+from cnnlab.methods.attacked import to_its_end
 from cnnlab.methods.fgsm import fgsm
 from cnnlab.methods.pgd import pgd
 from cnnlab.names import unknown
@@ -95,25 +97,32 @@ def hardened(
     if attack not in ATTACKS:
         raise unknown("attack", attack, ATTACKS)
     judge = whole(judge, "judge is a whole number, 1 or more")
+    steps = whole(steps, "steps is a whole number, 1 or more")
+    judge_steps = whole(judge_steps, "judge_steps is a whole number, 1 or more")
     model = models.build("simpleconvnet", seed=seed) if model is None else model
     train = digits.load("train") if train is None else train
     test = digits.load("test") if test is None else test
+    for data in (train, test):  # before an epoch is spent on it
+        budgets.refuse(data.images)
+    budgets.amounts(eps, test.images[:1], "linf")
     few = Labelled(test.images[:judge], test.labels[:judge], test.classes)
     clean: list[float] = []
     attacked: list[float] = []
 
     def harden(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         # Another start for each batch, the same in each repetition of the training.
+        given = {"labels": labels, "chunk": len(images)}
         if attack == "fgsm":
-            return fgsm(model, images, eps, labels=labels, chunk=len(images)).pictures
+            return to_its_end(fgsm(model, images, eps, **given)).pictures
         start = int(torch.randint(2**31, (), generator=random))
-        return pgd(model, images, eps, steps=steps, labels=labels, seed=start, chunk=len(images)).pictures
+        return to_its_end(pgd(model, images, eps, steps=steps, seed=start, **given)).pictures
 
     def look(history: History) -> bool | None:
         if len(history.loss) == len(clean):
             return None
-        clean.append(evaluate(model, few)[1])
-        found = pgd(model, few.images, eps, steps=judge_steps, labels=few.labels, chunk=100)
+        right = evaluate(model, few)[1]
+        found = to_its_end(pgd(model, few.images, eps, steps=judge_steps, labels=few.labels, chunk=100))
+        clean.append(right)
         attacked.append(1 - float(found.success.double().mean()))
         return watch is not None and watch(list(clean), list(attacked)) is True
 

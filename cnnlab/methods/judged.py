@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from cnnlab.methods import budgets
 from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.attacking import Progress, run
 from cnnlab.methods.targets import Target
-from cnnlab.methods.victim import Progress, Trial, Victim, run
+from cnnlab.methods.victim import Trial, Victim
 
 
 def judged(

@@ -16,6 +16,7 @@ from cnnlab.methods import budgets
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.gradients import gradient, scores
 from cnnlab.methods.targets import Target, ask, best
+from cnnlab.methods.victim import one_each
 
 
 class Drop(NamedTuple):
@@ -81,16 +82,17 @@ def linear_drop(
     began = time.perf_counter()
     budgets.refuse(images)
     room = budgets.per_picture(budgets.amounts(eps, images, norm))
-    asked = ask(model, images, best(model, images, 1, batch=chunk)[:, 0] if labels is None else labels)
-    if asked.several or asked.unit is not None:
-        raise ValueError("labels: one class for each picture")
-    numbers = asked.numbers[:, 0]
+    labelled = labels is not None
+    if not labelled:
+        labels = best(model, images, 1, batch=chunk)[:, 0]
+    numbers = one_each(model, images, labels, "labels")
+    asked = ask(model, images, numbers)
     found = gradient(model, images, numbers, batch=chunk)
     original = images.detach()
     step = budgets.steepest(found.map, norm)
     change = (original - room * step).clamp_(0, 1) - original
     after = scores(model, original + change, asked, asked.share(model, images, chunk, len(images)))
-    n = len(images) * (3 if labels is None else 2)
+    n = len(images) * (2 if labelled else 3)
     return Drop(
         numbers,
         found.score,

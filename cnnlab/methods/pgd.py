@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from cnnlab.methods import budgets
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.attacking import Progress, flat, run
 from cnnlab.methods.targets import Target
-from cnnlab.methods.victim import Look, Progress, Trial, Victim, flat, run
+from cnnlab.methods.victim import Look, Trial, Victim
 from cnnlab.names import unknown
 
 STARTS = ("random", "picture")
@@ -87,7 +88,7 @@ def pgd(
         for step in range(steps):
             look = victim.slopes(now, rows)
             first = look if first is None else first
-            no_slope &= flat(look).cpu()
+            no_slope = no_slope & flat(look).cpu()
             if step:
                 best = _better(victim, rows, best, now, look)
             stride = budgets.per_picture(alpha[rows]) * budgets.steepest(look.slope, norm)

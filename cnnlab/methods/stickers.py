@@ -20,7 +20,7 @@ from cnnlab.methods.attacked import Attacked
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.for_many import Progress, Step, made_for_many
 from cnnlab.methods.judged import judged
-from cnnlab.methods.targets import Target
+from cnnlab.methods.targets import Target, pictures
 from cnnlab.methods.victim import Victim
 
 
@@ -87,10 +87,13 @@ def sticker(
 
     Raises:
         LookupError, ValueError: as `fgsm`; a sticker that does not fit; no picture had a slope.
+        TypeError: no target, or one of another kind.
 
     Paper: Brown et al., 2017.
     """
     began = time.perf_counter()
+    if target is None:
+        raise TypeError("target is the class that the sticker stands for, by number or name; not None")
     victim = Victim(model, images, None, target)
     side, steps = whole(side, "side is a whole number, 1 or more"), whole(steps, "steps is 1 or more")
     if side > min(images.shape[2:]):
@@ -120,6 +123,7 @@ def sticker(
     patch, history, stopped = made_for_many(victim, climb(), steps, patch, progress, what="sticker")
     at = places(len(images))
     result = judged(model, images, paste(victim.images, patch, *at), target=target, chunk=batch)
+    stopped = result.stopped if stopped == "finished" else stopped
     passes = Passes(victim.forwards + result.passes.forward, victim.backwards)
     return Sticker(patch, result, *at, history, passes, time.perf_counter() - began, stopped)
 
@@ -146,12 +150,14 @@ def paste(
         (N, C, H, W), new ones.
 
     Raises:
-        ValueError: the sticker has other channels, is not square, or hangs over the edge.
+        ValueError: the sticker has other channels, is not square, or hangs over the edge; a place that is
+            no whole number.
     """
-    if patch.dim() != 3 or patch.shape[0] != images.shape[1] or patch.shape[1] != patch.shape[2]:
-        raise ValueError(
-            f"a sticker is (C, side, side), here C = {images.shape[1]}, not {tuple(patch.shape)}"
-        )
+    pictures(images)
+    square = isinstance(patch, Tensor) and patch.dim() == 3 and patch.shape[1] == patch.shape[2]
+    if not square or patch.shape[0] != images.shape[1]:
+        given = tuple(patch.shape) if isinstance(patch, Tensor) else patch
+        raise ValueError(f"a sticker is (C, side, side), here C = {images.shape[1]}, not {given!r:.80}")
     side, pasted = patch.shape[1], images.detach().clone()
     for n, (row, column, turn) in enumerate(_at(len(images), rows, columns, turns)):
         if not (0 <= row <= images.shape[2] - side and 0 <= column <= images.shape[3] - side):
@@ -173,4 +179,8 @@ def _taken_off(slope: Tensor, side: int, rows: Tensor, columns: Tensor, turns: T
 
 def _at(n: int, *places: int | Tensor) -> list[tuple[int, ...]]:
     """A row, a column and a turn for each of n pictures."""
-    return list(zip(*(torch.as_tensor(place).expand(n).tolist() for place in places), strict=True))
+    found = [torch.as_tensor(place) for place in places]
+    for each in found:
+        if each.is_floating_point() or each.dtype == torch.bool or each.shape not in ((), (1,), (n,)):
+            raise ValueError(f"rows, columns and turns are whole numbers, one or (N,) for N = {n}: {each}")
+    return list(zip(*(each.expand(n).tolist() for each in found), strict=True))

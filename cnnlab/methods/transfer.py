@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from cnnlab.methods import budgets
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attacked import Attacked
+from cnnlab.methods.attacking import Progress, callable_or_none
 from cnnlab.methods.attribution import Passes
-from cnnlab.methods.targets import ask, best
+from cnnlab.methods.targets import best
+from cnnlab.methods.victim import one_each
 
 # (model, images, labels) -> Attacked
 Attack = Callable[[nn.Module, Tensor, Tensor], Attacked]
@@ -31,10 +33,11 @@ class Transfer(NamedTuple):
         names: of the M networks.
         share: (M, M) the share fooled: the network of the column, by pictures made against that of the row.
         right: (N,) bool: the pictures that all networks name rightly. Only these were attacked and counted.
-        pictures: one (n, C, H, W) for each row, of these n pictures.
+        pictures: one (n, C, H, W) for each row that was done, of these n pictures.
         passes: through all networks, those of the attacks included.
         seconds: wall clock.
-        stopped: "finished", or "stopped": then rows that were not done are nan.
+        stopped: "finished"; "stopped" by progress, "interrupted" by Ctrl+C, in an attack, too: then rows
+            that were not done are nan.
     """
 
     names: tuple[str, ...]
@@ -53,7 +56,7 @@ def transfer(
     attack: Attack,
     *,
     chunk: int = 64,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Transfer:
     """Attack each network, and show what comes out to all.
 
@@ -71,8 +74,8 @@ def transfer(
 
     Raises:
         TypeError: a model or an attack of another kind.
-        ValueError: no networks; not one picture that all of them name rightly; the attack gives back other
-            pictures than it was given.
+        ValueError: no networks, or of different classes; not one picture that all of them name rightly; the
+            attack gives back other pictures than it was given.
 
     Paper: Papernot et al., 2017.
     """
@@ -81,10 +84,14 @@ def transfer(
         raise ValueError("models is a dict, name -> network, with at least one")
     if not callable(attack):
         raise TypeError(f"an attack is a function of (model, images, labels), not {attack!r}")
+    callable_or_none(progress)
     whole(chunk, "a chunk is 1 picture or more")
     budgets.refuse(images)
     names, nets = tuple(models), list(models.values())
-    true = ask(nets[0], images, labels).numbers[:, 0]
+    known = {tuple(getattr(net, "classes", ())) for net in nets} - {()}
+    if len(known) > 1:  # class 3 of the one is not class 3 of the other
+        raise ValueError("these networks do not name the same classes in the same order")
+    true = one_each(nets[0], images, labels, "labels")
     answers = torch.stack([best(net, images, 1, batch=chunk)[:, 0].cpu() for net in nets])  # (M, N)
     right = (answers == true).all(dim=0)
     if not right.any():
@@ -102,16 +109,16 @@ def transfer(
                 raise ValueError(
                     f"an attack gives Attacked of the same {len(here)} pictures, not {found!r:.80}"
                 )
-            made.append(found.pictures)
+            forward, backward = forward + found.passes.forward, backward + found.passes.backward
+            if found.stopped != "finished":  # some of these pictures are as they were
+                stopped = found.stopped
+                break
             shown = [best(other, found.pictures, 1, batch=chunk)[:, 0].cpu() for other in nets]
             share[row] = torch.stack([(said != wanted).double().mean() for said in shown]).to(share)
-            forward += found.passes.forward + len(nets) * len(here)
-            backward += found.passes.backward
+            made.append(found.pictures)
+            forward += len(nets) * len(here)
             if progress is not None and progress(row + 1, len(nets)) is True and row + 1 < len(nets):
                 stopped = "stopped"
-                break
-            if found.stopped != "finished":
-                stopped = found.stopped
                 break
     except KeyboardInterrupt:
         stopped = "interrupted"

@@ -30,7 +30,8 @@ class Universal(NamedTuple):
     Attributes:
         noise: (1, C, H, W), at most eps.
         result: of the pictures that it was made with, as `Attacked`.
-        history: for each step the share of its batch that the noise fooled before the step.
+        history: for each step the share of its batch that got another name by the noise as it was before the
+            step; what was wrong by itself counts as well.
         passes: through the network, those for the result included.
         seconds: wall clock.
         stopped: "finished"; "stopped" by progress; "interrupted" by Ctrl+C.
@@ -49,7 +50,16 @@ class Universal(NamedTuple):
         return self.result.share
 
     def apply(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1], with the noise added and cut off at 0 and 1."""
+        """(N, C, H, W) in [0, 1], with the noise added and cut off at 0 and 1.
+
+        Raises:
+            ValueError: pictures outside of [0, 1], or of another shape than the noise.
+        """
+        budgets.refuse(images)
+        if images.shape[1:] != self.noise.shape[1:]:  # one colour of noise would fit three, without a word
+            raise ValueError(
+                f"this noise is for pictures of {tuple(self.noise.shape[1:])}, not {tuple(images.shape[1:])}"
+            )
         return (images.detach() + self.noise).clamp_(0, 1)
 
 
@@ -119,5 +129,6 @@ def universal(
     noise, history, stopped = made_for_many(victim, climb(), count, none, progress, what="noise")
     changed = (victim.images + noise).clamp_(0, 1)
     result = judged(model, images, changed, labels=labels, target=target, chunk=batch)
+    stopped = result.stopped if stopped == "finished" else stopped
     passes = Passes(victim.forwards + result.passes.forward, victim.backwards)
     return Universal(noise, result, history, passes, time.perf_counter() - began, stopped)

@@ -1,29 +1,26 @@
-"""A network that is attacked: where does its loss rise, and what does it say now? In chunks, stoppable.
+"""A network that is attacked: where does its loss rise, what does it say now, and has it been led away?
 
-Type: (model, images, labels or target, steps) -> Attacked, where the steps are those of an attack: a
-generator that is given a chunk of pictures and gives what it has after each step.
+Type: (model, images, labels or target) -> Victim, which can be looked at, with a slope or without, and which
+counts its passes.
 
 Paper: Goodfellow, Shlens & Szegedy, Explaining and harnessing adversarial examples, 2015.
 """
 
-import time
-from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.methods import budgets
-from cnnlab.methods.asking import finite, whole
-from cnnlab.methods.attacked import Attacked, joined
+from cnnlab.methods.asking import finite
+from cnnlab.methods.attacked import Attacked
 from cnnlab.methods.attribution import Passes
 from cnnlab.methods.gradients import as_usual, backward
 from cnnlab.methods.targets import Target, are_probabilities, ask
 from cnnlab.names import unknown
-from cnnlab.probing import Unit, settled
+from cnnlab.probing import Unit
 
 LOSSES = ("cross-entropy", "odds")
-Progress = Callable[[int, int], object]
 
 
 class Look(NamedTuple):
@@ -87,23 +84,26 @@ class Victim:
             self.asked = ask(model, images, 0)
             self.labels = torch.full((len(images),), -1)
             if labels is not None:
-                self.labels = self._one_each(labels, "labels")
-            self.target = None if target is None else self._one_each(target, "target")
+                self.labels = one_each(model, self.images, labels, "labels")
+            self.target = None if target is None else one_each(model, self.images, target, "target")
 
     def look(self, pictures: Tensor, rows: slice | Tensor) -> Look:
         """Without a slope: (B, C, H, W) -> Look."""
         with torch.no_grad():
-            logits = self.logits(pictures, rows)
-            return self._seen(logits, *self._losses(logits, rows), None)
+            return self.read(self.logits(pictures, rows), rows)
+
+    def read(self, logits: Tensor, rows: slice | Tensor) -> Look:
+        """What these logits say, without another pass: (B, classes) -> Look without a slope."""
+        return Look(logits.detach().argmax(dim=1).cpu(), *self._losses(logits, rows), None)
 
     def slopes(self, pictures: Tensor, rows: slice | Tensor) -> Look:
         """With a slope."""
         self.backwards += len(pictures)
         leaf = pictures.detach().requires_grad_()  # the same memory: the model gets a copy of it
         logits = self.logits(leaf, rows)
-        loss, gain = self._losses(logits, rows)
-        (slope,) = backward(gain[:, None], leaf)
-        return self._seen(logits.detach(), loss.detach(), gain.detach(), slope)
+        look = self.read(logits, rows)
+        (slope,) = backward(look.gain[:, None], leaf)
+        return look._replace(loss=look.loss.detach(), gain=look.gain.detach(), slope=slope)
 
     def reached(self, look: Look, rows: slice | Tensor) -> Tensor:
         """(B,) bool: does the network say what it should?"""
@@ -172,21 +172,26 @@ class Victim:
         gain = loss if self.of == "cross-entropy" else odds
         return loss, gain if self.target is None else -gain
 
-    def _seen(self, logits: Tensor, loss: Tensor, gain: Tensor, slope: Tensor | None) -> Look:
-        return Look(logits.argmax(dim=1).cpu(), loss, gain, slope)
 
-    def _one_each(self, numbers: Target, what: str) -> Tensor:
-        if isinstance(numbers, Unit):
-            raise TypeError(
-                f"{what}: a class number or name, or (N,) numbers; a Unit cannot be attacked here"
-            )
-        asked = ask(self.model, self.images, numbers)
-        if asked.several:
-            raise ValueError(f"{what}: one class for each picture, not {tuple(asked.numbers.shape)}")
-        return asked.numbers[:, 0].clone()
+def one_each(model: nn.Module, images: Tensor, numbers: Target, what: str) -> Tensor:
+    """(N,) a class for each picture, checked.
 
+    Args:
+        model, images: as in `ask`.
+        numbers: a class for all, by number or name, or (N,) numbers.
+        what: their name, for an error.
 
-Steps = Callable[[Victim, slice], Iterator[Trial]]
+    Raises:
+        TypeError: a unit, or what is no class.
+        ValueError: several classes for a picture, or not as many as pictures.
+        LookupError: there is no such class.
+    """
+    if isinstance(numbers, Unit):
+        raise TypeError(f"{what}: a class number or name, or (N,) numbers; a Unit cannot be attacked here")
+    asked = ask(model, images, numbers)
+    if asked.several:
+        raise ValueError(f"{what}: one class for each picture, not {tuple(asked.numbers.shape)}")
+    return asked.numbers[:, 0].clone()
 
 
 def odds_against(logits: Tensor, numbers: Tensor) -> Tensor:
@@ -209,64 +214,3 @@ def odds_against(logits: Tensor, numbers: Tensor) -> Tensor:
     here = numbers[:, None]
     others = logits.scatter(1, here, -torch.inf).logsumexp(dim=1)
     return others - logits.gather(1, here)[:, 0]
-
-
-def run(victim: Victim, steps: Steps, each: int, *, chunk: int, progress: Progress | None) -> Attacked:
-    """An attack on all pictures, a chunk at a time.
-
-    Args:
-        victim: what is attacked.
-        steps: of the attack.
-        each: how many steps there are at most for a chunk.
-        chunk: pictures per pass; one, if the model's answer to a picture depends on the others.
-        progress: called with (steps done, all steps of all chunks). True stops: what was reached so far is
-            kept, and the rest of the pictures stays as it is.
-
-    Raises:
-        ValueError, LookupError: as `Victim` and `asking.passing`.
-    """
-    began = time.perf_counter()
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress is a function of (steps done, all steps), not {progress!r}")
-    model, images = victim.model, victim.images
-    chunk = victim.asked.share(model, images, whole(chunk, "a chunk is 1 picture or more"), len(images))
-    rows = [slice(first, first + chunk) for first in range(0, len(images), chunk)]
-    parts, trial, stopped = [], None, "finished"
-    with settled(model, channels_last=False):
-        try:
-            for k, some in enumerate(rows):
-                trial, done = None, 0
-                for latest in steps(victim, some):
-                    trial, done = latest, done + 1
-                    stopped = _told(progress, k * each + done, len(rows) * each)
-                    if stopped != "finished":
-                        break
-                if stopped == "finished" and done < each:
-                    stopped = _told(progress, (k + 1) * each, len(rows) * each)
-                if stopped != "finished":
-                    break
-                parts.append(victim.done(trial, some))
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-        if stopped != "finished":
-            for k, some in enumerate(rows[len(parts) :]):
-                parts.append(
-                    victim.done(trial if k == 0 and trial is not None else _idle(victim, some), some)
-                )
-    passes = Passes(victim.forwards, victim.backwards)
-    return joined(parts, images, passes, time.perf_counter() - began, stopped)
-
-
-def flat(look: Look) -> Tensor:
-    """(B,) bool: is the slope zero for all pixels?"""
-    return ~look.slope.flatten(1).any(dim=1)
-
-
-def _idle(victim: Victim, rows: slice) -> Trial:
-    look = victim.look(victim.images[rows], rows)
-    return Trial(victim.images[rows].clone(), look, look)
-
-
-def _told(progress: Progress | None, done: int, every: int) -> str:
-    stop = progress is not None and progress(done, every) is True and done < every
-    return "stopped" if stop else "finished"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cnnlab.data import photos
 from cnnlab.drawing import pixels, plots
 from cnnlab.methods import adversarial, targets
+from cnnlab.methods.attacked import to_its_end
 from cnnlab.widgets import Picture, embedded, explore
 
 _LARGE = 3  # how much a picture of 64 pixels is enlarged: three stand on a slide
@@ -180,6 +181,7 @@ def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes
     else:
         attack = adversarial.fgsm if kind == "FGSM" else adversarial.random_noise
         found = attack(model, many, levels, target=target)
+    to_its_end(found)  # half an attack is not to be remembered
     with torch.no_grad():
         return _Sizes(found.pictures, model(found.pictures).softmax(dim=1))
 

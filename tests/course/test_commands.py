@@ -89,6 +89,8 @@ def test_doctor_is_a_table_on_a_page():
         (["handout", "01", "-p", "PHOTOS", "cat"], "Did you mean 'PHOTO'"),
         (["present", "01", "-p", "NETT", "alexnet"], "no parameter 'NETT'"),
         (["sweep", "depths"], "Did you mean 'depth'"),
+        (["sweep", "attack"], "Did you mean 'attacks'"),
+        (["sweep", "attacks", "--output", "attacks"], "ends in .csv"),
         (["fetch", "minst"], "Did you mean 'mnist'"),
         (["build", "77"], "no lecture '77'"),
         (["top", "photonett", "relu3", "."], "Did you mean 'photonet'"),

@@ -9,15 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.methods.adversarial import deepfool, fgsm, judged, linear_drop, pgd, random_noise
+from cnnlab.methods.adversarial import (
+    Quantised,
+    Sharpened,
+    deepfool,
+    fgsm,
+    judged,
+    linear_drop,
+    pgd,
+    random_noise,
+)
 from cnnlab.methods.budgets import steepest
-from cnnlab.methods.victim import odds_against
+from cnnlab.methods.pgd import _better
+from cnnlab.methods.victim import Look, Victim, odds_against
 from cnnlab.nets import models
 from cnnlab.probing import Unit
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from explained_nets import AWKWARD, awkward  # noqa: E402
+from explained_nets import AWKWARD, CutShort, awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
 
 ATTACKS = {
@@ -198,6 +208,8 @@ def test_towards_a_target(net, data):
     three = fgsm(net, x, 0.25, target="3")  # also by its name; what says 3 already does not count
     assert three.target.tolist() == [3] * len(x) and not three.open[y == 3].any()
     assert three.share == pytest.approx(float(three.success[three.open].float().mean()))
+    other = (three.after != 3) & (three.after != three.before)  # led away, and not to the target
+    assert torch.equal(three.success, three.after == 3) and other.any()
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
@@ -222,6 +234,116 @@ def test_the_seed_makes_the_start_and_the_noise(net, data):
     for attack in (random_noise, ATTACKS["pgd"]):
         first, again, other = (attack(net, x, 0.1, seed=seed).pictures for seed in (0, 0, 1))
         assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_the_control_is_as_large_as_the_attack_and_a_start_is_anywhere_within():
+    """Nothing is cut off at grey: so the noise is exactly eps, and a start is spread over all of it."""
+    model, x = awkward("sequential"), torch.full((6, 3, 16, 16), 0.5, dtype=torch.float64)
+    noise = random_noise(model, x, 0.1).noise
+    assert torch.allclose(noise.abs(), torch.full_like(x, 0.1), rtol=1e-12) and noise.mean().abs() < 0.01
+    ball = random_noise(model, x, 0.1, norm="l2").noise.flatten(1)
+    assert torch.allclose(ball.norm(dim=1), torch.full((6,), 0.1).double(), rtol=1e-12)
+    start = pgd(model, x, 0.1, steps=1, alpha=0.0).noise / 0.1  # a step of nothing
+    assert start.abs().max() <= 1 + 1e-9 and start.mean().abs() < 0.05
+    assert start.square().mean().item() == pytest.approx(1 / 3, abs=0.02)  # uniform from -1 to 1
+    balls = pgd(model, x, 0.1, norm="l2", steps=1, alpha=0.0).noise.flatten(1)
+    assert ((balls.norm(dim=1) > 0.098) & (balls.norm(dim=1) <= 0.1 + 1e-12)).all()  # of 768 dimensions
+    assert (balls @ balls.T / 0.01).triu(1).abs().max() < 0.2  # each another way
+
+
+class Strict(nn.Module):
+    """Refuses pictures outside of [0, 1], or further than eps from its own."""
+
+    def __init__(self, own, eps):
+        super().__init__()
+        self.net, self.own, self.eps = awkward("sequential"), own, eps
+
+    def forward(self, x):
+        assert x.min() >= 0 and x.max() <= 1 and (x - self.own).abs().max() <= self.eps + 1e-9
+        return self.net(x)
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_the_network_is_never_asked_about_what_is_not_allowed(attack):
+    x = picture()
+    x[..., :4], x[..., 4:8] = 0.0, 1.0
+    assert (attack(Strict(x, 0.05), x, 0.05).pictures != x).any()
+
+
+@pytest.mark.parametrize("norm", ("linf", "l2"))
+def test_a_flat_network_changes_nothing(norm):
+    """Also where the slope would be divided by its length, which is zero."""
+    flat, x = Quantised(awkward("sequential")), picture(n=2)
+    for attack in (fgsm, ATTACKS["pgd from the picture"]):
+        found = attack(flat, x, 0.5, norm=norm)
+        assert torch.equal(found.pictures, x) and found.no_slope.all() and not found.success.any()
+    once, often = (pgd(flat, x, 0.5, norm=norm, steps=steps) for steps in (1, 3))  # moved at random only
+    assert often.no_slope.all() and torch.equal(once.pictures, often.pictures)
+
+
+def test_a_slope_that_goes_flat_on_the_way_was_there():
+    class Hill(nn.Module):
+        """Its loss rises up to a mean of 0.52, and no further."""
+
+        def forward(self, x):
+            mean = x.flatten(1).mean(dim=1)
+            return torch.stack([1 + 0 * mean, 10 * (mean - 0.5).clamp(max=0.02)], dim=1)
+
+    found = pgd(Hill(), torch.full((1, 3, 4, 4), 0.5), 0.2, start="picture", steps=5)
+    assert not found.no_slope.any() and not found.success.any()
+
+
+class Peak(nn.Module):
+    """The loss of class 0 is the highest where the mean is 0.51, and falls behind it."""
+
+    def forward(self, x):
+        away = (x.flatten(1).mean(dim=1) - 0.51).abs()
+        return torch.stack([1 + 9 * away, 0 * away], dim=1)
+
+
+def test_the_best_picture_is_kept_at_the_end_and_when_stopped():
+    x = torch.full((1, 1, 2, 2), 0.49, dtype=torch.float64)
+    options = {"start": "picture", "alpha": 0.03, "labels": 0}  # to 0.52, 0.49, 0.52, ...
+    best = pgd(Peak(), x, 0.1, steps=1, **options)
+    assert best.pictures.mean().item() == pytest.approx(0.52)
+    for steps in (2, 3, 4):
+        end = pgd(Peak(), x, 0.1, steps=steps, **options)
+        stopped = pgd(Peak(), x, 0.1, steps=9, **options, progress=lambda done, _, k=steps: done == k)
+        for found in (end, stopped):
+            assert found.loss_after.item() == pytest.approx(best.loss_after.item(), rel=1e-9)
+
+
+def test_of_two_pictures_the_one_that_fools_is_better_then_the_one_with_more_loss():
+    """With three classes a picture can be wrong at a small loss, and right at a larger one."""
+    victim = Victim(awkward("sequential"), picture(n=4), torch.tensor([0, 0, 0, 0]), None)
+    looks = [
+        Look(torch.tensor(answers), gain, gain, None)
+        for answers, gain in (
+            ([1, 0, 0, 1], torch.tensor([0.8, 1.0, 1.0, 0.9])),
+            ([0, 2, 0, 2], torch.tensor([1.05, 0.7, 0.9, 0.95])),
+        )
+    ]
+    old, new = torch.zeros(4, 3, 16, 16), torch.ones(4, 3, 16, 16)
+    pictures, look = _better(victim, slice(0, 4), (old, looks[0]), new, looks[1])
+    assert pictures[:, 0, 0, 0].tolist() == [0, 1, 0, 1] and look.answers.tolist() == [1, 2, 0, 2]
+    assert torch.equal(look.loss, torch.tensor([0.8, 0.7, 1.0, 0.95]))
+
+
+def test_the_steps_are_as_long_as_the_help_says():
+    model, x = awkward("residual"), picture(n=2)
+    for norm in ("linf", "l2"):
+        told = pgd(model, x, 0.04, norm=norm, steps=5, alpha=2.5 * 0.04 / 5)
+        assert torch.equal(pgd(model, x, 0.04, norm=norm, steps=5).pictures, told.pictures)
+
+
+def test_the_summary_counts_what_was_open_and_says_the_largest_change():
+    model, x = awkward("sequential"), picture(n=3)
+    labels = model(x.clone()).argmax(1)
+    labels[0] = (labels[0] + 1) % 5  # wrong by itself: no success of the attack
+    eps = torch.tensor([0.0, 0.0, 51 / 255], dtype=torch.float64)
+    found = fgsm(model, x, eps, labels=labels)
+    assert found.success[0] and not found.open[0]
+    assert str(found).startswith(f"{int(found.success[2])} of 2 pictures fooled; change at most 51.0/255, ")
 
 
 class MixesPictures(nn.Module):
@@ -251,6 +373,9 @@ def test_pictures_changed_elsewhere_are_judged_alike(net, data):
         assert one is None and other is None or torch.allclose(one.double(), other.double(), atol=1e-5)
     with pytest.raises(ValueError, match="each picture has its original"):
         judged(net, x, found.pictures[:3])
+    for wrong, said in ((found.pictures * 255, "divide by 255"), (found.pictures / 0, "not finite")):
+        with pytest.raises(ValueError, match=said):
+            judged(net, x, wrong)
 
 
 # --- promises ---------------------------------------------------------------------------------------------
@@ -271,13 +396,15 @@ def test_nothing_of_the_callers_is_disturbed(attack, mode):
     assert (found.pictures - x).abs().max() > 0.04
 
 
-def test_pictures_born_in_inference_mode():
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_pictures_born_in_inference_mode(attack):
     model = awkward("sequential")
     with torch.inference_mode():
         x, labels = picture(n=2) * 1.0, torch.tensor([1, 2])
-        found = pgd(model, x, torch.tensor(0.05), labels=labels, steps=2)
-    same = pgd(model, picture(n=2), 0.05, labels=torch.tensor([1, 2]), steps=2)
+        found = attack(model, x, torch.tensor(0.05), labels=labels)
+    same = attack(model, picture(n=2), 0.05, labels=torch.tensor([1, 2]))
     assert torch.allclose(found.pictures, same.pictures)
+    assert torch.allclose(attack(model, x, 0.05, labels=labels).pictures, same.pictures)
 
 
 class Fails(nn.Module):
@@ -330,6 +457,13 @@ def test_ctrl_c_keeps_the_best_so_far():
     assert torch.equal(found.after, model.net(found.pictures).argmax(1))
 
 
+def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
+    model, x = CutShort(awkward("in place"), 3), picture(n=3)  # of a chunk: one pass, and one to judge
+    found = fgsm(model, x, 0.05, chunk=1)
+    assert found.stopped == "interrupted" and found.linf[0] > 0
+    assert torch.equal(found.pictures[1:], x[1:]) and torch.equal(found.after[1:], found.before[1:])
+
+
 # --- refusals ---------------------------------------------------------------------------------------------
 
 
@@ -345,6 +479,7 @@ def test_ctrl_c_keeps_the_best_so_far():
         ({"eps": 8}, ValueError, r"as 8/255; 8 is more than the largest"),
         ({"eps": float("nan")}, ValueError, "eps is 0 or more"),
         ({"eps": "much"}, ValueError, "eps is a number"),
+        ({"eps": torch.tensor(True)}, ValueError, "eps is a number"),
         ({"eps": torch.zeros(3)}, ValueError, "for N = 1 pictures"),
         ({"norm": "l1"}, LookupError, "no norm 'l1'"),
         ({"loss": "mse"}, LookupError, "no loss 'mse'"),
@@ -382,6 +517,17 @@ def test_options_of_pgd_and_noise_are_checked():
         random_noise(model, x, 0.1, seed=None)
 
 
+@pytest.mark.parametrize("dtype, factor", [(torch.float16, 1), (torch.bfloat16, 1), (torch.float32, 10)])
+def test_probabilities_are_refused_also_where_they_are_rounded(dtype, factor, data):
+    """Its slopes are none of the network's: three of eight pictures were fooled, without a word."""
+    net = models.load("simpleconvnet")
+    sure = nn.Sequential(Sharpened(net, factor=factor), nn.Softmax(1)).to(dtype)
+    x = data.images[:8].to(dtype)
+    for attack in (fgsm, pgd, random_noise):
+        with pytest.raises(ValueError, match="probabilities already"):
+            attack(sure, x, 0.1)
+
+
 def test_random_models_and_slopes_that_are_no_numbers_are_refused():
     class Lots(nn.Module):
         def forward(self, x):
@@ -398,6 +544,11 @@ def test_random_models_and_slopes_that_are_no_numbers_are_refused():
 
     with pytest.raises(ValueError, match="not finite"):
         fgsm(Root(), torch.zeros(1, 3, 4, 4), 0.1)
+    spoilt = awkward("sequential")
+    spoilt[-1].bias.data[3] = torch.nan  # one class of five
+    for attack in (*ATTACKS.values(), lambda model, x, _: deepfool(model, x)):
+        with pytest.raises(ValueError, match="answer is not finite"):
+            attack(spoilt, picture(), 0.1)
 
     class Whole(nn.Module):
         """A path that no slope comes back by at all."""

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.data import digits
-from cnnlab.methods.adversarial import Quantised, deepfool, fgsm, pgd, random_noise
+from cnnlab.methods.adversarial import Quantised, Sharpened, deepfool, fgsm, pgd, random_noise
 from cnnlab.nets import models
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from explained_nets import AWKWARD, awkward  # noqa: E402
+from explained_nets import AWKWARD, CutShort, awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
 
 
@@ -44,7 +45,11 @@ def test_an_affine_classifier_takes_one_step_to_the_nearest_border():
         across = (weight[nearest] - weight[c]).view(3, 4, 4)
         way = found.noise[n] / found.l2[n]
         assert torch.allclose(way, across / across.norm(), atol=1e-12)
-    assert found.success.all() and tuple(found.passes) == (6 * 5, 6 * 4)
+    assert found.success.all() and tuple(found.passes) == (6 * 3, 6 * 4)
+    second = deepfool(model, x, steps=1, candidates=1)  # the one other class is that with the highest logit
+    for way, (c, k) in zip(second.noise, logits.topk(2).indices, strict=True):
+        across = (weight[k] - weight[c]).view(3, 4, 4)
+        assert torch.allclose(way / way.norm(), across / across.norm(), atol=1e-12)
     on_it = deepfool(model, x, overshoot=0.0, steps=1)
     values = model(on_it.pictures).topk(2).values
     assert torch.allclose(values[:, 0], values[:, 1], atol=1e-12)
@@ -91,7 +96,15 @@ def test_trained_digits_are_fooled_by_less_than_any_other_attack_needs():
     assert found.success.all() and not found.no_slope.any()
     assert found.pictures.min() >= 0 and found.pictures.max() <= 1
     with torch.no_grad():
-        assert (net(found.pictures).argmax(1) != y).all()
+        after = net(found.pictures)
+    assert torch.equal(found.after, after.argmax(1)) and (found.after != y).all()
+    assert torch.allclose(found.loss_after, F.cross_entropy(after, y, reduction="none"), atol=1e-5)
+    for n in range(
+        3
+    ):  # one look at the picture; for each step one with slopes of 10 logits, and one after it
+        alone = deepfool(net, x[n : n + 1], labels=y[n : n + 1])
+        assert alone.passes.forward == 1 + 2 * alone.passes.backward // 10 >= 3
+        assert torch.allclose(alone.pictures[0], found.pictures[n], atol=1e-5)
     assert fgsm(net, x, found.l2.clamp(max=28.0), norm="l2", labels=y).share < 0.9  # of the same size, each
     assert random_noise(net, x, found.l2, norm="l2", labels=y).share < 0.1
     assert pgd(net, x, 0.7 * found.l2, norm="l2", steps=8, labels=y).share < 0.5  # well below: not enough
@@ -106,8 +119,55 @@ def test_what_was_wrong_is_left_alone_and_what_has_no_slope_is_said():
     assert found.l2[1] == 0 and found.success[1] and not found.open[1] and found.l2[0] > 0
     flat = deepfool(Quantised(model), x)
     assert flat.no_slope.all() and not flat.success.any() and torch.equal(flat.pictures, x)
+    assert flat.passes.forward == 3 * len(x)  # and nobody goes on for fifty steps
     none = deepfool(model, x, labels=(said + 1) % 5)
     assert torch.equal(none.pictures, x) and none.passes.backward == 0
+
+
+@pytest.mark.parametrize("overshoot", (0.0, 0.02))
+@pytest.mark.parametrize("gap", (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3))
+def test_a_picture_that_lies_on_a_border_gets_across_it(gap, overshoot):
+    """The way is so short that rounding takes it back, or there is none left at all."""
+    model, x = affine(classes=3).float(), torch.full((1, 3, 4, 4), 0.5)
+    with torch.no_grad():
+        model[1].bias -= model(x)[0] - torch.tensor([gap, 0.0, 0.0])
+    found = deepfool(model, x, overshoot=overshoot)
+    assert found.success.all() and 0 < found.l2 < 2e-3 and found.passes.forward < 20
+
+
+@pytest.mark.parametrize("factor", (1e-30, 1e-20, 1e18))
+def test_the_distance_does_not_depend_on_the_size_of_the_logits(factor):
+    net, x = models.load("simpleconvnet"), digits.load("test").images[:4]
+    usual = deepfool(net, x)
+    found = deepfool(Sharpened(net, factor=factor), x)
+    assert found.success.all() and torch.allclose(found.l2, usual.l2, rtol=1e-2)
+
+
+class Cliff(nn.Module):
+    """A slope that ends before the border."""
+
+    def forward(self, x):
+        mean = x.flatten(1).mean(dim=1)
+        return torch.stack([1 + 0 * mean, 10 * (mean - 0.5).clamp(max=0.05)], dim=1)
+
+
+def test_a_slope_that_ends_on_the_way_was_one():
+    found = deepfool(Cliff(), torch.full((1, 3, 4, 4), 0.5))
+    assert not found.success.any() and found.l2 > 0.1 and not found.no_slope.any()
+    assert "no slope" not in str(found)
+
+
+@pytest.mark.parametrize("n", range(1, 6))
+def test_ctrl_c_at_any_pass_leaves_books_that_are_right(n):
+    net, x = models.load("simpleconvnet"), digits.load("test").images[:1]
+    found = deepfool(CutShort(net, n), x)
+    with torch.no_grad():
+        logits = net(found.pictures)
+    assert found.stopped == "interrupted" and torch.equal(found.after, logits.argmax(1))
+    assert torch.allclose(
+        found.loss_after, F.cross_entropy(logits, found.labels, reduction="none"), atol=1e-5
+    )
+    assert (found.l2 > 0) == (n > 3) and found.l2.item() == pytest.approx(found.noise.norm().item())
 
 
 @pytest.mark.parametrize("name", AWKWARD)
@@ -128,6 +188,9 @@ def test_stopping_and_wrong_options():
     found = deepfool(model, x, steps=4, chunk=1, progress=lambda *a: told.append(a) or len(told) == 1)
     assert found.stopped == "stopped" and told == [(1, 8)]
     assert found.l2[0] > 0 and torch.equal(found.pictures[1], x[1])
+    told.clear()  # an end that comes soon is told, too
+    deepfool(model, x, steps=30, chunk=1, progress=lambda *a: told.append(a))
+    assert (30, 60) in told and told[-1] == (60, 60) and len(told) < 40
     for options in ({"steps": 0}, {"candidates": 0}, {"overshoot": -0.1}, {"overshoot": True}):
         with pytest.raises(ValueError, match=next(iter(options))):
             deepfool(model, x, **options)

@@ -1,14 +1,21 @@
 """Adversarial training on a few digits: it helps against attacks, and can be stopped."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from cnnlab.data import digits
 from cnnlab.data.labelled import Labelled
-from cnnlab.methods import attack_rates
+from cnnlab.methods import attack_rates, hardening
 from cnnlab.methods.adversarial import fgsm, hardened, linear_drop, pgd, random_noise
 from cnnlab.nets import models
 from cnnlab.nets.train import fit
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from explained_nets import CutShort  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +55,52 @@ def test_the_training_can_be_watched_stopped_and_repeated(few):
         hardened(judge=0)
     with pytest.raises(ValueError, match="eps"):
         hardened(eps=-1, train=few, epochs=1)
+
+
+@pytest.mark.parametrize("attack", ("pgd", "fgsm"))
+@pytest.mark.parametrize("last", (False, True))
+def test_ctrl_c_in_an_attack_ends_the_training(attack, last, few):
+    """Most of the time it hits an attack, which keeps what it has: the training went on for good."""
+    options = {"attack": attack, "steps": 2, "epochs": 2, "judge": 20, "judge_steps": 2, "train": few}
+    whole, cut = (CutShort(models.load("simpleconvnet"), 0) for _ in range(2))
+    hardened(whole, **options | {"epochs": 1})
+    cut.n = whole.count[0] if last else 5  # the last pass of an epoch is of the attack that judges
+    found = hardened(cut, **options)
+    assert found.stopped == "interrupted" and found.clean == found.attacked == []
+    assert cut.count[0] < cut.n + 10
+
+
+def test_each_batch_is_attacked_from_a_start_of_its_own(few, monkeypatch):
+    seeds, real = [], hardening.pgd
+    monkeypatch.setattr(
+        hardening, "pgd", lambda *a, seed=0, **k: seeds.append(seed) or real(*a, seed=seed, **k)
+    )
+    for _ in range(2):
+        hardened(train=few, epochs=1, steps=1, judge=10, judge_steps=1)
+    assert len(set(seeds[:4])) == 4 and seeds[:4] == seeds[5:9]  # the fifth is of the attack that judges
+
+
+def test_half_an_attack_gives_no_row():
+    net, x = CutShort(models.load("simpleconvnet"), 9), digits.load("test").images[:24]
+    labels = net.model(x).argmax(1)
+    with pytest.raises(KeyboardInterrupt):
+        list(attack_rates.rates(net, x, labels, "digits", chunk=8))
+
+
+def test_wrong_options_are_refused_before_an_epoch_is_spent(few):
+    seen = []
+    options = {"attack": "none", "train": few, "watch": lambda *_: seen.append(1)}
+    bright = few._replace(images=few.images * 255)
+    for change in ({"eps": -1}, {"eps": 8}, {"steps": 0}, {"judge_steps": 0}, {"test": bright}):
+        with pytest.raises(ValueError):
+            hardened(**options | change)
+    assert not seen
+
+
+def test_the_table_is_not_measured_where_it_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(attack_rates.models, "load", lambda *_: pytest.fail("minutes were spent before"))
+    with pytest.raises(OSError):
+        attack_rates.measure(tmp_path)  # a folder
 
 
 def test_fit_learns_from_what_the_attack_gives(few):

@@ -9,6 +9,7 @@ from torch import nn
 
 from cnnlab.methods.adversarial import Attacked, Quantised, Sharpened, fgsm, judged, pgd, transfer
 from cnnlab.nets import models
+from cnnlab.probing import Unit
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -112,6 +113,17 @@ def test_transfer_stops_and_disturbs_nothing_and_refuses():
         return attack(model, images, labels)
 
     assert transfer(nets, x, labels, late).stopped == "interrupted"
+    half = transfer(nets, x, labels, lambda *given: attack(*given)._replace(stopped="interrupted"))
+    assert half.stopped == "interrupted" and half.share.isnan().all() and not half.pictures
+    for wrong, error in ((labels[:, None], ValueError), (Unit("0", 0), TypeError)):
+        with pytest.raises(error, match="labels"):
+            transfer(nets, x, wrong, attack)
+    turned = Quantised(nets["one"])
+    nets["one"].classes, turned.classes = tuple("abcde"), tuple("edcba")
+    with pytest.raises(ValueError, match="the same classes"):
+        transfer({**nets, "turned": turned}, x, labels, attack)
+    with pytest.raises(TypeError, match="progress is a function"):
+        transfer(nets, x, labels, attack, progress=3)
     with pytest.raises(ValueError, match="not one is named rightly by all networks .one 0"):
         transfer({"one": nets["one"]}, x, (labels + 1) % 5, attack)
     with pytest.raises(ValueError, match="dict, name -> network"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.data import digits
@@ -13,7 +14,7 @@ from cnnlab.methods.stickers import _taken_off
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from explained_nets import awkward  # noqa: E402
+from explained_nets import CutShort, awkward  # noqa: E402
 from probed_nets import picture, state  # noqa: E402
 
 
@@ -61,6 +62,16 @@ def test_a_linear_model_gets_the_noise_of_the_closed_form():
     assert torch.equal(found.noise, 1e-4 * row.sign().view(1, 3, 4, 4))
 
 
+def test_only_those_that_the_noise_does_not_fool_have_a_say():
+    model, x = awkward("residual"), picture(n=6)
+    labels = model(x.clone()).argmax(1)
+    labels[3:] = (labels[3:] + 1) % 5  # named otherwise already
+    options = {"alpha": 0.05, "epochs": 1, "batch": 8}
+    found = universal(model, x, 0.05, labels=labels, **options)
+    assert torch.equal(found.noise, universal(model, x[:3], 0.05, labels=labels[:3], **options).noise)
+    assert found.history == [0.5]
+
+
 def test_universal_promises_and_refusals():
     model, x = awkward("residual"), picture(n=4)
     model.train()
@@ -72,6 +83,11 @@ def test_universal_promises_and_refusals():
         assert torch.equal(universal(model, x, 0.05, epochs=2, batch=2).noise, first.noise)
     stopped = universal(model, x, 0.05, epochs=2, batch=2, progress=lambda done, *_: done == 1)
     assert stopped.stopped == "stopped" and len(stopped.history) == 1 and stopped.noise.any()
+
+    told = []
+    ended = universal(model, x, 0.05, epochs=2, batch=2, progress=lambda *a: told.append(a) or a[0] == a[1])
+    assert ended.stopped == "finished" and [a[:2] for a in told] == [(k, 4) for k in range(1, 5)]
+    assert torch.equal(told[-1][2], ended.noise) and not torch.equal(told[0][2], ended.noise)
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -85,6 +101,24 @@ def test_universal_promises_and_refusals():
             universal(model, x, 0.05, **options)
     with pytest.raises(ValueError, match="eps"):
         universal(model, x, 8)
+
+
+@pytest.mark.parametrize("n", (3, 6, 13, 17))  # while it looks, while it learns, while it judges
+def test_ctrl_c_is_said_also_when_the_result_was_being_judged(n, net, data):
+    x = data.images[:16]
+    found = universal(CutShort(net, n), x, 0.2, epochs=2, batch=4)
+    assert found.stopped == "interrupted" and found.noise.any() == (n > 8)
+    made = sticker(CutShort(net, n), x, 3, side=8, steps=8, batch=4)
+    assert made.stopped == "interrupted" and len(made.history) == min(8, n - 3)
+
+
+def test_a_noise_is_not_added_to_pictures_of_another_shape_or_range(net, data):
+    found = universal(net, data.images[:8], 0.1, epochs=1)
+    with pytest.raises(ValueError, match=r"for pictures of \(1, 28, 28\), not \(3, 28, 28\)"):
+        found.apply(torch.rand(2, 3, 28, 28))
+    for wrong in (255 * data.images[:2], data.images[0]):
+        with pytest.raises(ValueError, match="pictures"):
+            found.apply(wrong)
 
 
 # --- stickers ---------------------------------------------------------------------------------------------
@@ -132,6 +166,9 @@ def test_sticker_promises_and_refusals():
         assert torch.equal(sticker(model, x, 2, side=5, steps=3).patch, first.patch)
     stopped = sticker(model, x, 2, side=5, steps=3, progress=lambda done, *_: done == 1)
     assert stopped.stopped == "stopped" and len(stopped.history) == 1
+    told = []  # what was told does not change afterwards
+    sticker(model, x, 2, side=5, steps=3, progress=lambda *a: told.append(a[2]))
+    assert not torch.equal(told[0], told[2]) and torch.equal(told[2], first.patch)
     with pytest.raises(ValueError, match="no sticker was made"):
         sticker(Quantised(model), x, 2, side=5, steps=2)
     for options, said in (
@@ -144,9 +181,25 @@ def test_sticker_promises_and_refusals():
             sticker(model, x, 2, **options)
     with pytest.raises(LookupError, match="no class 9"):
         sticker(model, x, 9, side=5)
-    for patch, row in ((torch.zeros(1, 2, 2), 0), (torch.zeros(3, 2, 3), 0), (torch.zeros(3, 2, 2), 15)):
+    with pytest.raises(TypeError, match="target"):
+        sticker(model, x, None, side=5)
+    with pytest.raises(TypeError, match="progress is a function"):
+        sticker(model, x, 2, side=5, progress=3)
+    for patch, row in (
+        (torch.zeros(1, 2, 2), 0),
+        (torch.zeros(3, 2, 3), 0),
+        (torch.zeros(2, 2), 0),
+        (torch.tensor(0.0), 0),
+        (None, 0),
+        (torch.zeros(3, 2, 2), 15),
+    ):
         with pytest.raises(ValueError, match="a sticker"):
             paste(x, patch, row, 0)
+    for row in (1.5, torch.zeros(3, dtype=torch.int64), True):
+        with pytest.raises(ValueError, match="whole numbers"):
+            paste(x, torch.zeros(3, 2, 2), row, 0)
+    with pytest.raises(ValueError, match="pictures are"):
+        paste(x[0], torch.zeros(3, 2, 2), 0, 0)
 
 
 # --- fooling ----------------------------------------------------------------------------------------------
@@ -166,6 +219,28 @@ def test_noise_is_taken_for_every_digit_and_stays_noise(net):
     assert fooling(net, "4", start="grey", sure=0.5).linf < alone.linf
 
 
+def test_the_books_of_fooling_are_right_and_it_stays_a_picture(net):
+    found = fooling(net, torch.tensor([3, 8]), steps=6, alpha=0.1)
+    assert found.pictures.min() == 0 and found.pictures.max() == 1
+    with torch.no_grad():
+        before, after = net(found.originals), net(found.pictures)
+    for said, loss, logits in (
+        (found.before, found.loss_before, before),
+        (found.after, found.loss_after, after),
+    ):
+        assert torch.equal(said, logits.argmax(1))
+        assert torch.allclose(loss, F.cross_entropy(logits, found.target, reduction="none"), atol=1e-5)
+
+    class Hill(nn.Module):
+        """A slope up to a mean of 0.52, and none behind it."""
+
+        def forward(self, x):
+            mean = x.flatten(1).mean(dim=1)
+            return torch.stack([1 + 0 * mean, 10 * (mean - 0.5).clamp(max=0.02)], dim=1)
+
+    assert not fooling(Hill(), 1, shape=(1, 4, 4), start="grey", steps=20).no_slope.any()
+
+
 def test_fooling_promises_and_refusals():
     model = awkward("sequential")
     model.train()
@@ -177,6 +252,15 @@ def test_fooling_promises_and_refusals():
     assert stopped.stopped == "stopped" and stopped.linf.item() == pytest.approx(2 / 255)
     with pytest.raises(ValueError, match="does not say its own"):
         fooling(model, 2)
+    for shape in (5, "abc", (3, 16), (3, -2, 3), (3.5, 2, 3)):
+        with pytest.raises(ValueError, match=r"the shape of a picture is \(C, H, W\)"):
+            fooling(model, 2, shape=shape)
+    for other, target in ((lambda x: x, 2), (model, None)):
+        with pytest.raises(TypeError, match="comes first|target"):
+            fooling(other, target, shape=(3, 16, 16))
+    told = []
+    fooling(model, 2, shape=(3, 16, 16), steps=4, progress=lambda *a: told.append(a))
+    assert told == [(k, 4) for k in range(1, 5)]
     with pytest.raises(LookupError, match="no start"):
         fooling(model, 2, shape=(3, 16, 16), start="white")
     for options in ({"steps": 0}, {"sure": 1.5}, {"alpha": -1}):

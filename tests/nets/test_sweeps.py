@@ -205,6 +205,13 @@ def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch
         sweeping.sweep("none", file)
 
 
+def test_what_trains_nothing_is_measured_by_its_function(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setitem(sweeping.MEASURED, "attacks", lambda file, say: calls.append((file, say)) or file)
+    assert sweeping.sweep("attacks", tmp_path / "a.csv", say=print) == tmp_path / "a.csv"
+    assert calls == [(tmp_path / "a.csv", print)]
+
+
 def test_a_file_that_could_not_be_written_is_refused_before_the_runs(tmp_path):
     with pytest.raises(ValueError, match="ends in .csv"):
         sweeping.sweep("depth", tmp_path / "depth")

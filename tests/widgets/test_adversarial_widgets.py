@@ -127,3 +127,14 @@ def test_stop_ends_the_practice_after_the_epoch():
     widget.wait(60)
     assert widget.found.stopped == "watcher" and len(widget.found.clean) < 20
     assert "Stopped after epoch" in widget.status.value
+
+
+def test_half_an_attack_is_not_remembered(cat, monkeypatch):
+    """Ctrl+C while it computed: the dial would have shown a wrong curve from then on."""
+    adversarial._every_size.cache_clear()
+    real = methods.pgd
+    monkeypatch.setattr(methods, "pgd", lambda *a, **k: real(*a, **k)._replace(stopped="interrupted"))
+    with pytest.raises(KeyboardInterrupt):
+        adversarial.dial_view(4, cat)
+    monkeypatch.undo()
+    assert "PGD" in adversarial.dial_view(4, cat)[""]

@@ -40,13 +40,13 @@ def _stepped(loss, image, eps, *, sign=1, signs=True, clipped=True):
     return moved.clamp(0, 1) if clipped else moved
 
 
-def _projected(moved, original, eps, norm, *, together=False, always=False, clipped=True):
+def _projected(moved, original, eps, norm, *, together=False, always=False, root=True, clipped=True):
     change = moved - original
     if norm == "linf":
         change = change.clamp(-eps, eps)
     else:
         length = change.norm() if together else change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        shrink = eps / length.clamp(min=1e-12)
+        shrink = eps / (length if root else length.square()).clamp(min=1e-12)
         change = change * (shrink if always else shrink.clamp(max=1))
     return (original + change).clamp(0, 1) if clipped else original + change
 
@@ -71,7 +71,7 @@ def _losses():
         (Score("3 * image.sum()", lambda image: 3 * image.sum()), torch.tensor([[[[0.2, 0.4, 0.5]]]]), 0.1),
         (
             Score("(image ** 2).sum() - image.sum()", lambda image: (image**2).sum() - image.sum()),
-            torch.tensor([[[[0.2, 0.8], [0.4, 0.6]]]]),
+            torch.tensor([[[[0.2, 0.8], [0.4, 0.5]]]]),  # at 0.5 the slope is zero
             0.05,
         ),
         (Score("image.sum()", lambda image: image.sum()), torch.tensor([[[[0.9, 0.1, 1.0]]]]), 0.25),
@@ -154,6 +154,14 @@ EXERCISES = (
                 "You made the gradient as long as eps. That is the step of the other norm, l2.",
                 lambda f, x, e: (x + e * _slope(f, x) / _slope(f, x).norm()).clamp(0, 1),
             ),
+            Mistake(
+                "Where the slope is zero, its sign is zero, too: there is no way up, and the pixel stays.",
+                lambda f, x, e: (x + e * (2.0 * (_slope(f, x) >= 0) - 1)).clamp(0, 1),
+            ),
+            Mistake(
+                "You clamped the change, so no pixel can get darker. Clamp the picture at the end.",
+                lambda f, x, e: x + (e * _slope(f, x).sign()).clamp(0, 1),
+            ),
         ),
     ),
     Exercise(
@@ -185,6 +193,14 @@ EXERCISES = (
             Mistake(
                 "The length of g is the ROOT of the sum of squares.",
                 lambda g, e, n: e * g.square().sum() if n == "l2" else largest_drop(g, e, n),
+            ),
+            Mistake(
+                "A drop is counted as a positive number: by how much the logit falls.",
+                lambda g, e, n: -largest_drop(g, e, n),
+            ),
+            Mistake(
+                "That is the drop of a step of 1. Wanted is that of a step of eps.",
+                lambda g, _e, n: largest_drop(g, 1, n),
             ),
         ),
     ),
@@ -218,6 +234,24 @@ EXERCISES = (
                 "For l2 the whole change is made shorter. You cut every number by itself.",
                 lambda m, x, e, _n: _projected(m, x, e, "linf"),
             ),
+            Mistake(
+                "You give back the change. Wanted is the picture: original + change.",
+                lambda m, x, e, n: _projected(m, x, e, n, clipped=False) - x,
+            ),
+            Mistake(
+                "A change may be too large downwards, too: clamp it from -eps to eps.",
+                lambda m, x, e, n: (
+                    (x + (m - x).clamp(max=e)).clamp(0, 1) if n == "linf" else _projected(m, x, e, n)
+                ),
+            ),
+            Mistake(
+                "The length is the ROOT of the sum of squares.",
+                lambda m, x, e, n: _projected(m, x, e, n, root=False),
+            ),
+            Mistake(
+                "First the budget, and [0, 1] only at the end: you clamped before, which turns the change.",
+                lambda m, x, e, n: _projected(m.clamp(0, 1), x, e, n),
+            ),
         ),
     ),
     Exercise(
@@ -245,6 +279,16 @@ EXERCISES = (
             Mistake(
                 "Now some numbers leave [0, 1]: clamp the picture after it was brought back.",
                 lambda g, x, e, m, d: _normalised(g, x, e, m, d, clipped=False),
+            ),
+            Mistake(
+                "You clamped while the picture was still normalised. First bring it back, then clamp.",
+                lambda g, x, e, m, d: (
+                    _normalised(g, x, e, m, d, back=False, clipped=False).clamp(0, 1) * d + m
+                ),
+            ),
+            Mistake(
+                "Ask for the gradient at the normalised picture: that is what this network sees.",
+                lambda g, x, e, _m, _d: (x + e * g(x).sign()).clamp(0, 1),
             ),
         ),
     ),
