@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cnnlab.data import photos
 from cnnlab.drawing import pixels, plots
-from cnnlab.methods import adversarial, targets
+from cnnlab.methods import adversarial, budgets, targets
 from cnnlab.widgets import Picture, embedded, explore
 
 _LARGE = 3  # how much a picture of 64 pixels is enlarged: three stand on a slide
@@ -176,12 +176,15 @@ def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes
     levels = _LEVELS if target is None else _LEVELS[::_EVERY]
     many = picture.repeat(len(levels), 1, 1, 1)
     if kind == "PGD":
-        found = adversarial.pgd(model, many, levels, steps=_STEPS, start="picture", target=target)
-    else:
-        attack = adversarial.fgsm if kind == "FGSM" else adversarial.random_noise
-        found = attack(model, many, levels, target=target)
+        attacked = adversarial.pgd(model, many, levels, steps=_STEPS, start="picture", target=target)
+        changed = attacked.pictures
+    elif kind == "FGSM":
+        changed = adversarial.fgsm(model, many, levels, target=target).pictures
+    else:  # one toss for all sizes: the dial makes a noise stronger, and not another one
+        toss = budgets.drawn(picture, "linf", budgets.chance(0))
+        changed = (many + budgets.per_picture(levels) * toss).clamp(0, 1)
     with torch.no_grad():
-        return _Sizes(found.pictures, model(found.pictures).softmax(dim=1))
+        return _Sizes(changed, model(changed).softmax(dim=1))
 
 
 def _key(picture: Tensor) -> tuple[bytes, int]:

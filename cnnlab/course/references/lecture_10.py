@@ -51,6 +51,12 @@ def _projected(moved, original, eps, norm, *, together=False, always=False, clip
     return (original + change).clamp(0, 1) if clipped else original + change
 
 
+def _lined_up(moved, original, eps):
+    change = moved - original
+    length = change.flatten(1).norm(dim=1)
+    return (original + change * (eps / length.clamp(min=1e-12)).clamp(max=1)).clamp(0, 1)
+
+
 def _normalised(gradient_of, image, eps, mean, deviation, *, step=None, back=True, clipped=True):
     x = (image - mean) / deviation
     moved = x + (eps / deviation if step is None else step) * gradient_of(x).sign()
@@ -71,7 +77,7 @@ def _losses():
         (Score("3 * image.sum()", lambda image: 3 * image.sum()), torch.tensor([[[[0.2, 0.4, 0.5]]]]), 0.1),
         (
             Score("(image ** 2).sum() - image.sum()", lambda image: (image**2).sum() - image.sum()),
-            torch.tensor([[[[0.2, 0.8], [0.4, 0.6]]]]),
+            torch.tensor([[[[0.2, 0.8], [0.4, 0.5]]]]),  # at 0.5 the slope is 0: that pixel stays
             0.05,
         ),
         (Score("image.sum()", lambda image: image.sum()), torch.tensor([[[[0.9, 0.1, 1.0]]]]), 0.25),
@@ -154,6 +160,14 @@ EXERCISES = (
                 "You made the gradient as long as eps. That is the step of the other norm, l2.",
                 lambda f, x, e: (x + e * _slope(f, x) / _slope(f, x).norm()).clamp(0, 1),
             ),
+            Mistake(
+                "Where the slope is 0, you divide 0 by 0. sign() gives 0 there.",
+                lambda f, x, e: (x + e * _slope(f, x) / _slope(f, x).abs()).clamp(0, 1),
+            ),
+            Mistake(
+                "Does the picture in loss(...) ask for gradients? image.clone().requires_grad_() does.",
+                lambda f, x, e: (x + e * torch.autograd.grad(f(x), x)[0].sign()).clamp(0, 1),
+            ),
         ),
     ),
     Exercise(
@@ -185,6 +199,10 @@ EXERCISES = (
             Mistake(
                 "The length of g is the ROOT of the sum of squares.",
                 lambda g, e, n: e * g.square().sum() if n == "l2" else largest_drop(g, e, n),
+            ),
+            Mistake(
+                "A drop is counted downwards: a fall by 3 is 3, not -3.",
+                lambda g, e, n: -largest_drop(g, e, n),
             ),
         ),
     ),
@@ -218,6 +236,14 @@ EXERCISES = (
                 "For l2 the whole change is made shorter. You cut every number by itself.",
                 lambda m, x, e, _n: _projected(m, x, e, "linf"),
             ),
+            Mistake(
+                "One length for each picture, (N,), lines up with the COLUMNS: view(-1, 1, 1, 1) first.",
+                lambda m, x, e, n: _projected(m, x, e, n) if n == "linf" else _lined_up(m, x, e),
+            ),
+            Mistake(
+                "A picture within the budget, but not ours: cut the change first, clamp to [0, 1] last.",
+                lambda m, x, e, n: _projected(m.clamp(0, 1), x, e, n),
+            ),
         ),
     ),
     Exercise(
@@ -245,6 +271,14 @@ EXERCISES = (
             Mistake(
                 "Now some numbers leave [0, 1]: clamp the picture after it was brought back.",
                 lambda g, x, e, m, d: _normalised(g, x, e, m, d, clipped=False),
+            ),
+            Mistake(
+                "The gradient is asked for at the normalised picture: that is what the network gets.",
+                lambda g, x, e, _m, _d: (x + e * g(x).sign()).clamp(0, 1),
+            ),
+            Mistake(
+                "4 is right for a deviation of a quarter only. Divide by the deviation.",
+                lambda g, x, e, m, d: _normalised(g, x, e, m, d, step=4 * e),
             ),
         ),
     ),
