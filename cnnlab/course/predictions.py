@@ -105,7 +105,7 @@ class Prediction(ipywidgets.VBox):
 
     def _reveal(self, guess) -> None:
         if self._typed():
-            self.choice.value = f"{guess:g}"
+            self.choice.value = f"{guess:.12g}"
         elif guess in [value for _, value in self.choice.options]:
             self.choice.value = guess
         # The button stays enabled, though it does nothing any more: a disabled one would drop the keyboard's
@@ -119,8 +119,9 @@ class Prediction(ipywidgets.VBox):
         except Exception as error:  # the guess is kept; the reader sees what went wrong
             self.answer.value = html.escape(f"Your guess {guess} is locked. The truth failed: {error!r}")
             return
+        said = f"{guess:.12g}" if self._typed() else str(guess)  # 50, not 50.0
         verdict = "\u2713 as you said" if right else "\u2260 a surprise: find out why"
         self.answer.value = (
-            f'<div role="status">You guessed <b>{html.escape(str(guess))}</b>. '
+            f'<div role="status">You guessed <b>{html.escape(said)}</b>. '
             f"It is <b>{html.escape(str(truth))}</b>. {verdict}.</div>"
         )

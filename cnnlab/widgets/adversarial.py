@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cnnlab.data import photos
 from cnnlab.drawing import pixels, plots
-from cnnlab.methods import adversarial, targets
+from cnnlab.methods import adversarial, budgets, targets
 from cnnlab.methods.attacked import to_its_end
 from cnnlab.widgets import Picture, embedded, explore
 
@@ -176,14 +176,17 @@ def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes
     picture = torch.frombuffer(bytearray(data), dtype=torch.float32).view(1, 3, side, side)
     levels = _LEVELS if target is None else _LEVELS[::_EVERY]
     many = picture.repeat(len(levels), 1, 1, 1)
-    if kind == "PGD":
-        found = adversarial.pgd(model, many, levels, steps=_STEPS, start="picture", target=target)
+    if kind == "random noise":  # one toss for all sizes: the dial makes a noise stronger, and not another one
+        toss = budgets.drawn(picture, "linf", budgets.chance(0))
+        changed = (many + budgets.per_picture(levels) * toss).clamp(0, 1)
     else:
-        attack = adversarial.fgsm if kind == "FGSM" else adversarial.random_noise
-        found = attack(model, many, levels, target=target)
-    to_its_end(found)  # half an attack is not to be remembered
+        options = {"steps": _STEPS, "start": "picture"} if kind == "PGD" else {}
+        attack = adversarial.pgd if kind == "PGD" else adversarial.fgsm
+        found = attack(model, many, levels, target=target, **options)
+        to_its_end(found)  # half an attack is not to be remembered
+        changed = found.pictures
     with torch.no_grad():
-        return _Sizes(found.pictures, model(found.pictures).softmax(dim=1))
+        return _Sizes(changed, model(changed).softmax(dim=1))
 
 
 def _key(picture: Tensor) -> tuple[bytes, int]:

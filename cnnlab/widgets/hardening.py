@@ -101,7 +101,7 @@ class Live(Background):
             {name: [*values, *empty] for name, values in lines.items()},
             limits=(0, 1),
             alt=f"share right: clean digits {self._clean[-1]:.2f}, attacked {self._attacked[-1]:.2f}",
-            xlabel=f"share right, {self._planned} epochs",
+            xlabel=f"share right, epochs 0 to {self._planned}",
         )
         self._say(self._numbers())
 

@@ -54,6 +54,10 @@ def test_a_number_must_be_typed_before_it_can_be_locked():
     asked.choice.value = "0,3"
     asked.button.click()
     assert "as you said" in asked.answer.value
+    whole = predict("99.p5", "?", truth=12)
+    whole.choice.value = "50"
+    whole.button.click()
+    assert "guessed <b>50</b>" in whole.answer.value  # as it was typed
     assert predict("99.p4", "?", truth=0.1 + 0.2).choice.value == "0.3"
 
 

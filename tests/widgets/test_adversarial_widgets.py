@@ -38,7 +38,7 @@ def test_the_dial_shows_what_each_attack_does(cat, net):
         "PGD": methods.pgd(net, cat, 3 / 255, steps=8, start="picture"),
     }
     lines = dict(re.findall(r"^(.+?): +(.+)$", view[""], re.M))
-    for kind in ("FGSM", "PGD"):
+    for kind in made:
         assert lines[kind] == " ".join(said(net, made[kind].pictures))
         drawn = torch.from_numpy(view[kind][::3, ::3].copy()).permute(2, 0, 1) / 255
         assert (drawn - made[kind].pictures[0]).abs().max() <= 0.51 / 255
@@ -54,6 +54,14 @@ def test_a_dial_at_zero_changes_nothing_and_never_leaves_its_budget(cat):
         for kind in ("random noise", "FGSM", "PGD"):
             change = adversarial.dial_view(eps, cat)[kind].astype(int) - pictures[0].astype(int)
             assert 0 < abs(change).max() <= eps
+
+
+def test_the_dial_makes_one_noise_stronger_and_draws_no_other(cat):
+    small, large = (adversarial.dial_view(eps, cat)["random noise"].astype(int) for eps in (3, 6))
+    still = adversarial.dial_view(0, cat)["random noise"].astype(int)
+    inner = (still >= 6) & (still <= 249)  # not cut off at black and white
+    assert ((large - still)[inner] == 2 * (small - still)[inner]).mean() > 0.9  # but for rounding to levels
+    assert ((large - still)[inner] * (small - still)[inner] > 0).all()
 
 
 def test_eight_steps_are_enough_for_these_sizes(cat, net):

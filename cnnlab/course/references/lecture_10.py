@@ -40,15 +40,21 @@ def _stepped(loss, image, eps, *, sign=1, signs=True, clipped=True):
     return moved.clamp(0, 1) if clipped else moved
 
 
-def _projected(moved, original, eps, norm, *, together=False, always=False, root=True, clipped=True):
+def _projected(moved, original, eps, norm, *, together=False, always=False, clipped=True):
     change = moved - original
     if norm == "linf":
         change = change.clamp(-eps, eps)
     else:
         length = change.norm() if together else change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        shrink = eps / (length if root else length.square()).clamp(min=1e-12)
+        shrink = eps / length.clamp(min=1e-12)
         change = change * (shrink if always else shrink.clamp(max=1))
     return (original + change).clamp(0, 1) if clipped else original + change
+
+
+def _lined_up(moved, original, eps):
+    change = moved - original
+    length = change.flatten(1).norm(dim=1)
+    return (original + change * (eps / length.clamp(min=1e-12)).clamp(max=1)).clamp(0, 1)
 
 
 def _normalised(gradient_of, image, eps, mean, deviation, *, step=None, back=True, clipped=True):
@@ -155,12 +161,12 @@ EXERCISES = (
                 lambda f, x, e: (x + e * _slope(f, x) / _slope(f, x).norm()).clamp(0, 1),
             ),
             Mistake(
-                "Where the slope is zero, its sign is zero, too: there is no way up, and the pixel stays.",
-                lambda f, x, e: (x + e * (2.0 * (_slope(f, x) >= 0) - 1)).clamp(0, 1),
+                "Where the slope is 0, you divide 0 by 0. sign() gives 0 there.",
+                lambda f, x, e: (x + e * _slope(f, x) / _slope(f, x).abs()).clamp(0, 1),
             ),
             Mistake(
-                "You clamped the change, so no pixel can get darker. Clamp the picture at the end.",
-                lambda f, x, e: x + (e * _slope(f, x).sign()).clamp(0, 1),
+                "Does the picture in loss(...) ask for gradients? image.clone().requires_grad_() does.",
+                lambda f, x, e: (x + e * torch.autograd.grad(f(x), x)[0].sign()).clamp(0, 1),
             ),
         ),
     ),
@@ -197,10 +203,6 @@ EXERCISES = (
             Mistake(
                 "A drop is counted as a positive number: by how much the logit falls.",
                 lambda g, e, n: -largest_drop(g, e, n),
-            ),
-            Mistake(
-                "That is the drop of a step of 1. Wanted is that of a step of eps.",
-                lambda g, _e, n: largest_drop(g, 1, n),
             ),
         ),
     ),
@@ -245,8 +247,8 @@ EXERCISES = (
                 ),
             ),
             Mistake(
-                "The length is the ROOT of the sum of squares.",
-                lambda m, x, e, n: _projected(m, x, e, n, root=False),
+                "One length for each picture, (N,), lines up with the COLUMNS: view(-1, 1, 1, 1) first.",
+                lambda m, x, e, n: _projected(m, x, e, n) if n == "linf" else _lined_up(m, x, e),
             ),
             Mistake(
                 "First the budget, and [0, 1] only at the end: you clamped before, which turns the change.",
