@@ -112,7 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
         # Most often the environment is there, and another Python was asked.
         print(
             f"cnnlab: this Python ({sys.executable}) has no '{missing.name}'. Type "
-            "`.venv/bin/python -m cnnlab` (Windows: `.venv\\Scripts\\python -m cnnlab`), or install first, as README.md says.",
+            "`.venv/bin/python -m cnnlab` (Windows: `.venv\\Scripts\\python -m cnnlab`), "
+            "or install first, as README.md says.",
             file=sys.stderr,
         )
         return 2
