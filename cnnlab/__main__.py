@@ -72,9 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
     if extra and given.command != "open":
         parser.error(f"unknown: {' '.join(extra)}")
 
-    from cnnlab.course import commands as do
-
     try:
+        from cnnlab.course import commands as do
+
         match given.command:
             case "doctor":
                 return do.doctor(given.full, given.parameters, given.answered, given.keep)
@@ -106,6 +106,17 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as why:  # a training says where it left what it had learned
         print(f"stopped: {why}" if str(why) else "stopped", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as missing:
+        if (missing.name or "cnnlab").startswith("cnnlab"):
+            raise  # our own mistake
+        # Most often the environment is there, and another Python was asked.
+        print(
+            f"cnnlab: this Python ({sys.executable}) has no '{missing.name}'. Type "
+            "`.venv/bin/python -m cnnlab` (Windows: `.venv\\Scripts\\python -m cnnlab`), "
+            "or install first, as README.md says.",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, LookupError, OSError) as error:
         print(f"cnnlab: {error}", file=sys.stderr)
         return 2

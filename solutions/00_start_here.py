@@ -12,7 +12,9 @@
 # **Minutes:** 15 for the lecture, 10 for the exercises.
 # **Needs:** a little Python. No network, no mathematics.
 #
-# Run a cell with **Shift+Enter**. Run them from top to bottom.
+# Run a cell with **Shift+Enter**. Run them from top to bottom. The first one takes some seconds.
+#
+# The second one has the **parameters** of the lecture. Change them, then choose *Run > Run All Cells* in the menu.
 
 # %%
 import matplotlib.pyplot as plt
@@ -29,7 +31,7 @@ from cnnlab.widgets import start
 # %% tags=["parameters"]
 FAST = False
 SEED = 0
-PHOTO = "cat"
+PHOTO = "cat"  # or "astronaut", "coffee" ...: photos.names() has them all
 
 # %% slideshow={"slide_type": "slide"}
 model = models.load("photonet")  # a network that comes with the course
@@ -43,8 +45,9 @@ fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
 images.picture(photo[0], ax=axes[0], title="a picture")
 charts.bars(best, ax=axes[1], title=f"answer: {answer}", xlabel="probability")
 images.overlay(photo[0], heatmap[0, 0].clamp(min=0), ax=axes[2], title="the pixels that decided")
-show(fig, alt=f"Left: the photo '{PHOTO}'. Middle: bars for the five most probable classes; '{answer}' is the longest. "
-              "Right: the photo with the places marked that gave this class its score.")
+show(fig, alt=f"Left: the photo '{PHOTO}'. Middle: bars for the five most probable classes; "
+              f"'{answer}' is the longest. Right: the photo with the places marked that gave this class "
+              "its score.")
 
 # %% [markdown]
 # A picture goes in. An answer comes out. And we see *which pixels* decided.
@@ -57,7 +60,7 @@ show(fig, alt=f"Left: the photo '{PHOTO}'. Middle: bars for the five most probab
 # the answer; those that speak against it stay dark.
 
 # %%
-print(", ".join(model.classes))
+Markdown(", ".join(model.classes))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Does it run here?
@@ -97,6 +100,10 @@ start.turn()
 # Where does the answer change? Then choose the **astronaut**. There is no word for her among the twenty.
 # What does the network say, and how sure is it?
 
+# %% [markdown] slideshow={"slide_type": "skip"}
+# You drag, and the picture stays still? Or a cell says that a name is *not defined*? Then the Python behind this
+# page was started anew, and has forgotten everything. Choose *Run > Run All Cells*.
+
 # %% [markdown] tags=["teacher"]
 # Use this widget to settle the room: everybody moves one slider, everybody sees a picture change. If a picture
 # stays still, the kernel is not running: Kernel > Restart Kernel and Run All Cells.
@@ -122,7 +129,8 @@ start.cover()
 # %%
 bias = model.dense.bias[scores.argmax()].detach()
 torch.testing.assert_close(heatmap.sum() + bias, scores.max(), atol=1e-3, rtol=0)
-print(f"score of '{answer}':       {scores.max():8.4f}\nsum over all pixels + bias: {heatmap.sum() + bias:8.4f}")
+print(f"score of '{answer}':       {scores.max():8.4f}")
+print(f"sum over all pixels + bias: {heatmap.sum() + bias:8.4f}")
 
 # %% [markdown] tags=["teacher"]
 # 2 minutes. Two numbers agree to four digits: this map leaves nothing out. It does not follow that it is useful.
@@ -204,7 +212,7 @@ print("brightest pixel found at", brightest(wide), "- it is at (1, 5)")
 def brightest(picture):
     """Where the largest value stands: (H, W) -> (row, column)."""
     place = picture.argmax().item()
-    return place // picture.shape[1], place % picture.shape[1]  # a row has as many pixels as the picture is wide
+    return place // picture.shape[1], place % picture.shape[1]  # a row is as long as the picture is wide
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 brightest = check("00.bug", brightest)
@@ -231,7 +239,7 @@ Markdown(syllabus.table())
 # | Shift+Enter | run this cell, go to the next |
 # | Ctrl+Enter | run this cell, stay |
 # | Esc, then A or B | a new cell above or below |
-# | Esc, then 0, 0 | restart the kernel (the Python behind this page), when all seems lost |
+# | Esc, then 0, 0 | restart the kernel (the Python behind this page), when all seems lost; then *Run > Run All Cells* |
 # | Tab | go to the next slider or button |
 # | arrow keys, Page up, Page down | move a slider, by small and by large steps |
 # | Tab while writing code | complete a name |

@@ -27,7 +27,7 @@ from cnnlab.widgets import convolution
 # %% tags=["parameters"]
 FAST = False
 SEED = 0
-PHOTO = "cat"
+PHOTO = "cat"  # or "astronaut", "coffee" ...: photos.names() has them all
 
 # %% slideshow={"slide_type": "slide"}
 photo = photos.load(PHOTO, size=160)  # (1, 3, 160, 160)
@@ -55,8 +55,8 @@ images.picture(grey[0], ax=axes[0], title="160 x 160 pixels")
 images.frame(axes[0], row=62, column=56, height=8, width=8)
 images.picture(grey[0, :, rows, columns], ax=axes[1], title="8 x 8 of them")
 images.numbers(grey[0, 0, rows, columns], ax=axes[2], title="as numbers", limits=(0, 1))
-show(fig, alt="Left: the photo in grey with a small frame. Middle: the 64 pixels in the frame, enlarged. "
-              "Right: the same 64 pixels as numbers between 0 and 1.")
+show(fig, alt="Left: the photo in grey with a small frame. Middle: the 64 pixels in the frame, "
+              "enlarged. Right: the same 64 pixels as numbers between 0 and 1.")
 
 # %% [markdown]
 # A colour picture has three such tables: red, green, blue. We write its shape as
@@ -78,7 +78,8 @@ fig = images.equation(x, w, x * w, signs=("\u00d7", "="), titles=("pixels x", "w
 show(fig, alt="Three tables of 3 by 3 numbers: the pixels, the weights, and their products. "
               f"The products add up to {(x * w).sum():.1f}.")
 y = max(0.0, b + (x * w).sum().item())
-print(f"sum of the products {(x * w).sum():.2f}, with the bias {b + (x * w).sum():.2f}, after the ReLU {y:.2f}")
+total = (x * w).sum()
+print(f"sum of the products {total:.2f}, with the bias {b + total:.2f}, after the ReLU {y:.2f}")
 
 # %% [markdown]
 # The pixels are bright on the right, dark on the left. The weights are positive on the right,
@@ -96,7 +97,8 @@ print(f"sum of the products {(x * w).sum():.2f}, with the bias {b + (x * w).sum(
 # %% tags=["predict"]
 predict(
     "01.p1",
-    "A window of 3x3 moves over a picture of 8x8 and never leaves it. How many numbers does it write down?",
+    "A window of 3x3 moves over a picture of 8x8 and never leaves it. "
+    "How many numbers does it write down?",
     options=[64, 49, 36, 25],
     truth=lambda: layers.conv2d(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3)).numel(),
 )
@@ -156,8 +158,9 @@ images.numbers(spot, ax=axes[0], title="one bright pixel")
 images.numbers(arrow, ax=axes[1], title="kernel")
 images.numbers(conv2d(spot, arrow), ax=axes[2], title="correlation")
 images.numbers(conv2d(spot, arrow.flip(0, 1)), ax=axes[3], title="convolution")
-show(fig, alt="A picture with one bright pixel, a kernel with 1, 2, 3 on its rising diagonal, the correlation, "
-              "which shows the kernel turned by half, and the convolution, which shows the kernel as it is.")
+show(fig, alt="A picture with one bright pixel, a kernel with 1, 2, 3 on its rising diagonal, "
+              "the correlation, which shows the kernel turned by half, "
+              "and the convolution, which shows the kernel as it is.")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # A correlation prints the kernel turned by half a turn; a convolution prints it as it is.
@@ -218,7 +221,8 @@ convolution.geometry()
 # %% tags=["predict"]
 predict(
     "01.p2",
-    "AlexNet's first layer: 224 pixels, kernel 11, stride 4, padding 2. How many positions along a side?",
+    "AlexNet's first layer: 224 pixels, kernel 11, stride 4, padding 2. "
+    "How many positions along a side?",
     options=[54, 55, 56, 57],
     truth=lambda: layers.output_size(224, 11, stride=4, padding=2),
 )
@@ -255,8 +259,8 @@ fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 images.signed(edges[0, 0], ax=axes[0], title="convolve: sobel x")
 images.signed(edges[0, 0] - 0.5, ax=axes[1], title="bias: - 0.5")
 images.magnitude(layers.relu(edges - 0.5)[0, 0], ax=axes[2], title="ReLU")
-show(fig, alt="The same photo in three steps. Sobel x gives positive and negative edges. The bias lowers all values. "
-              "The ReLU keeps only the strong edges from dark to bright.")
+show(fig, alt="The same photo in three steps. Sobel x gives positive and negative edges. "
+              "The bias lowers all values. The ReLU keeps only the strong edges from dark to bright.")
 
 # %% [markdown] tags=["exercise"] slideshow={"slide_type": "skip"}
 # ### By hand 01.3: bias and ReLU
@@ -293,10 +297,11 @@ by_channel = [layers.conv2d(photo[:, c : c + 1], red_not_green[:, c : c + 1]) fo
 together = layers.conv2d(photo, red_not_green)
 torch.testing.assert_close(sum(by_channel), together)
 fig, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-for ax, part, title in zip(axes, [*by_channel, together], ["red: + 1/9", "green: - 1/9", "blue: 0", "their sum"],
-                           strict=True):
+titles = ["red: + 1/9", "green: - 1/9", "blue: 0", "their sum"]
+for ax, part, title in zip(axes, [*by_channel, together], titles, strict=True):
     images.signed(part[0, 0], ax=ax, limit=1.0, title=title)
-show(fig, alt="Three maps, one per colour channel, and their sum: positive where the photo is more red than green.")
+show(fig, alt="Three maps, one per colour channel, and their sum: "
+              "positive where the photo is more red than green.")
 
 # %%
 quiz("01.q2")
@@ -314,8 +319,8 @@ matrix = layers.conv2d(pixels, kernel).reshape(36, 16).T  # (16 outputs, 36 pixe
 x = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(SEED))
 torch.testing.assert_close(matrix @ x.flatten(), layers.conv2d(x, kernel).flatten())
 ax = charts.matrix(matrix, xlabel="pixel of the 6x6 picture", ylabel="number of the 4x4 map")
-show(ax.figure, alt="A matrix of 16 rows and 36 columns. Nine coloured cells in every row form narrow bands that move "
-                    "to the right from row to row. All other cells are empty.")
+show(ax.figure, alt="A matrix of 16 rows and 36 columns. Nine coloured cells in every row form "
+                    "narrow bands that move to the right from row to row. All other cells are empty.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### How many weights is that?
@@ -326,7 +331,8 @@ show(ax.figure, alt="A matrix of 16 rows and 36 columns. Nine coloured cells in 
 # %% tags=["predict"]
 predict(
     "01.p3",
-    "A picture of 64x64, one map of the same size, a kernel of 3x3. A dense layer needs how many times as many weights?",
+    "A picture of 64x64, one map of the same size, a kernel of 3x3. "
+    "A dense layer needs how many times as many weights?",
     options=["about 500", "about 50 thousand", "about 2 million"],
     truth="about 2 million",
 )
@@ -335,8 +341,8 @@ predict(
 n, k = 64 * 64, 9
 counts = {"dense": (n * n, n * n), "local, not shared": (n * k, n * k), "convolution": (k, n * k)}
 ax = charts.bars({name: weights for name, (weights, _) in counts.items()}, log=True, xlabel="weights")
-show(ax.figure, alt="Bars on a logarithmic scale: a dense layer has 16.8 million weights, a local one 37 thousand, "
-                    "a convolution 9.")
+show(ax.figure, alt="Bars on a logarithmic scale: a dense layer has 16.8 million weights, "
+                    "a local one 37 thousand, a convolution 9.")
 for name, (weights, products) in counts.items():
     print(f"{name:18} {weights:>12,} weights {products:>12,} multiplications")
 
@@ -359,7 +365,7 @@ quiz("01.q3")
 kernel = kernels.load("outline")[None, None]
 moved_then_mapped = layers.conv2d(grey.roll(7, dims=3), kernel)
 mapped_then_moved = layers.conv2d(grey, kernel).roll(7, dims=3)
-difference = (moved_then_mapped - mapped_then_moved)[..., 9:]  # without the columns that came round the border
+difference = (moved_then_mapped - mapped_then_moved)[..., 9:]  # without what came round the border
 assert difference.abs().max() < 1e-5
 print(f"moved, then convolved, minus convolved, then moved: {difference.abs().max():.1e} at most")
 
@@ -396,8 +402,8 @@ fig, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
 for ax, table, title in zip(axes, [few, stamp, layers.conv_transpose2d(few, stamp, stride=2)],
                             ["map", "kernel", "transposed, stride 2"], strict=True):
     images.numbers(table[0, 0], ax=ax, title=title, limits=(0, 4))
-show(fig, alt="A 3 by 3 map with a 1 and a 2, a kernel shaped like a plus, and the 7 by 7 result: the plus once, "
-              "and once doubled, two pixels apart for every step in the map.")
+show(fig, alt="A 3 by 3 map with a 1 and a 2, a kernel shaped like a plus, and the 7 by 7 result: "
+              "the plus once, and once doubled, two pixels apart for every step in the map.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Why "transposed"?
@@ -434,7 +440,8 @@ x = torch.tensor([1.0, 2.0, 3.0, 4.0])
 w = torch.tensor([1.0, 10.0, 100.0, 1000.0])
 transposed = layers.conv_transpose2d(x[None, None, None], w[None, None, None], stride=(1, 2)).flatten()
 padded = torch.nn.functional.pad(x, (1, 1))[None, None, None]
-even = layers.conv2d(padded, w[0::2].flip(0)[None, None, None]).flatten()  # the flip: a transposed one convolves
+# The flip: a transposed one convolves.
+even = layers.conv2d(padded, w[0::2].flip(0)[None, None, None]).flatten()
 odd = layers.conv2d(padded, w[1::2].flip(0)[None, None, None]).flatten()
 shuffled = torch.stack([even, odd], dim=1).flatten()
 assert torch.equal(transposed, shuffled)
@@ -448,15 +455,17 @@ print("even and odd, shuffled:", shuffled.int().tolist())
 # and a small shift often changes nothing. What is lost?
 
 # %%
-small = torch.tensor([[[[1.0, 3.0, 2.0, 0.0], [4.0, 2.0, 1.0, 1.0], [0.0, 1.0, 5.0, 6.0], [2.0, 1.0, 8.0, 7.0]]]])
+small = torch.tensor([[1.0, 3, 2, 0], [4, 2, 1, 1], [0, 1, 5, 6], [2, 1, 8, 7]])[None, None]
 pooled, switches = layers.max_pool2d(small, 2)
 restored = layers.max_unpool2d(pooled, switches, small.shape)
 fig, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-for ax, table, title, most in zip(axes, [small, pooled, switches.float(), restored],
-                                  ["map", "pooled", "switches: which pixel", "unpooled"], [8, 8, 15, 8], strict=True):
+tables = [small, pooled, switches.float(), restored]
+titles = ["map", "pooled", "switches: which pixel", "unpooled"]
+for ax, table, title, most in zip(axes, tables, titles, [8, 8, 15, 8], strict=True):
     images.numbers(table[0, 0], ax=ax, title=title, decimals=0, limits=(0, most))
-show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the index of the pixel where each stood; and "
-              "the unpooled map, with the four largest numbers back at their places and zeros elsewhere.")
+show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the index of the pixel "
+              "where each stood; and the unpooled map: the four largest numbers back at their places, "
+              "and zeros elsewhere.")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # The **switches** remember where each maximum stood. With them we can put the four numbers back.
@@ -522,8 +531,10 @@ def strided_conv2d(picture, kernel, stride):
 
 once = strided_conv2d(grey[0, 0], kernels.load("outline"), stride=1)
 twice = strided_conv2d(grey[0, 0], kernels.load("outline"), stride=2)
-fig = images.row([once.abs().clamp(0, 1), twice.abs().clamp(0, 1)], titles=["stride 1", "stride 2: what is wrong?"])
-show(fig, alt="Left: the outline of the whole photo. Right: the map of stride 2. Compare which part of the photo it shows.")
+titles = ["stride 1", "stride 2: what is wrong?"]
+fig = images.row([once.abs().clamp(0, 1), twice.abs().clamp(0, 1)], titles=titles)
+show(fig, alt="Left: the outline of the whole photo. Right: the map of stride 2. "
+              "Compare which part of the photo it shows.")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
 def strided_conv2d(picture, kernel, stride):

@@ -27,10 +27,10 @@ from cnnlab.widgets import filters as widgets
 from cnnlab.widgets import training
 
 # %% tags=["parameters"]
-FAST = False
+FAST = False  # True: train for less long
 SEED = 0
-NET = "photonet"
-FAMOUS = "alexnet"
+NET = "photonet"  # or "shapesnet", "simpleconvnet", "encoder"
+FAMOUS = "alexnet"  # or "squeezenet1_0", "vgg16" ...: if its weights are on this machine
 
 # %% slideshow={"slide_type": "slide"}
 weight = models.load(NET).conv1.weight.detach()  # (filters, channels, rows, columns)
@@ -38,8 +38,9 @@ untrained = models.build(NET, seed=SEED).conv1.weight.detach()
 fig, axes = plt.subplots(1, 2, figsize=(12.4, 3.1), layout="constrained", gridspec_kw={"wspace": 0.08})
 images.filters(untrained, ax=axes[0], shared=False, columns=8, title="before training: noise")
 images.filters(weight, ax=axes[1], shared=False, columns=8, title="after training")
-show(fig, alt=f"Two sheets with the {len(weight)} filters of the first layer of {NET}. Before training every one "
-              "is noise. After training many show edges in different directions, and some show blobs.")
+show(fig, alt=f"Two sheets with the {len(weight)} filters of the first layer of {NET}. Before training "
+              "every one is noise. After training many show edges in different directions, and some "
+              "show blobs.")
 
 # %% [markdown]
 # Nobody drew the pictures on the right. They are weights, drawn as pixels.
@@ -61,8 +62,8 @@ show(fig, alt=f"Two sheets with the {len(weight)} filters of the first layer of 
 # %% tags=["predict"]
 predict(
     "02.p1",
-    "A filter has weights from -0.1 to 0.3, and we draw it by the rule above. How bright is the weight -0.1? "
-    "(0 is black, 1 is white)",
+    "A filter has weights from -0.1 to 0.3, and we draw it by the rule above. "
+    "How bright is the weight -0.1? (0 is black, 1 is white)",
     options=["0", "about 0.33", "about 0.45"],
     truth="about 0.33",
 )
@@ -100,8 +101,8 @@ hint("02.1")
 fig, axes = plt.subplots(1, 2, figsize=(12.4, 3.1), layout="constrained", gridspec_kw={"wspace": 0.08})
 images.filters(weight, ax=axes[0], shared=True, columns=8, title="one scale for all")
 images.filters(weight, ax=axes[1], shared=False, columns=8, title="each its own")
-show(fig, alt="The same filters twice. With one scale for all, some are strong and some are nearly grey. "
-              "With a scale for each, all patterns are equally strong.")
+show(fig, alt="The same filters twice. With one scale for all, some are strong and some are nearly "
+              "grey. With a scale for each, all patterns are equally strong.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Look through them
@@ -153,10 +154,12 @@ fits = [filters.nearest_gabor(kernel) for kernel in bright]
 best = sorted(range(len(fits)), key=lambda k: -fits[k][1])[:4]
 fig, axes = plt.subplots(2, 4, figsize=(9.5, 5), layout="constrained")
 for column, k in zip(axes.T, best, strict=True):
-    images.signed(bright[k], ax=column[0], limit=bright[k].abs().max().item(), title=f"filter {k}")
-    images.signed(fits[k][0], ax=column[1], limit=bright[k].abs().max().item(), title=f"Gabor: {fits[k][1]:.2f}")
-show(fig, alt="Four learned filters, red where positive and blue where negative, above four Gabor filters of the same "
-              f"direction and width. They are alike: similarities from {fits[best[-1]][1]:.2f} to {fits[best[0]][1]:.2f}.")
+    (gabor, alike), limit = fits[k], bright[k].abs().max().item()
+    images.signed(bright[k], ax=column[0], limit=limit, title=f"filter {k}")
+    images.signed(gabor, ax=column[1], limit=limit, title=f"Gabor: {alike:.2f}")
+show(fig, alt="Four learned filters, red where positive and blue where negative, above four Gabor "
+              "filters of the same direction and width. They are alike: similarities from "
+              f"{fits[best[-1]][1]:.2f} to {fits[best[0]][1]:.2f}.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # How can we compute the direction? Along a line the weights hardly change. Across it they change a lot.
@@ -234,9 +237,11 @@ fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 charts.lines(smooth, ax=axes[0], xlabel="epoch", title="neighbouring weights alike")
 charts.lines(alive, ax=axes[1], xlabel="epoch", title="filters alive")
 axes[1].set_ylim(0, len(weight) + 2)
-show(fig, alt="Two charts over the epochs. In the good training the likeness of neighbouring weights rises slowly from 0, "
-              "and all filters stay alive. In the bad training it rises at once, and many filters die.")
-assert min(alive["good"]) == alive["good"][0] > 2 * min(alive["bad"]) and smooth["bad"][-1] > smooth["good"][-1]
+show(fig, alt="Two charts over the epochs. In the good training the likeness of neighbouring weights "
+              "rises slowly from 0, and all filters stay alive. In the bad training it rises at once, "
+              "and many filters die.")
+assert min(alive["good"]) == alive["good"][0] > 2 * min(alive["bad"])
+assert smooth["bad"][-1] > smooth["good"][-1]
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # A surprise: the bad training has the *smoother* filters. One number alone is not enough.
@@ -278,10 +283,11 @@ hint("02.3")
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10.5, 4.8), layout="constrained")
-charts.matrix(correlation(untrained), ax=axes[0], title="before training", xlabel="filter", ylabel="filter")
-charts.matrix(correlation(weight), ax=axes[1], title="after training", xlabel="filter", ylabel="filter")
-show(fig, alt="Two matrices of correlations between filters. Before training all numbers off the diagonal are near zero. "
-              "After training some pairs are clearly positive or negative.")
+sides = {"xlabel": "filter", "ylabel": "filter"}
+charts.matrix(correlation(untrained), ax=axes[0], title="before training", **sides)
+charts.matrix(correlation(weight), ax=axes[1], title="after training", **sides)
+show(fig, alt="Two matrices of correlations between filters. Before training all numbers off the "
+              "diagonal are near zero. After training some pairs are clearly positive or negative.")
 torch.testing.assert_close(correlation(weight), filters.correlation(weight), atol=1e-4, rtol=0)
 print("pairs that are nearly the same (above 0.9):", filters.duplicates(weight, above=0.9))
 
@@ -310,9 +316,10 @@ fig, axes = plt.subplots(1, 3, figsize=(12.4, 3.4), layout="constrained", gridsp
 images.filters(before, ax=axes[0], columns=4, title="before")
 images.filters(model.conv1.weight, ax=axes[1], columns=4, title="after")
 charts.lines({"loss": history.step_loss}, ax=axes[2], xlabel="step", title="loss of each batch")
-show(fig, alt="The eight filters of 5 by 5 before and after training, and the loss, which falls quickly and then slowly.")
-print(f"{history.val_accuracy[-1]:.0%} of {len(unseen.labels)} digits that it had never seen are right, "
-      f"after {history.seconds[-1]:.1f} s")
+show(fig, alt="The eight filters of 5 by 5 before and after training, and the loss, "
+              "which falls quickly and then slowly.")
+print(f"{history.val_accuracy[-1]:.0%} of {len(unseen.labels)} digits that it had never seen "
+      f"are right, after {history.seconds[-1]:.1f} s")
 assert FAST or history.val_accuracy[-1] > 0.95
 
 # %% [markdown]
@@ -346,10 +353,14 @@ training.live(epochs=2 if FAST else 8, seed=SEED)
 # %% slideshow={"slide_type": "skip"}
 if pretrained.is_here(FAMOUS):
     famous = models.load(FAMOUS).conv1.weight.detach()
-    ax = images.filters(famous, shared=False, columns=16, title=f"{FAMOUS}: {len(famous)} filters of {famous.shape[-1]}x{famous.shape[-1]}")
-    show(ax.figure, alt=f"The first filters of {FAMOUS}: fine and coarse waves in many directions, and blobs of colour.")
+    side = famous.shape[-1]
+    title = f"{FAMOUS}: {len(famous)} filters of {side}x{side}"
+    ax = images.filters(famous, shared=False, columns=16, title=title)
+    show(ax.figure, alt=f"The first filters of {FAMOUS}: fine and coarse waves in many directions, "
+                        "and blobs of colour.")
 else:
-    print(f"The weights of {FAMOUS} are not on this machine. With a network, `python -m cnnlab fetch {FAMOUS}` brings them.")
+    print(f"The weights of {FAMOUS} are not on this machine. "
+          f"With a network, `python -m cnnlab fetch {FAMOUS}` brings them.")
 
 # %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
 # ### Bug hunt
@@ -367,12 +378,13 @@ trained = shelf.read("photonet-filters")["conv1.weight"][-1]  # (32, 3, 7, 7)
 fig, axes = plt.subplots(1, 6, figsize=(10, 2), layout="constrained")
 for ax, pixels in zip(axes, as_pictures(trained), strict=False):
     images.picture(for_display(pixels).permute(2, 0, 1), ax=ax)
-show(fig, alt="Six filters of the trained photonet, drawn by the function under test. They look like coloured noise.")
+show(fig, alt="Six filters of the trained photonet, drawn by the function under test. "
+              "They look like coloured noise.")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
 def as_pictures(weight):
     """Channels last: (F, 3, K, K) -> (F, K, K, 3)."""
-    return weight.permute(0, 2, 3, 1)  # moves the axes; reshape would fill the new shape in the order of memory
+    return weight.permute(0, 2, 3, 1)  # moves the axes; reshape fills in the order of memory
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 as_pictures = check("02.bug", as_pictures)

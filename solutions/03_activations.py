@@ -26,10 +26,10 @@ from cnnlab.probing import Recorder
 from cnnlab.widgets import activations as widgets
 
 # %% tags=["parameters"]
-FAST = False
+FAST = False  # True: fewer pictures
 SEED = 0
-NET = "photonet"
-PHOTO = "cat"
+NET = "photonet"  # or "shapesnet"
+PHOTO = "cat"  # or "astronaut", "coffee" ...: photos.names() has them all
 
 # %% slideshow={"slide_type": "slide"}
 model = models.load(NET, channels=3)  # one that was made for colour
@@ -42,8 +42,8 @@ images.picture(photo[0], ax=axes[0], title="the picture")
 for ax, name in zip(axes[1:], relus, strict=True):
     strongest = acts[name][0].flatten(1).sum(dim=1).argmax()
     images.magnitude(acts[name][0, strongest], ax=ax, bar=False, title=name)
-show(fig, alt=f"The photo '{PHOTO}' and one map of each ReLU layer of {NET}. The first maps still look like the photo; "
-              "the last one is a few coarse cells.")
+show(fig, alt=f"The photo '{PHOTO}' and one map of each ReLU layer of {NET}. "
+              "The first maps still look like the photo; the last one is a few coarse cells.")
 
 # %% [markdown]
 # Five layers, five maps of the same photo. In the first you still see the photo.
@@ -69,15 +69,16 @@ images.magnitude(cube.mean(dim=0), ax=axes[0], title=f"whole layer: mean of {len
 images.magnitude(cube[channel], ax=axes[1], title=f"channel {channel}")
 images.frame(axes[1], row=row, column=column, height=1, width=1)
 charts.columns(cube[:, row, column], ax=axes[2], xlabel="channel", title=f"place ({row}, {column})")
-show(fig, alt="Left: the mean of all maps of the second ReLU. Middle: one channel, with one neuron framed. "
-              "Right: the activations of all channels at the place of that neuron.")
-print(f"the neuron in the frame: channel {channel}, row {row}, column {column}: {cube[channel, row, column]:.3f}")
+show(fig, alt="Left: the mean of all maps of the second ReLU. Middle: one channel, with one neuron "
+              "framed. Right: the activations of all channels at the place of that neuron.")
+neuron = cube[channel, row, column]
+print(f"the neuron in the frame: channel {channel}, row {row}, column {column}: {neuron:.3f}")
 
 # %% tags=["predict"] slideshow={"slide_type": "subslide"}
 predict(
     "03.p1",
-    "The first ReLU of photonet makes 32 maps of 64x64 from a colour picture of 64x64. How many times as many "
-    "numbers is that?",
+    "The first ReLU of photonet makes 32 maps of 64x64 from a colour picture of 64x64. "
+    "How many times as many numbers is that?",
     options=["as many", "about 3 times", "about 11 times", "32 times"],
     truth="about 11 times",
 )
@@ -210,8 +211,10 @@ for name in relus:  # one layer at a time: all of them together would need much 
         batches.append(seen[name].half())
     zeros[name] = sparsity(batches)
 del batches
-ax = charts.bars(zeros, xlabel="share of activations that are zero", title=f"{NET}, {len(crops.labels)} pieces of photos")
-show(ax.figure, alt="Bars: the share of zeros after each ReLU. " + ", ".join(f"{k}: {v:.0%}" for k, v in zeros.items()) + ".")
+title = f"{NET}, {len(crops.labels)} pieces of photos"
+ax = charts.bars(zeros, xlabel="share of activations that are zero", title=title)
+show(ax.figure, alt="Bars: the share of zeros after each ReLU. "
+                    + ", ".join(f"{name}: {share:.0%}" for name, share in zeros.items()) + ".")
 
 # %% [markdown]
 # The share of zeros grows with depth: not at every step, but from the first layers to the middle, and on to the last.
@@ -240,7 +243,8 @@ widgets.nearest(bank=60 if FAST else 240)
 # ### Counted: sixty pieces, their five nearest among 240
 
 # %%
-asked, bank = (photos.crops(size=64, n=n, seed=SEED + k) for k, n in ((1, 60), (0, 60 if FAST else 240)))
+asked = photos.crops(size=64, n=60, seed=SEED + 1)
+bank = photos.crops(size=64, n=60 if FAST else 240, seed=SEED)
 print(f"{'layer':>8}  from the same photo  difference in colour")
 for name in (activations.PICTURE, relus[-1], "gap"):
     index = activations.neighbours(model, asked.images, bank.images, [name])[name].index  # (60, 5)
@@ -287,12 +291,12 @@ hint("03.3")
 # The **colours** say nothing about the class.
 
 # %%
-scenes = {split: shapes.scenes(90 if FAST else 300, seed=SEED + k) for k, split in enumerate(("train", "test"), 10)}
-train, test = scenes["train"], scenes["test"]
+train, test = (shapes.scenes(90 if FAST else 300, seed=SEED + k) for k in (10, 11))
 fig, axes = plt.subplots(1, 6, figsize=(12, 2.5), layout="constrained")
 for ax, image, label in zip(axes, test.images, test.labels, strict=False):
     images.picture(image, ax=ax, title=train.classes[label])
-show(fig, alt="Six scenes of coloured shapes on backgrounds, each titled with the shape of its largest object.")
+show(fig, alt="Six scenes of coloured shapes on backgrounds, each titled with the shape of its "
+              "largest object.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # `shapesnet` was trained to name the class. From each of its layers we try to *read* both things. Our reader is
@@ -304,22 +308,27 @@ show(fig, alt="Six scenes of coloured shapes on backgrounds, each titled with th
 # %% tags=["predict"]
 predict(
     "03.p3",
-    "How much of the colours can still be read after the last layer of a network that was trained on shapes?",
+    "How much of the colours can still be read after the last layer of a network "
+    "that was trained on shapes?",
     options=["nearly all", "about half", "hardly anything"],
     truth="hardly anything",
 )
 
 # %%
 shapesnet = models.load("shapesnet")
-depth = [activations.PICTURE, *(name for name, _ in shapesnet.named_children() if name.startswith(("conv", "relu")))]
+inner = [name for name, _ in shapesnet.named_children() if name.startswith(("conv", "relu"))]
+depth = [activations.PICTURE, *inner]
 colour = activations.readable_colour(shapesnet, train.images, test.images, depth)
-shape = activations.readable_class(shapesnet, (train.images, train.labels), (test.images, test.labels), depth)
+known, asked_for = (train.images, train.labels), (test.images, test.labels)
+shape = activations.readable_class(shapesnet, known, asked_for, depth)
 fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
-curves = {"colour": colour.values(), "class": shape.values(), "class, by chance": [1 / len(train.classes)] * len(depth)}
-charts.lines({name: list(values) for name, values in curves.items()}, ax=ax, ylabel="share that can be read")
+chance = [1 / len(train.classes)] * len(depth)
+curves = {"colour": list(colour.values()), "class": list(shape.values()), "class, by chance": chance}
+charts.lines(curves, ax=ax, ylabel="share that can be read")
 ax.set_xticks(range(len(depth)), depth)
-show(fig, alt="Two curves over the layers of shapesnet. The share of the colours that can be read falls from 1 to nearly 0. "
-              "The share of scenes whose class can be read rises from near chance, a level line at one sixth, to nearly 1.")
+show(fig, alt="Two curves over the layers of shapesnet. The share of the colours that can be read falls "
+              "from 1 to nearly 0. The share of scenes whose class can be read rises from near chance, "
+              "a level line at one sixth, to nearly 1.")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
 # The curves cross. What the class needs is made plain, what it does not need is thrown away.

@@ -31,11 +31,12 @@ def root() -> Path:
 
 def open_course(extra: list[str]) -> int:
     """Start JupyterLab with lecture 00; `extra` goes to JupyterLab, as --no-browser."""
-    first = "notebooks/00_start_here.ipynb"
+    # As the first page, not as a file to open: the addresses that JupyterLab prints then lead to it, too.
+    first = ["notebooks", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
     # In a container one often is root, and there JupyterLab starts only if it is told that this is meant.
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return subprocess.call(
-        [sys.executable, "-m", "jupyterlab", first, *as_root, *settings(), *extra], cwd=root()
+        [sys.executable, "-m", "jupyterlab", *first, *as_root, *settings(), *extra], cwd=root()
     )
 
 

@@ -107,7 +107,7 @@ def _plain(got, expected, tolerance: float) -> str | None:
     if isinstance(got, bool) or not isinstance(got, int | float):
         return f"expected a number, got {_kind(got)}"
     if isinstance(expected, int) and not isinstance(got, int):
-        return f"expected the whole number {expected}, got {got!r}"
+        return f"expected the whole number {expected}, got {got!r}: divide whole numbers with //, not with /"
     if math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance) or (
         got != got and expected != expected
     ):

@@ -91,6 +91,8 @@ def main(root: Path) -> int:
         print(f"{mark} {address}{places} {answer}".rstrip())
     wrong = len(inside) + sum(map(bool, answers.values()))
     print(f"{len(outside)} addresses asked, {wrong} links broken")
+    if outside and all(answers.values()):
+        print("no address answered: is this machine in a network?")
     return int(wrong > 0)
 
 

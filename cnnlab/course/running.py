@@ -4,6 +4,7 @@ Type: (notebook, file) -> Ran. A failing lecture is an answer here, no error: wh
 Nothing imports papermill before it is needed.
 """
 
+import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -88,7 +89,7 @@ def values(
 
     Raises:
         LookupError: it has no such parameter.
-        ValueError: that is no value.
+        ValueError: that is no value, or not of the kind that the lecture has.
     """
     if not parameters:
         return {}
@@ -103,11 +104,12 @@ def values(
                 continue
             raise unknown("parameter", name, known)
         try:
-            found[name] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ValueError(
                 f"-p {name} {text}: not a value. Write a number, true, false or a text"
             ) from error
+        found[name] = _like(ast.literal_eval(known[name]["default"]), value, name, text)
         # A lecture runs in its own folder: a path counts from where the command was typed.
         if isinstance(found[name], str) and found[name] and Path(found[name]).is_file():
             found[name] = str(Path(found[name]).absolute())
@@ -135,6 +137,17 @@ def shown(notebook: nbformat.NotebookNode) -> int:
     """How many live widgets an executed notebook shows."""
     cells = [cell for cell in notebook.cells if "widget" in cell.metadata.get("tags", ())]
     return sum(_VIEW in output.get("data", {}) for cell in cells for output in cell.get("outputs", ()))
+
+
+def _like(usual: object, value: object, name: str, text: str) -> object:
+    """The value, if it is of the kind of the usual one: or the lecture fails late, far from the cause."""
+    if isinstance(usual, str):
+        return value if isinstance(value, str) else text  # "no" and "3" are texts, too
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+    fits = isinstance(value, int | float if isinstance(usual, float) else type(usual))
+    if type(usual) in kinds and (not fits or isinstance(value, bool) is not isinstance(usual, bool)):
+        raise ValueError(f"-p {name} {text}: {name} is {kinds[type(usual)]}, as {usual!r}")
+    return value
 
 
 def _last(part: Path) -> int:

@@ -193,6 +193,8 @@ def equation(*tables: Tensor, signs: Sequence[str], titles: Sequence[str]):
     for ax, sign in zip(axes[1::2], signs, strict=True):
         ax.text(0.5, 0.5, sign, fontsize=28, ha="center", va="center", transform=ax.transAxes)
         ax.axis("off")
+    # The first layout takes the tables for as wide as their columns, and would cut the titles off above.
+    fig.draw_without_rendering()
     return fig
 
 

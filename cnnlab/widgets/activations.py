@@ -154,10 +154,11 @@ def nearest_view(piece: int, layer: str, *, net: str = "photonet", bank: int = 2
     own = asked.classes[asked.labels[piece]]
     names = [among.classes[label] for label in among.labels[index]]
     same = sum(name == own for name in names)
+    by = "the pixels" if layer == activations.PICTURE else layer
     said = f"from {', '.join(names)}\n{same} of {len(names)} are pieces of the same photo"
     return {
         f"a piece of '{own}'": drawn[0],
-        f"its neighbours in {layer}, the nearest first": pixels.tile(drawn[1:], columns=len(names)),
+        f"its neighbours by {by}, the nearest first": pixels.tile(drawn[1:], columns=len(names)),
         "": said,
     }
 

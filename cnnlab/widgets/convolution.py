@@ -213,10 +213,11 @@ def geometry_view(
     cells = pixels.cells(feature_map)
     small[: len(cells), : len(cells)] = cells
     formula = f"floor(({n} + 2*{p} - {dilation}*({kernel_size}-1) - 1) / {stride}) + 1 = {side}"
+    reached = f"{reach} pixel" if reach == 1 else f"{reach} pixels"
     return {
         "picture (the border is padding)": drawn,
         "map": small,
-        "": f"positions along a side: {formula}. The kernel reaches over {reach} pixels.",
+        "": f"positions along a side: {formula}. The kernel reaches over {reached}.",
     }
 
 

@@ -121,7 +121,7 @@ def growth_view(epoch: int, scale: str) -> dict:
         ended = " (its last)" if epoch > kept["epochs"][-1] else ""
         shown[f"{name}, epoch {int(kept['epochs'][k])}{ended}"] = pixels.enlarge(sheet, 5)
         known = f"{right:.0%} right" if right == right else "not tested"
-        smooth = filters.smoothness(weight).nanmean().item()
+        smooth = round(filters.smoothness(weight).nanmean().item(), 2) + 0.0  # no "-0.00"
         weak = len(filters.dead(weight))
         lines.append(
             f"{name:>18}: {known}; neighbours alike {smooth:5.2f}; {weak:2d} of {len(weight)} filters dead"

@@ -43,7 +43,10 @@ class PictureChooser(ipywidgets.VBox):
             raise unknown("picture", spec.value, spec.names)
         self.choice = ipywidgets.Dropdown(options=list(spec.names), **label)
         self.upload = ipywidgets.FileUpload(
-            accept="image/*", multiple=False, description=YOURS, layout={"width": "max-content"}
+            accept="image/*",
+            multiple=False,
+            description=YOURS,
+            layout={"width": "max-content", "flex": "0 0 auto"},  # a long complaint beside it takes no width
         )
         self.message = ipywidgets.HTML()
         own = ipywidgets.HBox([self.upload, self.message], layout=beside_labels())

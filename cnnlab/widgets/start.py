@@ -14,7 +14,7 @@ from cnnlab.methods.cam import cam, over_picture
 from cnnlab.nets import models
 from cnnlab.widgets import Picture, explore
 
-_BLOCKS = 20  # characters of the longest possible bar
+_BLOCKS = 12  # characters of the longest possible bar: in JupyterLab, too, it stays beside two pictures
 _SHOWN = 224  # pixels: a picture, its settings and a question fit on one slide
 _BARS = "the five most probable classes"
 _SIDE = 64  # pixels: what photonet was trained on
@@ -126,7 +126,7 @@ def _bars(chances: Tensor) -> str:
     """The five most probable classes as bars of text."""
     values, numbers = chances.topk(5)
     return "\n".join(
-        f"{_net().classes[number]:>18} {share:4.0%} " + "\u2588" * round(share * _BLOCKS)
+        f"{_net().classes[number]:>17} {share:4.0%} " + "\u2588" * round(share * _BLOCKS)
         for share, number in zip(values.tolist(), numbers.tolist(), strict=True)
     )
 

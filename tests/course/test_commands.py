@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from cnnlab.__main__ import main
-from cnnlab.course import build, commands, doctor
+from cnnlab.course import build, commands, doctor, running
 
 
 def test_doctor_is_green_here_and_shows_every_row(capsys):
@@ -86,6 +87,9 @@ def test_doctor_is_a_table_on_a_page():
         (["run", "99"], "no lecture '99'"),
         (["run", "01", "-p", "PHOTOS", "cat"], "Did you mean 'PHOTO'"),
         (["run", "01", "-p", "FAST", "["], "-p FAST [: not a value"),
+        (["run", "01", "-p", "SEED", "abc"], "-p SEED abc: SEED is a whole number, as 0"),
+        (["run", "01", "-p", "SEED", "true"], "SEED is a whole number"),
+        (["run", "01", "-p", "FAST", "1"], "FAST is true or false, as False"),
         (["handout", "01", "-p", "PHOTOS", "cat"], "Did you mean 'PHOTO'"),
         (["present", "01", "-p", "NETT", "alexnet"], "no parameter 'NETT'"),
         (["sweep", "depths"], "Did you mean 'depth'"),
@@ -111,15 +115,34 @@ def test_unknown_commands_and_options_are_refused(capsys):
     assert "--loud" in capsys.readouterr().err
 
 
+def test_another_python_is_named_with_the_one_to_type():
+    without = [sys.executable, "-S", "-E", "-m", "cnnlab", "doctor"]  # one that sees no installed packages
+    asked = subprocess.run(without, cwd=commands.root(), capture_output=True, text=True)
+    assert asked.returncode == 2 and "Traceback" not in asked.stderr
+    assert ".venv/bin/python -m cnnlab" in asked.stderr and "has no '" in asked.stderr
+
+
+def test_a_missing_module_of_our_own_is_no_hint_for_readers(monkeypatch):
+    def fails(extra):
+        raise ModuleNotFoundError("No module named 'cnnlab.lost'", name="cnnlab.lost")
+
+    monkeypatch.setattr(commands, "open_course", fails)
+    with pytest.raises(ModuleNotFoundError, match="lost"):
+        main([])
+
+
 def test_open_hands_its_options_to_jupyterlab(monkeypatch):
     calls = []
     monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd: calls.append((command, cwd)) or 0)
     assert main([]) == 0 and main(["open", "--no-browser", "--port", "9999"]) == 0
-    assert calls[0][0][1:4] == ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"]
+    assert calls[0][0][1:4] == ["-m", "jupyterlab", "notebooks"]
     assert main(["--no-browser", "--port", "9999"]) == 0 and calls[2] == calls[1]
     told = {option.split("=")[0]: option.split("=", 1)[1] for option in calls[0][0] if "=" in option}
     assert (Path(told["--LabApp.app_settings_dir"]) / "overrides.json").is_file()
     assert "websocket_max_message_size" in told["--ServerApp.tornado_settings"]
+    # The addresses that it prints lead to the first lecture, and not to an empty launcher.
+    first = told["--LabApp.default_url"].removeprefix("/lab/tree/")
+    assert (commands.root() / "notebooks" / first).is_file()
     assert calls[1][0][-3:] == ["--no-browser", "--port", "9999"] and calls[0][1] == commands.root()
 
 
@@ -161,6 +184,12 @@ def test_run_takes_parameters_and_says_where_the_result_is(tmp_path, monkeypatch
     planted_course(tmp_path, monkeypatch, "assert N == 3")
     assert main(["run", "42", "-p", "N", "3"]) == 0
     assert str(tmp_path / "runs" / "42_planted.ipynb") in capsys.readouterr().out
+
+
+def test_a_parameter_that_is_a_text_stays_one():
+    (first, *_) = commands.root().glob("notebooks/01_*.ipynb")
+    assert running.values(first, [("PHOTO", "no"), ("SEED", "3")]) == {"PHOTO": "no", "SEED": 3}
+    assert running.values(first, [("PHOTO", "7")]) == {"PHOTO": "7"}
 
 
 def test_run_names_the_cell_that_failed(tmp_path, monkeypatch, capsys):

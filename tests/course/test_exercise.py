@@ -224,7 +224,7 @@ def test_a_check_leaves_the_random_state_alone():
         (3, 3, None),
         (torch.tensor(3), 3, None),
         (np.int64(3), 3, None),
-        (3.0, 3, "whole number 3"),
+        (3.0, 3, "whole number 3, got 3.0: divide whole numbers with //"),
         (True, 1, "expected a number"),
         (1.0 + 1e-7, 1.0, None),
         (2.0, 1.0, "expected 1.0"),

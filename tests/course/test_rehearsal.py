@@ -61,7 +61,7 @@ def test_one_that_fails_stops_no_other(course, capsys):
 
 
 def test_numbers_and_parameters_choose_what_is_run(course, capsys):
-    plant(course, "40", "assert FAST == 'as typed'")
+    plant(course, "40", "assert FAST == 'as typed'", parameter="FAST = 'a text'")
     plant(course, "41", "assert FAST == 1", parameter="FAST = 1\nOTHER = 2")
     plant(course, "42", "1 / 0")
     assert main(["doctor", "--full", "40", "-p", "FAST", "as typed"]) == 0

@@ -88,6 +88,13 @@ def test_equation_draws_tables_and_signs():
     assert [text.get_text() for ax in fig.axes for text in ax.texts] == ["="]
 
 
+def test_the_titles_of_an_equation_are_inside_the_figure():
+    fig = images.equation(
+        *[torch.rand(3, 3)] * 3, signs=["x", "="], titles=["pixels x", "weights w", "products"]
+    )
+    assert np.asarray(Image.open(io.BytesIO(png(fig))).convert("L"))[0].min() == 255  # not cut off above
+
+
 @pytest.mark.parametrize("draw", (images.picture, images.signed, images.magnitude, images.numbers))
 def test_a_drawing_uses_the_axes_it_is_given_and_returns_them(draw):
     _, ax = plt.subplots()

@@ -398,6 +398,7 @@ def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():
     assert chooser.value == YOURS and pixel(widget) == 255 and "me.png" in chooser.message.value
     upload(chooser, b"<script>no picture</script>", "bad.png")
     assert 'role="alert"' in chooser.message.value and pixel(widget) == 255
+    assert chooser.upload.layout.flex == "0 0 auto"  # the complaint does not squeeze the button
     upload(chooser, packing.encode(np.full((40, 50, 3), 7, np.uint8)), "<b>.png")
     assert pixel(widget) == 7 and "&lt;b&gt;" in chooser.message.value
     widget.reset()

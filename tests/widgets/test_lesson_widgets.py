@@ -121,7 +121,8 @@ def test_geometry_says_the_size_that_torch_gives(values, side):
     n, k, p, s, d = values
     made = F.conv2d(torch.zeros(1, 1, n, n), torch.zeros(1, 1, k, k), padding=p, stride=s, dilation=d)
     assert made.shape[-1] == side
-    assert f"= {side}. The kernel" in convolution.geometry_view(*values, position=0)[""]
+    said = convolution.geometry_view(*values, position=0)[""]
+    assert f"= {side}. The kernel" in said and said.endswith(" 1 pixel." if k == 1 else " pixels.")
 
 
 def test_geometry_says_when_a_kernel_does_not_fit():
@@ -133,6 +134,11 @@ def test_turning_says_what_the_network_says_and_no_corner_is_empty():
     chances = net(photos.resize(photo, 64)).softmax(dim=1)[0]
     torch.testing.assert_close(start.rotate(photo, 0), photo, atol=1e-5, rtol=0)
     bars = start.turn_view(0, photo)["the five most probable classes"].splitlines()
+    names = range(len(net.classes))
+    full = start._bars(
+        torch.eye(len(net.classes))[max(names, key=lambda k: len(net.classes[k]))]
+    ).splitlines()[0]
+    assert full[0] != " " and len(full) <= 35  # beside two pictures in a narrow window, whatever the answer
     for line, number in zip(bars, chances.topk(5).indices, strict=True):
         assert net.classes[number] in line and f"{chances[number]:.0%}" in line
     assert start.rotate(torch.ones(1, 3, 64, 64), 33).min() > 0.999
@@ -187,6 +193,7 @@ def test_growth_says_what_was_measured_then():
     )
     assert "epoch 12 (its last)" in list(filters.growth_view(40, "one for all"))[1]
     assert "last" not in "".join(filters.growth_view(12, "one for all"))
+    assert "-0.00" not in filters.growth_view(3, "one for all")[""]
 
 
 def test_the_place_under_the_frame_has_the_bars_of_its_vector():
@@ -207,4 +214,6 @@ def test_neighbours_in_the_pixels_are_those_with_the_smallest_distance():
     asked, among = activations._pieces(14, 1), activations._pieces(240, 0)
     distance = (among.images - asked.images[2]).flatten(1).norm(dim=1)
     names = [among.classes[among.labels[k]] for k in distance.argsort()[:5]]
-    assert activations.nearest_view(2, "picture")[""].startswith(f"from {', '.join(names)}")
+    view = activations.nearest_view(2, "picture")
+    assert view[""].startswith(f"from {', '.join(names)}")
+    assert "its neighbours by the pixels, the nearest first" in view

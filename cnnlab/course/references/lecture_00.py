@@ -55,7 +55,7 @@ def _one_bright_spot():
 EXERCISES = (
     Exercise(
         id="00.1",
-        title="A colour picture becomes grey",
+        title="a colour picture becomes grey",
         function=grey,
         cases=_pictures,
         mistakes=(
@@ -76,7 +76,7 @@ EXERCISES = (
     ),
     Exercise(
         id="00.2",
-        title="Scores become probabilities",
+        title="scores become probabilities",
         function=probabilities,
         cases=_scores,
         mistakes=(
@@ -105,7 +105,7 @@ EXERCISES = (
     ),
     Exercise(
         id="00.bug",
-        title="Bug hunt: where is the brightest pixel?",
+        title="bug hunt: where is the brightest pixel?",
         function=brightest,
         cases=_one_bright_spot,
         mistakes=(

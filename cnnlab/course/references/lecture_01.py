@@ -163,7 +163,7 @@ def _stride_in_the_rows_only(picture, kernel, stride):
 EXERCISES = (
     Exercise(
         id="01.1",
-        title="A convolution in loops",
+        title="a convolution in loops",
         function=conv2d,
         cases=_pictures_and_kernels,
         mistakes=(
@@ -185,7 +185,7 @@ EXERCISES = (
     ),
     Exercise(
         id="01.2",
-        title="How large is the map?",
+        title="how large is the map?",
         function=output_size,
         cases=_sizes,
         mistakes=(
@@ -206,7 +206,7 @@ EXERCISES = (
     ),
     Exercise(
         id="01.3",
-        title="Bias and ReLU",
+        title="bias and ReLU",
         function=bias_relu,
         cases=_maps_and_bias,
         mistakes=(
@@ -226,7 +226,7 @@ EXERCISES = (
     ),
     Exercise(
         id="01.4",
-        title="Max pooling that remembers",
+        title="max pooling that remembers",
         function=max_pool,
         cases=_pictures_and_sizes,
         mistakes=(
@@ -244,7 +244,7 @@ EXERCISES = (
     ),
     Exercise(
         id="01.bug",
-        title="Bug hunt: a convolution with a stride",
+        title="bug hunt: a convolution with a stride",
         function=strided_conv2d,
         cases=_strided,
         mistakes=(
