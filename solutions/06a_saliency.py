@@ -27,11 +27,11 @@ from cnnlab.widgets import saliency as widgets
 F = torch.nn.functional
 
 # %% tags=["parameters"]
-FAST = False
+FAST = False  # True: fewer pictures and steps
 SEED = 0
-NET = "photonet"
-DATA = "photos"
-PICTURE = ""
+NET = "photonet"  # or "shapesnet" with "scenes", "simpleconvnet" with "digits"
+DATA = "photos"  # or "scenes", "digits": what the network was made for
+PICTURE = ""  # or the path of a picture of yours
 
 # %% slideshow={"slide_type": "slide"}
 model = models.load(NET)

@@ -27,10 +27,10 @@ from cnnlab.widgets import belief as widgets
 F = torch.nn.functional
 
 # %% tags=["parameters"]
-FAST = False
+FAST = False  # True: fewer pictures and steps
 SEED = 0
-NET = "photonet"
-DATA = "photos"
+NET = "photonet"  # or "shapesnet" with "scenes", "simpleconvnet" with "digits"
+DATA = "photos"  # or "scenes", "digits": what the network was made for
 
 # %% slideshow={"slide_type": "slide"}
 nets = {"network A": models.load("shapesnet"), "network B": models.load("shapesnet", trained_on="watermarked")}

@@ -26,10 +26,10 @@ from cnnlab.probing import receptive, stages
 from cnnlab.widgets import dream as widgets
 
 # %% tags=["parameters"]
-FAST = False
+FAST = False  # True: fewer pictures and steps
 SEED = 0
-NET = "photonet"
-DATA = "photos"
+NET = "photonet"  # or "shapesnet" with "scenes", "simpleconvnet" with "digits"
+DATA = "photos"  # or "scenes", "digits": what the network was made for
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Three units, and a picture drawn for each

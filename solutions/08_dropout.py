@@ -26,10 +26,10 @@ from cnnlab.widgets import dropout as widgets
 from cnnlab.widgets import overfitting
 
 # %% tags=["parameters"]
-FAST = False
+FAST = False  # True: fewer pictures and steps
 SEED = 0
-FEW = 300
-WRONG = 0.2
+FEW = 300  # digits to learn from
+WRONG = 0.2  # the share of them that gets a wrong label
 
 # %% slideshow={"slide_type": "slide"}
 plain, validate = sweeps.split(FEW, SEED)  # few digits to learn from, and 400 others to judge by

@@ -27,7 +27,7 @@ from cnnlab.probing import FlightRecorder, Recorder
 from cnnlab.widgets import batchnorm, flight
 
 # %% tags=["parameters"]
-FAST = False
+FAST = False  # True: fewer pictures and steps
 SEED = 0
 
 # %% slideshow={"slide_type": "slide"}

@@ -37,7 +37,7 @@ class Drops(NamedTuple):
         windows: where they lie: `.size`, `.stride` and `.picture`, each (rows, columns).
         how: "incremental" or "batches".
         reason: why it was not incremental, else empty.
-        work: multiplications with weights, also those that `winograd` saves, in passes of one picture.
+        work: multiplications with weights, in passes of one whole picture.
         seconds: wall clock.
     """
 

@@ -45,10 +45,10 @@ class Straight:
     def __init__(self, norm: nn.BatchNorm2d):
         self.norm = norm
         with torch.no_grad():
-            factor = (norm.running_var + norm.eps).rsqrt()
-            factor = factor if norm.weight is None else factor * norm.weight
-            shift = -norm.running_mean * factor
-            shift = shift if norm.bias is None else shift + norm.bias
+            factor = (norm.running_var + norm.eps).rsqrt_()
+            factor = factor if norm.weight is None else factor.mul_(norm.weight)
+            shift = 0 if norm.bias is None else norm.bias
+            shift = shift - norm.running_mean * factor
         self.factor, self.shift = factor.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
 
     def __call__(self, x: Tensor) -> Tensor:

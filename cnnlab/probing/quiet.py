@@ -88,10 +88,11 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
 @contextmanager
 def _buffers_back(model: nn.Module) -> Iterator[None]:
     """Counters and running means that move in eval mode, too: after the block they are as before."""
-    # One made in inference mode cannot change here.
+    # One made in inference mode cannot change here, and batch norm of torch only reads its own then.
     there = [
         (module._buffers, name, buffer, buffer._version, buffer.detach().clone())
         for module in model.modules()
+        if module._buffers and type(module) is not nn.BatchNorm2d
         for name, buffer in module._buffers.items()
         if isinstance(buffer, Tensor) and not buffer.is_inference()
     ]
