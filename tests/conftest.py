@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch starts its threads, here and in every kernel
-    # Two processes with two threads each, on two cores, wait for each other most of the time.
+    # Several processes with two threads each, on two cores, wait for each other most of the time.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch  # noqa: E402
 
