@@ -140,8 +140,8 @@ def test_cnnlab_costs_at_most_a_twentieth_of_torch():
 
 def test_readme_prints_the_command_that_ci_runs(root):
     readme, ci = (root / "README.md").read_text(), (root / ".ci" / "run").read_text()
-    assert "\n.venv/bin/python -m pytest -n 2\n" in readme
-    assert '"$venv/bin/python" -m pytest -n 2\n' in ci
+    assert "\n.venv/bin/python -m pytest -n 3\n" in readme
+    assert '"$venv/bin/python" -m pytest -n 3\n' in ci
 
 
 def test_the_project_declares_its_package_data(root):
