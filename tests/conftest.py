@@ -12,6 +12,15 @@ import torch  # noqa: E402
 
 os.environ.setdefault("MPLBACKEND", "agg")
 ROOT = Path(__file__).resolve().parents[1]
+# The files that take minutes come first, so that no process is left alone with one of them in the end.
+LONG = ("test_lectures", "browser/test_notebooks", "test_choices", "browser/test_slides", "browser/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((k for k, name in enumerate(LONG) if f"tests/{name}" in item.nodeid), len(LONG))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -170,7 +170,7 @@ class _Sizes(NamedTuple):
     chances: Tensor
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)  # three attacks on each of the photos
 def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes:
     model = embedded.net("photonet")
     picture = torch.frombuffer(bytearray(data), dtype=torch.float32).view(1, 3, side, side)
