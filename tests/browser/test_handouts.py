@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Every sixth lecture, and the newest: test_slides runs them all, and a page is made of the same slides.
+# The first lecture and the newest: test_slides runs them all, and a page is made of the same slides.
 NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]*_*.ipynb"))
-NAMES = sorted({*NAMES[::6], NAMES[-1]})
+NAMES = sorted({NAMES[0], NAMES[-1]})
 
 
 @pytest.mark.parametrize("name", NAMES)
