@@ -15,6 +15,7 @@ from torch import Tensor
 from cnnlab.methods import sliding
 from cnnlab.methods.patches import Patches, Starts
 from cnnlab.methods.sliding import SHARE, Convolution, Kept
+from cnnlab.probing.at_rest import line
 
 Rule = Callable[..., Patches | None]
 
@@ -46,10 +47,8 @@ def _folded(
     eps: float = 1e-5,
 ) -> tuple[Tensor, Tensor]:
     """Filters and bias that do in one what a convolution and a batch norm after it do."""
-    scale = (running_var + eps).rsqrt() * (1 if weight is None else weight)
-    shift = (0 if bias is None else bias) - scale * (
-        running_mean if offset is None else running_mean - offset
-    )
+    mean = running_mean if offset is None else running_mean - offset
+    scale, shift = line(mean, running_var, weight, bias, eps)
     return (filters * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last), shift
 
 

@@ -35,6 +35,14 @@ def at_rest(model: nn.Module) -> Iterator[None]:
         yield
 
 
+def line(
+    mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor]:
+    """(C,) each: the factor and the term of each channel, of a batch norm with these statistics."""
+    factor = (var + eps).rsqrt() * (1 if weight is None else weight)
+    return factor, (0 if bias is None else bias) - mean * factor
+
+
 class Straight:
     """A straight line for each channel: the forward of a batch norm at rest. Where it does not fit, torch's.
 
@@ -45,10 +53,7 @@ class Straight:
     def __init__(self, norm: nn.BatchNorm2d):
         self.norm = norm
         with torch.no_grad():
-            factor = (norm.running_var + norm.eps).rsqrt_()
-            factor = factor if norm.weight is None else factor.mul_(norm.weight)
-            shift = 0 if norm.bias is None else norm.bias
-            shift = shift - norm.running_mean * factor
+            factor, shift = line(norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps)
         self.factor, self.shift = factor.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
 
     def __call__(self, x: Tensor) -> Tensor:

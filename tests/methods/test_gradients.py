@@ -199,18 +199,19 @@ def in_two_parts(h):
     return h
 
 
+class ReluBy(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.conv, self.fc, self.how = nn.Conv2d(3, 4, 3), nn.Linear(4 * 14 * 14, 5), how
+
+    def forward(self, x):
+        return self.fc(self.how(self.conv(x)).flatten(1))
+
+
 @pytest.mark.parametrize("how", (through_a_view, in_two_parts))
 @pytest.mark.parametrize("rule", ("guided", "deconvnet"))
 def test_a_relu_in_place_on_a_view(how, rule):
-    class Net(nn.Module):
-        def __init__(self, how):
-            super().__init__()
-            self.conv, self.fc, self.how = nn.Conv2d(3, 4, 3), nn.Linear(4 * 14 * 14, 5), how
-
-        def forward(self, x):
-            return self.fc(self.how(self.conv(x)).flatten(1))
-
-    one, other = (seeded(lambda how=how: Net(how), torch.float64) for how in (how, F.relu))
+    one, other = (seeded(lambda how=how: ReluBy(how), torch.float64) for how in (how, F.relu))
     found, expected = (rectified(model, picture(n=2), 1, rule).map for model in (one, other))
     assert near(found, expected, 1e-12)
 
@@ -221,15 +222,8 @@ def test_the_rule_needs_one_pass_and_a_second_where_the_graph_does_not_show_all(
     for name in ("sequential", "residual", "F.relu in place"):
         assert rectified(awkward(name), x, 1, rule, batch=2).passes == (3, 3), name
 
-    class Hidden(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4 * 14 * 14, 5)
-
-        def forward(self, x):
-            return self.fc(in_two_parts(self.conv(x)).flatten(1))
-
-    assert rectified(seeded(Hidden, torch.float64), x, 1, rule, batch=2).passes == (6, 3)
+    hidden = seeded(lambda: ReluBy(in_two_parts), torch.float64)
+    assert rectified(hidden, x, 1, rule, batch=2).passes == (6, 3)
 
 
 def test_guided_of_a_residual_net_and_of_a_probability():
