@@ -49,7 +49,7 @@ def _folded(
     """Filters and bias that do in one what a convolution and a batch norm after it do."""
     mean = running_mean if offset is None else running_mean - offset
     scale, shift = line(mean, running_var, weight, bias, eps)
-    return (filters * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last), shift
+    return filters * scale[:, None, None, None], shift
 
 
 def _prelu(kept: Kept, function: Callable, input: Patches, weight: Tensor) -> Patches:

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnlab.methods import winograd
 from cnnlab.methods.patches import Patches, Starts, framed
 from cnnlab.nets.fitting import Size, pair
 
@@ -162,9 +163,13 @@ def conv2d(
     base = kept.once(lambda: function(input.base, weight, bias, stride, padding, dilation, groups))
     reach = _reach(kept, input, base, tuple(weight.shape[2:]), stride, sides, dilation)
     last = kept.once(lambda: functools.cache(_channels_last), "channels last")  # rearranged once
+    points = kept.once(lambda: functools.cache(winograd.seen), "points")
+    plain = stride == dilation == (1, 1) and groups == 1
 
     def run(filters: Tensor, bias: Tensor | None) -> Tensor:
         piece = reach.piece()
+        if plain and winograd.pays(len(piece), filters, reach.size):
+            return winograd.conv3x3(piece, points(filters), bias, sides if reach.whole else (0, 0))
         return function(piece, last(filters), bias, stride, padding if reach.whole else 0, dilation, groups)
 
     return Patches(base, Convolution(run, weight, bias), *reach[:3])

@@ -72,7 +72,7 @@ class Opened:
 
     def changed(self, widget, act, seconds: float = 10) -> bool:
         """Do any of a widget's pictures change after something was done to it?"""
-        before = pictures(widget)
+        before = self.settled(widget)
         act()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -80,6 +80,17 @@ class Opened:
                 return True
             self.page.wait_for_timeout(50)
         return False
+
+    def settled(self, widget, seconds: float = 30) -> list[str]:
+        """A widget's pictures at rest: they come one by one, and some of a redraw may be on their way."""
+        until, before = time.monotonic() + seconds, None
+        while time.monotonic() < until:
+            now = pictures(widget) if self.page.evaluate(READY) else None
+            if now is not None and now == before:
+                return now
+            before = now
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"the pictures of a widget of {self.notebook} do not come to rest")
 
 
 def pictures(widget) -> list[str]:
