@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cnnlab.methods.asking import passing
 from cnnlab.methods.targets import pictures
 from cnnlab.probing import Recorder, layers, receptive, undisturbed
+from cnnlab.probing import layer as find
 from cnnlab.probing.hooks import listening
 
 # They bring any map to one size for the dense layers: no place to look at.
@@ -35,12 +36,12 @@ class Heard:
     def __init__(self, model: nn.Module):
         self.runs: dict[str, int] = {}
         self.maps: list[tuple[str, bool]] = []  # names as the layers finished; are these maps?
-        self._parts = dict(model.named_modules(remove_duplicate=False))
+        self._model = model
         self._known: set[tuple[int, int, int]] = set()  # (N, h, w) of convolutions and pools
 
     def hear(self, name: str, output: object) -> None:
         self.runs[name] = self.runs.get(name, 0) + 1
-        part = self._parts[name]
+        part = find(self._model, name)
         if not isinstance(output, Tensor) or output.dim() != 4 or isinstance(part, _FITTING):
             return
         places = (len(output), *output.shape[2:])

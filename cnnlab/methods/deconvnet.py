@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cnnlab.methods import disguised
 from cnnlab.methods.tape import PICTURE, Tape
 from cnnlab.names import unknown
-from cnnlab.probing import Recorder, Unit, layer, layers, relu_rule, rules, undisturbed
+from cnnlab.probing import Recorder, Unit, each_part, layer, layers, relu_rule, rules, undisturbed
 from cnnlab.probing.hooks import listening
 
 STARTS = ("activation", "one")
@@ -192,7 +192,7 @@ def _one_each(model: nn.Module, image: Tensor, unit: Unit | Sequence[Unit]) -> l
             f"the units of one call are of one layer, not of {', '.join(names)}: call once for each"
         )
     layer(model, names[0])  # a wrong name is said before the model runs
-    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in model.modules()):
+    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in each_part(model)):
         raise ValueError(
             "this model has a batch norm without running statistics: what a unit answers to one picture "
             "depends on the others of the batch, so there is no projection of one picture"

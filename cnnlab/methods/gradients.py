@@ -19,11 +19,11 @@ from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.targets import Asked, Target, ask
 from cnnlab.names import unknown
 from cnnlab.nets.small import Net, Normalise
-from cnnlab.probing import at_rest, relu_rule, rules, undisturbed
+from cnnlab.probing import at_rest, each_part, relu_rule, rules, undisturbed
 from cnnlab.probing.at_rest import replaced
 from cnnlab.probing.hooks import rule_back
 
-_FILTERS_PER_PIXEL = 40
+_FILTERS_PER_PIXEL = 120
 _ANY_LAYOUT = {nn.Sequential, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d, nn.Dropout}
 _ANY_LAYOUT |= {
     nn.AdaptiveAvgPool2d,
@@ -161,7 +161,7 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
     The filters are laid out anew in each pass, which pays if there are not many more of them than pixels.
     """
     filters, most = 0, _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
-    for part in model.modules():
+    for part in each_part(model):
         filters += part.weight.numel() if type(part) is nn.Conv2d else 0
         if type(part) not in _ANY_LAYOUT or _changed(part) or filters > most:
             return images.clone(memory_format=torch.contiguous_format)

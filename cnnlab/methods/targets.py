@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cnnlab.methods.asking import finite, passing, sharing, whole
 from cnnlab.names import unknown
-from cnnlab.probing import Recorder, Unit, layer, undisturbed
+from cnnlab.probing import Recorder, Unit, each_part, layer, undisturbed
 
 OF = ("logit", "probability")
 Target = int | str | Tensor | Unit
@@ -117,7 +117,7 @@ def ask(model: nn.Module, images: Tensor, target: Target, of: str = "logit") -> 
         raise ValueError("a picture holds a number that is not finite (nan or inf)")
     if of not in OF:
         raise unknown("score", of, OF)
-    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in model.modules()):
+    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in each_part(model)):
         raise ValueError(
             "this model has a batch norm without running statistics: its answer to one picture depends on "
             "the others of the batch, so one picture cannot be explained"

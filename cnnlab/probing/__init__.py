@@ -8,13 +8,14 @@ from cnnlab.probing.at_rest import at_rest
 from cnnlab.probing.flight import FlightRecorder
 from cnnlab.probing.hooks import Recorder, edit, relu_rule
 from cnnlab.probing.quiet import evaluating, settled, undisturbed
-from cnnlab.probing.units import Unit, layer, layers, shapes, stages
+from cnnlab.probing.units import Unit, each_part, layer, layers, shapes, stages
 
 __all__ = [
     "FlightRecorder",
     "Recorder",
     "Unit",
     "at_rest",
+    "each_part",
     "edit",
     "evaluating",
     "layer",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.probing.hooks import forwarding
+from cnnlab.probing.units import each_part
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def at_rest(model: nn.Module) -> Iterator[None]:
     True
     """
     with ExitStack() as stack:
-        for part in model.modules():
+        for part in each_part(model):
             if type(part) is nn.BatchNorm2d and "forward" not in vars(part) and part.running_var is not None:
                 stack.enter_context(forwarding(part, Straight(part)))
         yield

@@ -211,15 +211,13 @@ def listening(
     model: nn.Module, names: Iterable[str], hear: Callable[[str, object], Tensor | None]
 ) -> Iterator[None]:
     """Inside the block, hear(name, output) after each run of a layer; an answer takes the output's place."""
-    known = dict(model.named_modules(remove_duplicate=False))
     with ExitStack() as stack:
         for name in names:
 
             def hook(_module, _inputs, output, name=name):
                 return hear(name, output)
 
-            module = known[name] if name and name in known else layer(model, name)
-            stack.callback(module.register_forward_hook(hook).remove)
+            stack.callback(layer(model, name).register_forward_hook(hook).remove)
         yield
 
 

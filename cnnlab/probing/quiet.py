@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.probing.at_rest import at_rest
+from cnnlab.probing.units import each_part
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def undisturbed(model: nn.Module, *, grad: bool) -> Iterator[None]:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode inside the block: no dropout, batch norm by running statistics. Then each module's own."""
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, module.training) for module in each_part(model)]
     try:
         if any(training for _, training in modes):  # to set an attribute of a module is slow
             model.eval()
@@ -64,7 +65,7 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
     asking = [weight for weight in model.parameters() if weight.requires_grad]
     filters = {
         id(weight): weight
-        for part in model.modules()
+        for part in each_part(model)
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)
         and isinstance(weight := part._parameters.get("weight"), nn.Parameter)
         and not weight.is_inference()
@@ -91,7 +92,7 @@ def _buffers_back(model: nn.Module) -> Iterator[None]:
     # One made in inference mode cannot change here, and batch norm of torch only reads its own then.
     there = [
         (module._buffers, name, buffer, buffer._version, buffer.detach().clone())
-        for module in model.modules()
+        for module in each_part(model)
         if module._buffers and type(module) is not nn.BatchNorm2d
         for name, buffer in module._buffers.items()
         if isinstance(buffer, Tensor) and not buffer.is_inference()

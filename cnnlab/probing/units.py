@@ -64,6 +64,25 @@ class Unit(NamedTuple):
         return activations[(slice(None), *(index for _, index in wanted))]
 
 
+def each_part(model: nn.Module) -> list[nn.Module]:
+    """All modules inside a network, itself first, each once: model.modules(), several times as fast.
+
+    In a small network that is asked about one picture, to look at all modules takes as long as a convolution.
+
+    >>> shared = nn.ReLU()
+    >>> [type(part).__name__ for part in each_part(nn.Sequential(nn.Linear(2, 2), shared, shared))]
+    ['Sequential', 'Linear', 'ReLU']
+    """
+    found: dict[nn.Module, None] = {}
+    waiting = [model]
+    while waiting:
+        part = waiting.pop()
+        if part is not None and part not in found:
+            found[part] = None
+            waiting.extend(reversed(part._modules.values()))
+    return list(found)
+
+
 def layer(model: nn.Module, name: str) -> nn.Module:
     """The module with this name.
 
@@ -75,10 +94,12 @@ def layer(model: nn.Module, name: str) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
-    found = dict(model.named_modules(remove_duplicate=False))  # a module with two names answers to both
-    if name == "" or name not in found:
-        raise unknown("layer", name, [known for known in found if known])
-    return found[name]
+    found = model
+    for step in name.split(".") if isinstance(name, str) else ("",):
+        found = None if found is None else found._modules.get(step)  # as model.named_modules() has the names
+    if found is None:
+        raise unknown("layer", name, layers(model))
+    return found
 
 
 def layers(model: nn.Module, kind: type | tuple[type, ...] = nn.Module) -> list[str]:
