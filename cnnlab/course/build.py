@@ -31,7 +31,7 @@ def build(root: Path, numbers: list[str] | None = None, *, discard: bool = False
         discard: write also over a notebook in which a reader has written.
 
     Returns:
-        The files that were written.
+        The files that were written: those that said something else.
 
     Raises:
         BuildError: a source breaks a rule, or somebody's answers would be lost. Then nothing is written.
@@ -44,12 +44,19 @@ def build(root: Path, numbers: list[str] | None = None, *, discard: bool = False
             "build, your notebooks work as they are. Authors: move the change into the source in solutions, "
             "then build with --discard."
         )
-    for path, text in texts.items():
+    written = _write(texts)
+    return written + _write(_readme(root))  # afterwards: a new lecture has its link now
+
+
+def _write(texts: dict[Path, str]) -> list[Path]:
+    other = {path: text for path, text in texts.items() if not _says(path, text)}
+    for path, text in other.items():
         whole.write(path, text)
-    readme = _readme(root)  # afterwards: a new lecture has its link now
-    for path, text in readme.items():
-        whole.write(path, text)
-    return [*texts, *readme]
+    return list(other)
+
+
+def _says(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
 def check_built(root: Path) -> list[str]:
@@ -80,11 +87,7 @@ def outdated(root: Path) -> list[str]:
 def _stale(root: Path) -> dict[str, str]:
     """Each file that is not what its source gives, relative to the repository, and what it should say."""
     texts = _texts(root, _chosen(root, None)) | _readme(root)
-    return {
-        str(path.relative_to(root)): text
-        for path, text in texts.items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    }
+    return {str(path.relative_to(root)): text for path, text in texts.items() if not _says(path, text)}
 
 
 def notebooks(path: Path) -> tuple[dict, dict]:

@@ -35,9 +35,15 @@ def open_course(extra: list[str]) -> int:
     first = ["notebooks", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
     # In a container one often is root, and there JupyterLab starts only if it is told that this is meant.
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return subprocess.call(
-        [sys.executable, "-m", "jupyterlab", *first, *as_root, *settings(), *extra], cwd=root()
-    )
+    return _become([sys.executable, "-m", "jupyterlab", *first, *as_root, *settings(), *extra], root())
+
+
+def _become(command: list[str], folder: Path) -> int:
+    """Run a program in this process's place, so that whatever ends the one ends the other."""
+    if os.name != "posix":  # Windows has no such thing: wait for it
+        return subprocess.call(command, cwd=folder)
+    os.chdir(folder)
+    os.execv(command[0], command)
 
 
 def settings() -> list[str]:
@@ -80,8 +86,10 @@ def build(numbers: list[str], check: bool, discard: bool = False) -> int:
         stale = build.check_built(root())
         print("\n".join(f"stale: {name}" for name in stale) or "all notebooks are up to date")
         return int(bool(stale))
-    for path in build.build(root(), numbers or None, discard=discard):
-        print(path.relative_to(root()))
+    written = [
+        str(path.relative_to(root())) for path in build.build(root(), numbers or None, discard=discard)
+    ]
+    print("\n".join(written) or "nothing to write: all notebooks are up to date")
     return 0
 
 

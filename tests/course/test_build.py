@@ -57,6 +57,9 @@ def test_a_good_source_gives_two_notebooks_and_hints(source, tmp_path):
 def test_the_same_source_gives_the_same_bytes_and_unique_ids(source, tmp_path):
     source(GOOD + "\n# %%\nprint(1)\n\n# %%\nprint(1)\n")
     first = {path: path.read_bytes() for path in build.build(tmp_path)}
+    assert build.build(tmp_path) == []  # what is up to date is not written again
+    for path in first:
+        path.unlink()
     assert {path: path.read_bytes() for path in build.build(tmp_path)} == first
     ids = [
         cell["id"] for cell in json.loads((tmp_path / "notebooks" / "00_start.ipynb").read_text())["cells"]
@@ -216,8 +219,9 @@ def test_all_complaints_come_at_once(source):
 
 
 def test_an_interrupted_write_leaves_the_former_file(source, tmp_path, monkeypatch):
-    source(GOOD)
+    path = source(GOOD)
     build.build(tmp_path)
+    path.write_text(GOOD.replace("the mean", "the average"))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     def full(*args):

@@ -1,5 +1,6 @@
 """The command line: what it prints, its exit codes, and no traceback for a user's mistake."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def test_a_missing_module_of_our_own_is_no_hint_for_readers(monkeypatch):
 
 def test_open_hands_its_options_to_jupyterlab(monkeypatch):
     calls = []
-    monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd: calls.append((command, cwd)) or 0)
+    monkeypatch.setattr(commands, "_become", lambda command, folder: calls.append((command, folder)) or 0)
     assert main([]) == 0 and main(["open", "--no-browser", "--port", "9999"]) == 0
     assert calls[0][0][1:4] == ["-m", "jupyterlab", "notebooks"]
     assert main(["--no-browser", "--port", "9999"]) == 0 and calls[2] == calls[1]
@@ -149,7 +150,7 @@ def test_open_hands_its_options_to_jupyterlab(monkeypatch):
 @pytest.mark.parametrize(("user", "told"), ((0, True), (1000, False)))
 def test_only_root_tells_jupyterlab_that_root_is_meant(monkeypatch, user, told):
     calls = []
-    monkeypatch.setattr(commands.subprocess, "call", lambda command, cwd: calls.append(command) or 0)
+    monkeypatch.setattr(commands, "_become", lambda command, _folder: calls.append(command) or 0)
     monkeypatch.setattr(commands.os, "geteuid", lambda: user, raising=False)
     assert main([]) == 0 and ("--allow-root" in calls[0]) is told
 
@@ -158,8 +159,20 @@ def test_stopping_is_no_error(monkeypatch, capsys):
     def stopped(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands.subprocess, "call", stopped)
+    monkeypatch.setattr(commands, "_become", stopped)
     assert main([]) == 130 and "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no exec")
+def test_whoever_ends_the_command_ends_jupyterlab_too(tmp_path):
+    """They are one process, so a TERM from a terminal or a container leaves no server behind."""
+    there = "import os; print(os.getpid(), os.getcwd())"
+    code = (
+        "import sys; from pathlib import Path; from cnnlab.course import commands\n"
+        f"commands._become([sys.executable, '-c', {there!r}], Path({str(tmp_path)!r}))\nprint('still here')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.communicate()[0] == f"{process.pid} {tmp_path}\n"
 
 
 def test_build_check_says_what_is_stale(monkeypatch, capsys):
