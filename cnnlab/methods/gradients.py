@@ -7,6 +7,7 @@ Papers: Simonyan et al. 2014 (gradient), Shrikumar et al. 2016 (gradient x input
 (guided backprop), Zeiler & Fergus 2014 (deconvnet).
 """
 
+import functools
 import time
 from collections.abc import Iterator
 
@@ -33,6 +34,13 @@ _ANY_LAYOUT |= {
     nn.Identity,
     Net,
     Normalise,
+}
+# torchvision's own code for these was read: it flattens with torch.flatten and joins channels with torch.cat.
+# By name, for torchvision takes a second to import.
+_READ = {
+    f"torchvision.models.{name}"
+    for name in "alexnet.AlexNet vgg.VGG resnet.ResNet resnet.BasicBlock resnet.Bottleneck "
+    "squeezenet.SqueezeNet squeezenet.Fire googlenet.BasicConv2d googlenet.Inception".split()
 }
 
 
@@ -163,9 +171,14 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
     filters, most = 0, _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
     for part in each_part(model):
         filters += part.weight.numel() if type(part) is nn.Conv2d else 0
-        if type(part) not in _ANY_LAYOUT or _changed(part) or filters > most:
+        if not _takes_any_layout(type(part)) or _changed(part) or filters > most:
             return images.clone(memory_format=torch.contiguous_format)
     return images.clone(memory_format=torch.channels_last)
+
+
+@functools.lru_cache(maxsize=256)
+def _takes_any_layout(kind: type[nn.Module]) -> bool:
+    return kind in _ANY_LAYOUT or f"{kind.__module__}.{kind.__qualname__}" in _READ
 
 
 def _changed(part: nn.Module) -> bool:

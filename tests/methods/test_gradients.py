@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.methods.gradients import gradient, gradient_x_input, guided, rectified
+from cnnlab.methods import gradients
+from cnnlab.methods.gradients import as_usual, gradient, gradient_x_input, guided, rectified
 from cnnlab.methods.targets import best
 from cnnlab.nets import models
 from cnnlab.probing import Unit
@@ -306,3 +307,22 @@ def test_what_is_refused():
         gradient(Formula(lambda x: x.sqrt().sum(1)), torch.zeros(1, 1, 2, 2), 0)
     with pytest.raises(ValueError, match="answer is not finite"):
         gradient(Formula(lambda x: 1 / x.sum(1)), torch.zeros(1, 1, 2, 2), 0)
+
+
+@pytest.mark.parametrize(("name", "side"), (("alexnet", 64), ("resnet50", 32), ("squeezenet1_1", 32)))
+def test_torchvisions_networks_get_their_channels_side_by_side(name, side, monkeypatch):
+    """And the numbers of a plain pass back; a class of the same name by somebody else gets no such trust."""
+    import torchvision
+
+    monkeypatch.setattr(gradients, "_FILTERS_PER_PIXEL", 10**6)  # however small the picture
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torchvision.models.get_model(name, weights=None, num_classes=5).double().eval()
+    x = torch.rand(2, 3, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert as_usual(model, x).is_contiguous(memory_format=torch.channels_last)
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(model(leaf.clone())[:, 3].sum(), leaf)
+    assert near(gradient(model, x, 3).map, expected, 1e-10)
+    own = type(type(model).__name__, (type(model),), {"__module__": "__main__"})
+    model.__class__ = own
+    assert not as_usual(model, x).is_contiguous(memory_format=torch.channels_last)
