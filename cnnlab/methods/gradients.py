@@ -10,6 +10,7 @@ Papers: Simonyan et al. 2014 (gradient), Shrikumar et al. 2016 (gradient x input
 import functools
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.targets import Asked, Target, ask
 from cnnlab.names import unknown
 from cnnlab.nets.small import Net, Normalise
-from cnnlab.probing import at_rest, each_part, relu_rule, rules, undisturbed
+from cnnlab.probing import at_rest, each_part, relu_rule, rules, settled, undisturbed
 from cnnlab.probing.at_rest import replaced
 from cnnlab.probing.hooks import rule_back
 
@@ -168,12 +169,33 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
     h.flatten(1).relu_() changes a copy of h without a word. So only where all parts are known, in a row.
     The filters are laid out anew in each pass, which pays if there are not many more of them than pixels.
     """
+    layout = torch.channels_last if _side_by_side(model, images) else torch.contiguous_format
+    return images.clone(memory_format=layout)
+
+
+@contextmanager
+def passing_often(model: nn.Module, images: Tensor, batch: int) -> Iterator[None]:
+    """Around many passes: what each of them does to the model, and its filters' layout, is done once.
+
+    Args:
+        images: of the size that goes through the model.
+        batch: how many in a pass.
+
+    Raises:
+        ValueError: as `settled`.
+    """
+    some = images[:1].expand(batch, -1, -1, -1)
+    with settled(model, channels_last=_side_by_side(model, some)):
+        yield
+
+
+def _side_by_side(model: nn.Module, images: Tensor) -> bool:
     filters, most = 0, _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
     for part in each_part(model):
         filters += part.weight.numel() if type(part) is nn.Conv2d else 0
         if not _takes_any_layout(type(part)) or _changed(part) or filters > most:
-            return images.clone(memory_format=torch.contiguous_format)
-    return images.clone(memory_format=torch.channels_last)
+            return False
+    return True
 
 
 @functools.lru_cache(maxsize=256)

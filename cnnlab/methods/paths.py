@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.averaged import Progress, averaged
-from cnnlab.methods.gradients import scores, slopes
+from cnnlab.methods.gradients import passing_often, scores, slopes
 from cnnlab.methods.targets import Target, ask
 from cnnlab.names import unknown
 
@@ -97,9 +97,10 @@ def integrated_gradients(
         return down
 
     batch = asked.share(model, images, batch, len(images) * len(points))
-    ends = scores(model, torch.cat([base, images.detach()]), asked.rows(_twice(images)), batch)
-    reference, score = ends.chunk(2)
-    maps = averaged(len(images), weights, at, batch=batch, progress=progress)
+    with passing_often(model, images, batch):
+        ends = scores(model, torch.cat([base, images.detach()]), asked.rows(_twice(images)), batch)
+        reference, score = ends.chunk(2)
+        maps = averaged(len(images), weights, at, batch=batch, progress=progress)
     maps *= (images.detach() - base)[:, None]
     return kept(asked, maps, score, reference, Passes(forward + 2 * len(images), backward), began)
 

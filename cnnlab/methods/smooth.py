@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cnnlab.methods.asking import whole
 from cnnlab.methods.attribution import Attribution, Passes, kept
 from cnnlab.methods.averaged import Progress, averaged
-from cnnlab.methods.gradients import gradient, scores, slopes
+from cnnlab.methods.gradients import gradient, passing_often, scores, slopes
 from cnnlab.methods.targets import Target, ask
 
 Method = Callable[..., Attribution]
@@ -91,8 +91,9 @@ def smoothgrad(
         return found.map if asked.several else found.map[:, None]
 
     weights = torch.full((samples,), 1 / samples, dtype=torch.float64)
-    maps = averaged(len(images), weights, at, batch=batch, progress=progress)
-    score = scores(model, images, asked, batch)
+    with passing_often(model, images, batch):
+        maps = averaged(len(images), weights, at, batch=batch, progress=progress)
+        score = scores(model, images, asked, batch)
     return kept(asked, maps, score, None, Passes(forward + len(images), backward), began)
 
 
