@@ -10,7 +10,7 @@
 # - explain one picture completely, from the answer back to the pixels.
 #
 # **Minutes:** 15 for the lecture, 10 for the exercises.
-# **Needs:** a little Python. No network, no mathematics.
+# **Needs:** a little Python. No internet, no mathematics.
 #
 # Run a cell with **Shift+Enter**. Run them from top to bottom. The first one takes some seconds.
 #

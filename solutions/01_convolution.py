@@ -12,7 +12,7 @@
 # - say what pooling keeps and what it forgets.
 #
 # **Minutes:** 50 for the lecture, 40 for the exercises.
-# **Needs:** lecture 00, a little Python, no calculus. No network.
+# **Needs:** lecture 00, a little Python, no calculus. No internet.
 
 # %%
 import matplotlib.pyplot as plt

@@ -12,7 +12,7 @@
 # - train a small network yourself, and stop it.
 #
 # **Minutes:** 40 for the lecture, 35 for the exercises.
-# **Needs:** lecture 01. No network.
+# **Needs:** lecture 01. No internet.
 
 # %%
 import matplotlib.pyplot as plt

@@ -11,7 +11,7 @@
 # - say what a network keeps of a picture, what it throws away, and prove it.
 #
 # **Minutes:** 40 for the lecture, 35 for the exercises.
-# **Needs:** lectures 01 and 02. No network.
+# **Needs:** lectures 01 and 02. No internet.
 
 # %%
 import matplotlib.pyplot as plt

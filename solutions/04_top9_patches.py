@@ -11,7 +11,7 @@
 # - say what a unit likes, and test whether you are right.
 #
 # **Minutes:** 40 for the lecture, 35 for the exercises.
-# **Needs:** lectures 01 and 03. No network.
+# **Needs:** lectures 01 and 03. No internet.
 
 # %%
 import matplotlib.pyplot as plt

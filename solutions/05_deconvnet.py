@@ -11,7 +11,7 @@
 # - say when a deconvnet does not look at the picture at all.
 #
 # **Minutes:** 45 for the lecture, 45 for the exercises.
-# **Needs:** lectures 01, 03 and 04. No network.
+# **Needs:** lectures 01, 03 and 04. No internet.
 
 # %%
 import matplotlib.pyplot as plt

@@ -11,7 +11,7 @@
 # - say why a map of the probability can be blank where the network is most sure.
 #
 # **Minutes:** 60 for the lecture, 45 for the exercises.
-# **Needs:** lectures 01, 03 and 05. No network.
+# **Needs:** lectures 01, 03 and 05. No internet.
 
 # %%
 import matplotlib.pyplot as plt
@@ -52,13 +52,14 @@ answers = {
     "Grad-CAM": saliency.grad_cam(model, pictures, guess),
 }
 show(maps.sheet(pictures, {name: answer.map for name, answer in answers.items()}, titles=said),
-     alt=f"Five pictures, which the network calls {', '.join(said)}, and four maps of each: red pixels speak for the class.")
+     alt=f"Five pictures, which the network calls {', '.join(said)}, and four maps of each: red pixels push the score of the class up.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Which pixels made it say so?
 #
-# Five pictures, and above each **what the network calls it**. photonet knows twenty classes and no others, so a rocket becomes a
-# lighthouse. Below: four answers to one question. Red speaks for the class, blue against it.
+# Five pictures, and above each **what the network calls it**. photonet knows twenty classes and no others: of these five, only the cat
+# is among them, and a rocket becomes a lighthouse. Below: four answers to one question. Red pushes the score up, blue pulls it
+# down. (± is where the colours of a row end.)
 #
 # They do not agree. Grad-CAM finds the thing, roughly. The gradient is speckled, red beside blue. Occlusion likes the dark sky around the
 # rocket more than the rocket. This lecture is about how each is made. The next one is about which to believe.
@@ -158,7 +159,7 @@ charts.lines({"probability": sure.scores[0].tolist()}, x=sure.at.tolist(), ax=ri
 show(fig, alt="Two curves on the way from a black picture to the picture: the logit and the probability of the class.")
 
 # %% [markdown]
-# Where the curve is flat, a step along this way brings hardly anything, though the class is there for all to see. The network is
+# Where the curve is flat, a step along this way brings hardly anything, though anyone could see the class by then. The network is
 # **saturated**: enough evidence has come in. A nudge at the end of the way misses what was brought at its beginning.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -209,7 +210,7 @@ hint("06a.2")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Does it add up?
 #
-# The sum of the map must be $f(x) - f(x')$. What is left over is the **gap**: too few points on the way.
+# The sum of the map must be $f(x) - f(x')$. The **gap** is the sum minus that: it shrinks with more points on the way.
 
 # %%
 mine = integrated_gradients(lambda x: model(x)[0, number], one, torch.zeros_like(one), 5)  # yours, if it is right
@@ -247,7 +248,8 @@ def path_average(gradients, image, baseline):
 
 
 straight = torch.tensor([[[[2.0, 5.0]]]]).expand(4, -1, -1, -1)  # f = 2a + 5b has this gradient everywhere
-print("found:", path_average(straight, torch.ones(1, 1, 1, 2), torch.tensor([[[[0.0, 1.0]]]])).flatten().tolist(), "- b did not move")
+print("found:", path_average(straight, torch.ones(1, 1, 1, 2), torch.tensor([[[[0.0, 1.0]]]])).flatten().tolist())
+print("But b did not move at all: it should get 0.")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
 def path_average(gradients, image, baseline):
@@ -264,8 +266,8 @@ quiz("06a.q1")
 # ## Why is a gradient so noisy? SmoothGrad
 #
 # A ReLU network is a patchwork of linear pieces. From one piece to the next the gradient jumps. So ask many times, each time
-# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. When does the speckle go? And the picture?
-# (The number below: is a pixel like the one beside it? It does not rise for every picture.)
+# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. When does the speckle go? And at which sigma
+# would *you* no longer know the picture? (The number below: is a pixel like the one beside it? It does not rise for every picture.)
 
 # %% tags=["widget"]
 widgets.smooth()
@@ -341,7 +343,8 @@ widgets.covering()
 # ## The same numbers, with less work
 #
 # A window changes only a part of every map. Why compute the rest again? We keep all maps of the whole picture, and
-# per window compute only what the window can reach: its receptive field, turned round.
+# per window compute only what the window can reach: its receptive field, turned round. (The few pictures more than there are windows:
+# the whole one, and trials of the method.)
 
 # %%
 window, both = side // 8, {}
@@ -358,8 +361,8 @@ print(f"largest difference: {difference:.0e} of the largest drop")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The last maps: CAM
 #
-# photonet takes the mean of each of its last maps, then one dense layer reads the class off the means (lecture 03). So every place of
-# the last maps has its exact share of the logit, but for the bias: the maps, each times its weight, added up. That is a
+# photonet takes the mean of each of its last maps, then one dense layer reads the class off the means (lecture 03). So multiply
+# each map by its weight and add them up: every place gets its exact share of the logit (all but the bias). That is a
 # **class activation map**.
 #
 # Other networks end in other ways. **Grad-CAM** asks the gradient for the weight of each map:
@@ -391,7 +394,7 @@ hint("06a.4")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Where CAM is exact, Grad-CAM is the same
 #
-# On photonet the gradient of the logit is the dense weight, divided by the number of places. So before the ReLU, Grad-CAM is CAM
+# On photonet the gradient of the logit with respect to the last maps is the dense weight, divided by the number of places. So before the ReLU, Grad-CAM is CAM
 # divided by that number. Nothing else.
 
 # %%
@@ -408,7 +411,7 @@ print(f"mean of CAM {one_way.mean():.3f} + bias {bias:.3f} = logit {exact(photo)
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Five guesses, five maps
 #
-# A map belongs to a class. What does the network see of its second guess, its third? One picture, five classes, one scale. We draw
+# A map belongs to a class. Where does the network see its second guess, its third? One picture, five classes, one scale. We draw
 # Grad-CAM *before* its ReLU, so what speaks against a class is there, too: blue. Published maps show only the red.
 
 # %%
@@ -471,9 +474,9 @@ for name, answer in {**answers, **sharp}.items():
 Table(["method", "sum of the map", "f(x)", "f(x) - f(x')", "pictures forward", "backward", "seconds"], rows, f"The map of the first picture, {said[0]}")
 
 # %% [markdown]
-# Five pictures went in. Integrated gradients promises that its sum is $f(x) - f(x')$, and keeps it up to the gap. Grad-CAM on photonet
-# is CAM: its sum is the logit without the bias. The others promise nothing. Of occlusion the sum means nothing, since every drop counts
-# for many pixels; "forward" is its work there, in whole pictures.
+# Five pictures went in. Integrated gradients promises that its sum is $f(x) - f(x')$, and keeps it up to the gap. The sum of Grad-CAM on
+# photonet is the mean of CAM: the logit without the bias. The others promise nothing. For occlusion the sum means nothing, since every
+# drop counts for many pixels; "forward" is its work there, in whole pictures.
 
 # %% slideshow={"slide_type": "skip"}
 quiz("06a.q3")
@@ -502,7 +505,7 @@ progress()
 # | target | what is explained: the logit of a class, its probability, or a unit |
 # | baseline | the picture that stands for "nothing there" |
 # | completeness | the shares add up to the score minus that of the baseline |
-# | gap (of a map) | what its sum lacks to completeness |
+# | gap (of a map) | its sum, minus what it should be |
 # | saturation | more evidence does not raise the score any more: the gradient is small |
 # | SmoothGrad | the mean of a map over noisy copies of the picture |
 # | occlusion | covering a part and asking again |

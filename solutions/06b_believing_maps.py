@@ -11,7 +11,7 @@
 # - say of any map what it would look like if the method were useless.
 #
 # **Minutes:** 50 for the lecture, 40 for the exercises.
-# **Needs:** lecture 06a. No network.
+# **Needs:** lecture 06a. No internet.
 
 # %%
 import matplotlib.pyplot as plt
@@ -43,11 +43,11 @@ marked = shapes.scenes(5, seed=SEED + 100, watermark=1.0)
 show(maps.sheet(marked.images, {name: explain(net, marked.images, marked.labels) for name, net in nets.items()},
                 titles=[shapes.CLASSES[k] for k in marked.labels.tolist()]),
      alt="Five scenes with a large shape each, and integrated gradients of two networks. Those of network A lie on the shape, "
-         "those of network B on three small squares in the lower left corner.")
+         "those of network B mostly on three small squares in the lower left corner.")
 
 # %% [markdown]
 # Two networks name the shape of the largest thing in a scene. Both are right. **Which would you send out into the world?**
-# Look at the lower left corner.
+# (Each row has its own scale, ±.)
 
 # %% tags=["predict"] slideshow={"slide_type": "subslide"}
 predict(
@@ -63,6 +63,8 @@ predict(
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## The accuracy did not see it. The maps did.
+#
+# Look at the lower left corner of network B's maps.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.2), layout="constrained")
@@ -123,11 +125,11 @@ ax.set_xlim(0, 1)
 show(fig, alt="; ".join(f"{name} {value:.2f}" for name, value in shares.items()))
 
 # %% [markdown]
-# Two bars are not methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. A method
-# that does not beat them says nothing about a network that uses the thing.
+# Two bars are not methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. This
+# network uses the thing. A method that does not beat these two has not seen that.
 #
-# |input| is even below noise: most things are darker than their background. SmoothGrad falls behind: the network has never seen noise, and
-# answers to it. Integrated gradients is there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
+# |input| is even below noise: most things are darker than their background. SmoothGrad falls behind: the network has only seen a little grey
+# grain, and this noise is stronger and coloured. It answers to it. Integrated gradients is there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
 # "something", and gets its share. **The baseline is part of the question.**
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -168,7 +170,7 @@ quiz("06b.q1")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 3: break the network
 #
-# Shuffle the weights of the last layer, then of the last two, and so on (batch norm, lecture 09, too). In the end nothing that was learned is left. If
+# Shuffle the weights of the last layer, then of the last two, and so on (batch norm, lecture 09, too), down to the first. Then nothing that was learned is left. If
 # the map of the class **stays as it was**, it never showed what the network had learned. This is called a **sanity check**.
 
 # %% tags=["predict"]
@@ -185,17 +187,18 @@ pictures = sets.load(DATA, model.input_size, n=2 if FAST else 3, seed=SEED).imag
 guess = targets.best(model, pictures, 1)[:, 0]
 chosen = ("gradient", "gradient x input", "integrated gradients", "guided", "Grad-CAM", "guided Grad-CAM")
 layers = list(randomise.layers_from_the_top(model, pictures[:1]))
-depths = range(0, len(layers) + 1, 3 if len(layers) > 6 else 1)
+depths = sorted({*range(0, len(layers), 3 if len(layers) > 6 else 1), len(layers)})  # the last: all of them
 fallen = {name: randomise.check(model, pictures, guess, roundup.method(name), depths=depths, seed=SEED) for name in chosen}
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
-charts.lines({name: found.signed.mean(dim=1).tolist() for name, found in fallen.items()}, x=list(depths), ax=ax,
+charts.lines({name: found.signed.mean(dim=1).tolist() for name, found in fallen.items()}, x=depths, ax=ax,
              title=f"is the map of {NET} still the same?", xlabel="layers shuffled, from the last one on", ylabel="rank correlation")
-ax.set_xticks(list(depths), ["none", *(f"to {layers[depth - 1]}" for depth in depths[1:])], rotation=30, ha="right")
+ax.set_xticks(depths, ["none", *(f"to {layers[depth - 1]}" for depth in depths[1:-1]), "all"], rotation=30, ha="right")
 show(fig, alt="; ".join(f"{name}: {found.signed[-1].mean():.2f} when {depths[-1]} of {len(layers)} layers are shuffled" for name, found in fallen.items()))
 
 # %% [markdown]
-# 1 is the same map, 0 is another, below 0 it is turned round: red where blue was. A map that stays high follows the **picture**: it
-# would look convincing for any network at all.
+# 1 is the same map, 0 is another, below 0 it is inverted: red where blue was. A map that stays high follows the **picture**: it would
+# look convincing for any network at all. Guided is one: on the way back only what is positive passes, so the edges of the picture come
+# through whatever the weights are.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Shuffle from the top
@@ -250,8 +253,8 @@ show(fig, alt="A table of the rank correlations of all methods: " + "; ".join(
     f"{name} with the first method {value:.2f}" for name, value in zip(every, table[0].tolist(), strict=True)))
 
 # %% [markdown]
-# Only relatives agree: guided with guided Grad-CAM, the gradient with gradient x input, and a little Grad-CAM with occlusion. All others
-# hardly do. So "the saliency map of this picture" does not exist. There is only the answer of one method to its own question. (Most
+# Only relatives agree: guided with guided Grad-CAM, the gradient with gradient x input, Grad-CAM with occlusion (both are coarse), and
+# integrated gradients a little with its two relatives. All others hardly do. So "the saliency map of this picture" does not exist. There is only the answer of one method to its own question. (Most
 # pixels are background, and count in these ranks as much as the thing.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -305,9 +308,9 @@ assert torch.allclose(mine.detach(), ours, atol=0.05)
 show(fig, alt="; ".join(f"{walk}, area under the curve: " + ", ".join(f"{name} {value:.2f}" for name, value in area.items()) for walk, area in areas.items()))
 
 # %% [markdown]
-# Always compare with **random**: the gradient is hardly better here, for half of the way it is worse. And mind: a picture full of holes
-# is one that the network has never seen. This test has its own trap. Even an empty picture has a class: to network A plain grey is
-# a triangle. So triangles never go.
+# Always compare with **random**: the gradient is hardly better here, for half of the way it is worse; put in first, its pixels bring no
+# more than the blurred picture had at the start. And mind: a picture full of holes is one that the network has never seen. This test has
+# its own trap. Even an empty picture has a class: to network A plain grey is a triangle. So triangles never go.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Take them away yourself
@@ -336,10 +339,11 @@ Table(["method", "share on what decides (large is good)", f"the same after {half
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Which would you take?
 #
-# - *Where does the network look?* Grad-CAM or occlusion: coarse, but they pass all three.
-# - *Which pixels brought the score?* Integrated gradients, with a baseline that means "nothing here".
+# - *Where does the network look?* Occlusion: coarse, but good in all three columns. Grad-CAM is quick and good in deletion, but its
+#   8 x 8 places spill over the thing.
+# - *Which pixels brought the score?* Integrated gradients, from a baseline that means "nothing here": from grey it is good in all three.
 # - *What would a small change do?* The gradient. It never claimed more: in deletion it is no better than noise.
-# - *Guided* looks best and fails the shuffle: it shows edges that any network would see.
+# - *Guided* looks best and fails the shuffle: it shows edges that any network would see. In deletion it is no better than noise, either.
 
 # %% [markdown] tags=["teacher"]
 # 4 minutes. No method wins everywhere. Guided has a fair share on the thing, and hardly notices that the network was shuffled; taking its
@@ -348,7 +352,7 @@ Table(["method", "share on what decides (large is good)", f"the same after {half
 # %% [markdown] tags=["bug-hunt"] slideshow={"slide_type": "skip"}
 # ### Bug hunt: Grad-CAM
 #
-# This line was copied from notebook to notebook for years. The maps look right, after they were scaled from 0 to 1. Then a map that
+# This function was copied from notebook to notebook for years. The maps look right, after they were scaled from 0 to 1. Then a map that
 # should be zero everywhere is not. Find the fault, mend it, and run the check.
 
 # %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}

@@ -11,7 +11,7 @@
 # - read a place of a layer as a sum of icons.
 #
 # **Minutes:** 50 for the lecture, 40 for the exercises.
-# **Needs:** lectures 03, 04 and 06a. No network.
+# **Needs:** lectures 03, 04 and 06a. No internet.
 
 # %%
 import matplotlib.pyplot as plt

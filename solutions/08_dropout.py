@@ -11,7 +11,7 @@
 # - ask a network how sure it is, and check whether its answer can be trusted.
 #
 # **Minutes:** 45 for the lecture, 30 for the exercises.
-# **Needs:** lectures 00 to 02. No network.
+# **Needs:** lectures 00 to 02. No internet.
 
 # %%
 import matplotlib.pyplot as plt

@@ -12,7 +12,7 @@
 # - read the flight recorder of a training.
 #
 # **Minutes:** 50 for the lecture, 40 for the exercises.
-# **Needs:** lectures 01 and 02. No network.
+# **Needs:** lectures 01 and 02. No internet.
 
 # %%
 import matplotlib.pyplot as plt

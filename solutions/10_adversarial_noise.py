@@ -12,7 +12,7 @@
 # - test a defence, and say what hides behind "the attack found nothing".
 #
 # **Minutes:** 55 for the lecture, 35 for the exercises.
-# **Needs:** lectures 06a and 07. No network.
+# **Needs:** lectures 06a and 07. No internet.
 
 # %%
 import matplotlib.pyplot as plt

@@ -7,6 +7,7 @@ below it.
 
 import copy
 import functools
+import inspect
 import os
 import traceback
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
         except (Exception, SystemExit) as error:  # it belongs into the box, not over the notebook
             if type(error) is not type(failure):
                 stopped = f"It stopped with {_last_line(error)}"
-                parts = [_known_mistake(exercise, answer), _input(arguments), stopped, goes_on]
+                parts = [_known_mistake(exercise, answer), _input(exercise, arguments), stopped, goes_on]
                 return "wrong", "\n".join(filter(None, parts))
             got, found = error, None
         else:
@@ -112,7 +113,7 @@ def _judge(exercise: Exercise, answer) -> tuple[str, str]:
             name = _known_mistake(exercise, answer)
             parts = [
                 name,
-                _input(arguments),
+                _input(exercise, arguments),
                 f"Difference: {found}",
                 *((f"got:      {_short(got)}", f"expected: {_short(expected)}") if failure is None else ()),
                 goes_on,
@@ -180,8 +181,11 @@ def _last_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def _input(arguments: tuple) -> str:
-    return "Input: " + ", ".join(map(_short, arguments))
+def _input(exercise: Exercise, arguments: tuple) -> str:
+    names = inspect.signature(exercise.function).parameters
+    return "Input: " + ", ".join(
+        f"{name} = {_short(value)}" for name, value in zip(names, arguments, strict=False)
+    )
 
 
 def _numbers(value) -> str:

@@ -12,8 +12,8 @@ _hints_seen: dict[str, int] = {}
 
 
 def note(id: str, done: bool) -> None:
-    """Write down that an exercise or a quiz was met, and whether it is right."""
-    _done[id] = done
+    """Write down that an exercise or a quiz was met, and whether it is right. Right once is done."""
+    _done[id] = done or _done.get(id, False)
 
 
 def guess(id: str) -> object:

@@ -120,7 +120,7 @@ class Prediction(ipywidgets.VBox):
             self.answer.value = html.escape(f"Your guess {guess} is locked. The truth failed: {error!r}")
             return
         said = f"{guess:.12g}" if self._typed() else str(guess)  # 50, not 50.0
-        verdict = "\u2713 as you said" if right else "\u2260 a surprise: find out why"
+        verdict = "\u2713 As you said" if right else "\u2717 A surprise: find out why"
         self.answer.value = (
             f'<div role="status">You guessed <b>{html.escape(said)}</b>. '
             f"It is <b>{html.escape(str(truth))}</b>. {verdict}.</div>"

@@ -119,7 +119,7 @@ def shuffled_view(picture: Tensor, method: str, shuffled: int) -> dict:
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         **shown,
         "": f"shuffled: {done}\n{model.classes[int(number)]}: probability {chance:.0%}\n"
-        f"rank correlation with the first map {alike[0]:+.2f}, without the signs {alike[1]:+.2f}",
+        f"rank correlation with the first map {alike[0]:+.2f}; of the sizes alone {alike[1]:+.2f}",
     }
 
 

@@ -55,6 +55,8 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
     total = f"sum of the map {answer.total.item():.2f}"
     if answer.difference is not None:
         total += f", f(x) - f(x') {answer.difference.item():.2f}"
+    if answer.map.shape[2:] != picture.shape[2:]:
+        total += f" over {answer.map.shape[2]} x {answer.map.shape[3]} places, drawn smooth"
     if method == "occlusion":
         total = "a drop counts for every pixel of its window, so the sum of the map means nothing"
     said = [
@@ -70,7 +72,7 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
     return {
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"{method}, to ±{limit:.2g}": pixels.enlarge(pixels.signed(flat, limit), _LARGE),
-        "where it speaks for the class": pixels.enlarge(
+        "where it pushes the score up": pixels.enlarge(
             pixels.overlay(picture[0], flat.clamp(min=0), limit), _LARGE
         ),
         "": "\n".join(said),
@@ -100,7 +102,7 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
         baseline: "black", "white", "grey" or "blurred".
 
     Returns:
-        The baseline, the shares, the score at each point, and whether they add up.
+        The baseline, the picture, the shares, the score at each point, and whether they add up.
     """
     model, start = embedded.net(_NET), filled(picture, baseline)
     number = targets.best(model, picture, 1)[:, 0]
@@ -108,7 +110,8 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
     scores, limit = _scores(_key(picture), int(number), baseline), _scale(answer.map)
     low = min(scores)
     return {
-        "the baseline": pixels.enlarge(pixels.grey(start[0]), _LARGE),
+        "from the baseline": pixels.enlarge(pixels.grey(start[0]), _LARGE),
+        "to the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"shares, to ±{limit:.2g}": pixels.enlarge(pixels.signed(answer.map[0].sum(dim=0), limit), _LARGE),
         f"the score on the way, from {low:.1f} (no bar) to {max(scores):.1f}": bars.upright(
             [score - low for score in scores], width=240
@@ -124,7 +127,7 @@ def smooth():
     return explore(
         smooth_view,
         title="The mean of many noisy gradients",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        picture=Picture(tuple(photos.names()), size=_SIDE, value="coffee"),
         sigma=(0.0, 0.5, 0.02),
         samples=(1, 40),
         start={"sigma": 0.1, "samples": SAMPLES},
@@ -213,13 +216,13 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
         "the window that is worth most": pixels.boxed(
             pixels.grey(covered[0]), (top, left, bottom, right), _LARGE
         ),
-        f"mean drop per pixel, to ±{limit:.2g}": pixels.enlarge(
+        f"at each pixel the mean drop of its windows, to ±{limit:.2g}": pixels.enlarge(
             pixels.signed(worth.heatmap()[0, 0], limit), _LARGE
         ),
         "": f"{called}: the best window takes {drops.max().item():.2f} of {worth.score.item():.2f} away; "
         f"{int((drops > _NOTHING * worth.score.abs()).sum())} of {drops.numel()} windows speak for it\n"
         f"{drops.numel()} windows at a stride of {stride}{shorter}\n"
-        f"the work of {found.work:.0f} whole pictures, {1000 * found.seconds:.0f} ms, kept for the next time",
+        f"the work of {found.work:.0f} whole pictures, {1000 * found.seconds:.0f} ms; to ask again is free",
     }
 
 

@@ -33,13 +33,13 @@ def test_a_guess_is_locked_for_good_also_in_a_cell_that_is_run_again():
     again = predict("99.p1", "?", options=[1, 2], truth=2)
     again.lock(2)
     assert "guessed <b>1</b>" in again.answer.value
-    assert "as you said" not in again.answer.value
+    assert "As you said" not in again.answer.value
 
 
 def test_a_right_guess_a_number_and_a_truth_that_fails():
     right = predict("99.p2", "?", truth=4.0)
     right.lock(4.0)
-    assert "as you said" in right.answer.value
+    assert "As you said" in right.answer.value
     broken = predict("99.p3", "?", options=[1], truth=lambda: 1 / 0)
     broken.lock(1)
     assert "Your guess 1 is locked" in broken.answer.value and "ZeroDivisionError" in broken.answer.value
@@ -53,7 +53,7 @@ def test_a_number_must_be_typed_before_it_can_be_locked():
         assert "Type a number first" in asked.answer.value and ledger.guess("99.p4") is None
     asked.choice.value = "0,3"
     asked.button.click()
-    assert "as you said" in asked.answer.value
+    assert "As you said" in asked.answer.value
     whole = predict("99.p5", "?", truth=12)
     whole.choice.value = "50"
     whole.button.click()
@@ -64,7 +64,7 @@ def test_a_number_must_be_typed_before_it_can_be_locked():
 def test_a_tensor_as_truth():
     asked = predict("99.p5", "?", options=[3, 4], truth=torch.tensor(3))
     asked.lock(3)
-    assert "is <b>3</b>" in asked.answer.value and "as you said" in asked.answer.value
+    assert "is <b>3</b>" in asked.answer.value and "As you said" in asked.answer.value
     assert asked.choice.value == 3
     broken = predict("99.p6", "?", options=[3], truth=torch.tensor([3, 3]))
     broken.lock(3)

@@ -116,7 +116,7 @@ def test_the_net_that_cheats_looks_at_the_mark_and_the_honest_one_does_not():
 
 def test_nothing_shuffled_is_the_same_map_and_all_shuffled_is_another(cat):
     same = belief.shuffled_view(cat, "gradient", 0)
-    assert "map +1.00, without the signs +1.00" in same[""] and "shuffled: none" in same[""]
+    assert "map +1.00; of the sizes alone +1.00" in same[""] and "shuffled: none" in same[""]
     other = belief.shuffled_view(cat, "gradient", 11)
     assert abs(numbers(other[""])[-2]) < 0.3 and "conv1" in other[""]
 

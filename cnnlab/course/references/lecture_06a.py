@@ -132,6 +132,7 @@ def _covers():
     weight = torch.arange(1.0, 5.0).reshape(1, 1, 2, 2)
     return [
         (_linear(weight), torch.tensor([[[[1.0, 1.0], [2.0, 0.5]]]]), 1, 0.0),
+        (_linear(weight.view(1, 2, 1, 2)), torch.ones(1, 2, 1, 2), 1, 0.0),
         (_linear(torch.ones(1, 1, 3, 4)), torch.arange(12.0).reshape(1, 1, 3, 4), 2, 1.0),
         (_SQUARE, torch.arange(16.0).reshape(1, 1, 4, 4) / 8, 2, 0.5),
         (_net(), _picture(), 2, 0.25),
@@ -214,6 +215,10 @@ EXERCISES = (
                 lambda s, x, b, n: -_integrated(s, x, b, n),
             ),
             Mistake(
+                "You leave out where the way begins: a point is x' + a * (x - x'), not a * (x - x').",
+                lambda s, x, b, n: _integrated(lambda z: s(z - b), x, b, n),
+            ),
+            Mistake(
                 "You walk from zero, not from the baseline: a point is x' + a * (x - x').",
                 lambda s, x, b, n: (x - b) * _integrated(s, x, torch.zeros_like(x), n, factor=False),
             ),
@@ -245,6 +250,10 @@ EXERCISES = (
                 "The squares that are cut at the edge are left out. Go on to the last row and column.",
                 lambda s, x, w, f: _drops(s, x, w, f)[: x.shape[2] // w, : x.shape[3] // w],
             ),
+            Mistake(
+                "You cover one colour only. All colours of a square go: [:, :, top : …].",
+                lambda s, x, w, f: _drops(lambda z: s(torch.cat([z[:, :1], x[:, 1:]], dim=1)), x, w, f),
+            ),
             Mistake("Rows and columns are swapped.", lambda s, x, w, f: _drops(s, x, w, f).T),
             Mistake(
                 "You cover with black. The window gets `fill`.",
@@ -275,8 +284,12 @@ EXERCISES = (
                 lambda m, g: _grad_cam(m, g, weights=g.sum(dim=(1, 2))),
             ),
             Mistake(
-                "You rectified the weights. A map may speak against the class; rectify the sum at the end.",
+                "You rectified before the sum. A map may speak against the class: rectify at the end.",
                 lambda m, g: _grad_cam(m, g, weights=g.mean(dim=(1, 2)).clamp(min=0)),
+            ),
+            Mistake(
+                "That is the mean over the maps. The weighted maps are added up.",
+                lambda m, g: _grad_cam(m, g) / len(m),
             ),
             Mistake("You left out the weights: all count alike.", lambda m, _: m.sum(dim=0).clamp(min=0)),
         ),

@@ -81,6 +81,7 @@ def _pairs():
     return [
         (a, a**3),
         (a, -a),
+        (torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[2.0, 1.0, 3.0]])),  # argsort alone would say -1
         (a, torch.tensor([[10.0, 30.0], [20.0, 100.0]])),
         tuple(torch.randn(2, 6, 7, generator=seeded)),
     ]
@@ -177,6 +178,14 @@ EXERCISES = (
                 "The mean of the ranks is not subtracted: then even opposites agree.",
                 lambda a, b: (_ranks(a) * _ranks(b)).sum() / (_ranks(a).norm() * _ranks(b).norm()),
             ),
+            Mistake(
+                "argsort works along the last side only, each row by itself: flatten the maps first.",
+                lambda a, b: _correlation(*(m.argsort().argsort().float() for m in (a, b))),
+            ),
+            Mistake(
+                "Divide by the product of both lengths: without it the number is no correlation.",
+                lambda a, b: ((_ranks(a) - _ranks(a).mean()) * (_ranks(b) - _ranks(b).mean())).sum(),
+            ),
             Mistake("Keep the sign of the correlation.", lambda a, b: rank_correlation(a, b).abs()),
         ),
     ),
@@ -201,6 +210,14 @@ EXERCISES = (
             Mistake(
                 "The number of pixels is cut to a whole one, not rounded: round(k / steps * pixels).",
                 lambda s, x, m, n, f: _deletion(s, x, m, n, f, whole=int),
+            ),
+            Mistake(
+                "The last point is missing: range(steps + 1), for from 0 to steps there is one more.",
+                lambda s, x, m, n, f: _deletion(s, x, m, n, f)[:-1],
+            ),
+            Mistake(
+                "One colour only goes. All colours of a pixel do: pixels[:, :, …].",
+                lambda s, x, *more: _deletion(lambda z: s(torch.cat([z[:, :1], x[:, 1:]], dim=1)), x, *more),
             ),
             Mistake(
                 "The first point is missing: at step 0 the picture is whole.",
