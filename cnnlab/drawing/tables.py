@@ -1,6 +1,7 @@
 """A small table of words and numbers on the page: real text, so it can be read aloud, copied and enlarged."""
 
 import html
+import math
 from collections.abc import Sequence
 
 
@@ -14,7 +15,9 @@ class Table:
 
     Args:
         header: one word or two for each column.
-        rows: as many entries each as the header; a float is shown with three digits, None as a dash.
+        rows: as many entries each as the header; None is a dash. The largest float of a column is shown with
+            three digits, the others with as many decimals; each with three digits of its own, where they
+            differ by more than a thousand times.
         caption: what the table shows, in a sentence; stands above it.
 
     Raises:
@@ -28,7 +31,8 @@ class Table:
             )
         rows = [[_plain(entry) for entry in row] for row in rows]
         self.header, self.caption = list(header), caption
-        self.rows = [[_said(entry) for entry in row] for row in rows]
+        columns = [_column(column) for column in zip(*rows, strict=True)]
+        self.rows = [list(row) for row in zip(*columns, strict=True)]
         # A column of numbers is read from its right end.
         self._right = [
             all(entry is None or isinstance(entry, int | float) for entry in column)
@@ -72,10 +76,16 @@ def _plain(entry):
     return entry.item() if hasattr(entry, "item") and getattr(entry, "ndim", 1) == 0 else entry
 
 
-def _said(entry) -> str:
-    if entry is None:
-        return "-"
-    return f"{entry:.3g}" if isinstance(entry, float) else str(entry)
+def _column(entries: Sequence) -> list[str]:
+    """The words of a column: 4.10 stands above 3.95, not 4.1."""
+    sizes = [abs(entry) for entry in entries if isinstance(entry, float) and math.isfinite(entry) and entry]
+    shape = ".3g"
+    if sizes and max(sizes) <= 1000 * min(sizes):
+        most = max(0, 2 - math.floor(math.log10(max(sizes))))
+        digits = [f"{size:.{most}f}".partition(".")[2].rstrip("0") for size in sizes]
+        shape = f".{max(map(len, digits))}f"
+    said = {float: lambda entry: format(entry, shape), type(None): lambda _: "-"}
+    return [said.get(type(entry), str)(entry) for entry in entries]
 
 
 def _cell(right: bool) -> str:

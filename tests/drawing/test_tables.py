@@ -24,6 +24,22 @@ def test_numbers_have_three_digits_and_stand_to_the_right_words_to_the_left():
     assert head.index("text-align: left") < head.index("text-align: right") < head.rindex("text-align: left")
 
 
+@pytest.mark.parametrize(
+    ("column", "shown"),
+    (
+        ([4.1, 3.951], ["4.10", "3.95"]),
+        ([0.5, 2.0, 1.0], ["0.5", "2.0", "1.0"]),
+        ([0.8199, 0.00123], ["0.820", "0.001"]),
+        ([1.0, 1e-7], ["1", "1e-07"]),  # fixed decimals would say 0
+        ([12345.6, 99.9], ["12346", "100"]),
+        ([0.0, -0.25, float("nan"), None, 3], ["0.00", "-0.25", "nan", "-", "3"]),
+        ([float("inf"), 0.0], ["inf", "0"]),
+    ),
+)
+def test_the_numbers_of_a_column_have_the_same_decimals(column, shown):
+    assert [row[0] for row in Table(["a"], [[entry] for entry in column]).rows] == shown
+
+
 def test_rows_are_as_long_as_the_header():
     with pytest.raises(ValueError, match=r"rows have 2 entries"):
         Table(["a", "b"], [["c"]])
