@@ -121,7 +121,8 @@ class _Cut(TorchFunctionMode):
     """The layer's maps, taken out of the graph: from here on there are gradients, before there are none.
 
     A block may keep its maps (self.maps = h) for another to read. Those are not cut, and the slope that goes
-    through them is lost; so every call is watched for them.
+    through them is lost; so every call is watched for them. What a block computes of them before it answers,
+    and what a scripted function reads, is not seen.
     """
 
     def __init__(self, name: str | None, model: nn.Module):
@@ -137,9 +138,8 @@ class _Cut(TorchFunctionMode):
     def _is_uncut(self, part: object) -> bool:
         if isinstance(part, tuple | list):  # torch.cat
             return any(map(self._is_uncut, part))
-        return part is self.uncut or (
-            isinstance(part, Tensor) and part._base is not None and part._base is self.uncut
-        )
+        with torch._C.DisableTorchFunction():  # its memory tells it, however it is looked at
+            return isinstance(part, Tensor) and _memory(part) == _memory(self.uncut)
 
     def hear(self, name: str, output: object) -> Tensor | None:
         self.heard.hear(name, output)
@@ -153,6 +153,10 @@ class _Cut(TorchFunctionMode):
         self.uncut = output
         self.watching.enter_context(self)  # only from here on: it slows down every call
         return after
+
+
+def _memory(tensor: Tensor) -> int | None:
+    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else id(tensor)
 
 
 def _chunk(

@@ -25,7 +25,7 @@ from cnnlab.probing import at_rest, each_part, relu_rule, rules, settled, undist
 from cnnlab.probing.at_rest import replaced
 from cnnlab.probing.hooks import rule_back
 
-_FILTERS_PER_PIXEL = 120
+_FILTERS_PER_PIXEL = 120  # numbers in filters; with more, to lay them out anew takes what is won
 _ANY_LAYOUT = {nn.Sequential, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d, nn.Dropout}
 _ANY_LAYOUT |= {
     nn.AdaptiveAvgPool2d,
@@ -167,7 +167,7 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
 
     Many convolutions are faster so, by a fifth on photonet. But Tensor.view of maps then fails, and
     h.flatten(1).relu_() changes a copy of h without a word. So only where all parts are known, in a row.
-    The filters are laid out anew in each pass, which pays if there are not many more of them than pixels.
+    The filters are laid out anew in each pass, which pays up to so many of them for each pixel.
     """
     layout = torch.channels_last if _side_by_side(model, images) else torch.contiguous_format
     return images.clone(memory_format=layout)

@@ -101,7 +101,7 @@ def _together(
     top, left, size = _around(given)
     kept.cells += len(top) * base.shape[1] * size[0] * size[1]
     for part in given:
-        _ = part.values  # or a chain of functions would wait for the last one
+        _ = part.values  # now, as in `sliding`: else calls wait in a chain
     return Patches(base, lambda: call([part.crop(top, left, *size) for part in given]), top, left, size)
 
 

@@ -132,4 +132,4 @@ def _overlap(start: int, size: int, n: int) -> tuple[slice, slice]:
     (slice(0, 2, None), slice(1, 3, None))
     """
     low, high = min(max(start, 0), n), max(min(start + size, n), 0)
-    return slice(low, max(low, high)), slice(low - start, max(low, high) - start)
+    return slice(low, high), slice(low - start, high - start)

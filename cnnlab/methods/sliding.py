@@ -118,7 +118,7 @@ def _reach(
         begins.append(tuple(i * s - p for i in first))
         spans.append((count - 1) * s + d * (k - 1) + 1)
         borders.append((p, max(0, (n - 1) * s - p + d * (k - 1) + 1 - cells)))
-    _ = x.values  # or a chain of functions would wait for the last one
+    _ = x.values  # now: else a deep net is one chain of calls, deeper than Python allows
     if counts[0] * counts[1] > SHARE * base.shape[2:].numel():
         kept.cells += x.base[0].numel() * len(x.top)
         corner = (0,) * len(x.top)
@@ -162,8 +162,9 @@ def conv2d(
 
     base = kept.once(lambda: function(input.base, weight, bias, stride, padding, dilation, groups))
     reach = _reach(kept, input, base, tuple(weight.shape[2:]), stride, sides, dilation)
-    last = kept.once(lambda: functools.cache(_channels_last), "channels last")  # rearranged once
-    points = kept.once(lambda: functools.cache(winograd.seen), "points")
+    # Rearranged once; only the latest, for a model may make new filters in each pass.
+    last = kept.once(lambda: functools.lru_cache(maxsize=1)(_channels_last), "channels last")
+    points = kept.once(lambda: functools.lru_cache(maxsize=1)(winograd.seen), "points")
     plain = stride == dilation == (1, 1) and groups == 1
 
     def run(filters: Tensor, bias: Tensor | None) -> Tensor:

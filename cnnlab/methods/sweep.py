@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.answers import LAYOUTS, answer, same, shared_layout
+from cnnlab.methods.asking import passing
+from cnnlab.methods.asking import whole as integer
 from cnnlab.methods.covering import Covering
 from cnnlab.methods.sliding import Kept
 from cnnlab.methods.watch import Watch
@@ -103,12 +105,12 @@ def sweep(
     """
     if how not in HOW:
         raise unknown("way", how, HOW, plural="ways")
-    if batch is not None and (type(batch) is not int or batch < 1):
-        raise ValueError(f"a pass takes 1 picture or more, not {batch!r}")
+    if batch is not None:
+        batch = integer(batch, "a pass takes 1 picture or more")
     began = time.perf_counter()
     with undisturbed(model, grad=False):
         covering = Covering(windows, image, fill).laid_out(torch.contiguous_format)
-        with Watch() as plain:
+        with passing(model, image), Watch() as plain:
             whole = answer(model, unit, covering.image.clone())
         done = ~covering.changing()
         outputs = torch.where(done.to(whole.device)[:, None], whole, torch.nan)  # (windows, K)

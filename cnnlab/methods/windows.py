@@ -9,10 +9,12 @@ small matrices, one for the rows and one for the columns.
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from cnnlab.nets.fitting import Size, pair
+from cnnlab.methods.asking import whole
+from cnnlab.nets.fitting import Size
 
 
 class Windows(NamedTuple):
@@ -128,7 +130,7 @@ def cover(image: Tensor, fill: float | Tensor) -> Tensor:
         ValueError: another shape, or a number that is not finite.
         TypeError: no numbers.
     """
-    if isinstance(fill, bool) or not isinstance(fill, int | float | Tensor):
+    if isinstance(fill, bool) or not isinstance(fill, int | float | np.number | Tensor):
         raise TypeError(f"fill is a number, a colour or a picture, not {type(fill).__name__}")
     given = torch.as_tensor(fill).detach().to(image)
     if given.shape == image.shape[1:2] and given.dim() == 1:
@@ -144,7 +146,11 @@ def cover(image: Tensor, fill: float | Tensor) -> Tensor:
 
 
 def _pair(what: str, size: Size) -> tuple[int, int]:
-    both = pair(size) if isinstance(size, int) or isinstance(size, tuple | list) and len(size) == 2 else ()
-    if len(both) != 2 or any(type(n) is not int or n < 1 for n in both):
-        raise ValueError(f"{what} is a number of pixels, or (rows, columns), 1 or more, not {size!r}")
-    return both
+    both = (size, size) if not isinstance(size, tuple | list) else tuple(size)
+    try:
+        rows, cols = (whole(n, what) for n in both)
+    except ValueError:
+        raise ValueError(
+            f"{what} is a number of pixels, or (rows, columns), 1 or more, not {size!r}"
+        ) from None
+    return rows, cols

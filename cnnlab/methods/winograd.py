@@ -1,10 +1,11 @@
 """A 3 x 3 convolution with half of the products, for many maps of many channels: Winograd's, along rows.
 
 Type: (maps (P, C, H, W), filters, as they are `seen`) -> (P, K, H', W'), what F.conv2d gives with stride 1.
-Of a row, m outputs need 3 m products with the three weights. But the outputs are the coefficients of a
-polynomial, and a polynomial is known by its values at a few points. So look at m + 2 inputs and at the
-weights from the same m + 2 points and multiply point by point: 9 products in place of 21 for seven outputs.
-At each point that is a convolution down the columns, for each pair of channels, and torch is fast at those.
+Multiply a polynomial of m coefficients by one of three. That takes 3 m products. But the m + 2 coefficients
+of the result are known by its values at m + 2 points, and each value is one product: 9 in place of 21 for
+m = 7. A window of three weights that slides along a row is this map transposed: m + 2 inputs, m outputs, the
+same m + 2 products. At each point they are a convolution down the columns, for each pair of channels, and
+torch is fast at those.
 
     rows of cells -> at the points -> a convolution of 3 x 1 at each point -> rows of outputs
 
@@ -22,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# From where polynomials are looked at; None is infinity. A tile of m outputs uses the first m + 2, so one set
-# of filters serves tiles of all sizes. 1 stands first: what is the same in all outputs, as the bias, is seen
-# from there alone. With numbers near one little is lost by rounding: at most 2e-5 of the largest output.
+# Where polynomials are looked at; None is infinity. A tile of m outputs uses the first m + 2, so one set of
+# filters serves tiles of all sizes. At 1 every power is 1, so a bias added there reaches all outputs: it
+# stands first. Numbers near one lose little by rounding: about 2e-5 of the largest output of a tile of seven.
 _POINTS = (1.0, 0.0, None, -1.0, 0.5, -2.0, -0.5, 2.0, -0.75)
 TILE = len(_POINTS) - 2  # outputs of a tile, at most
 _CHANNELS = 192  # with fewer, the way to the points and back takes what is won
@@ -40,6 +41,7 @@ def pays(maps: int, weight: Tensor, outputs: tuple[int, int]) -> bool:
         and outputs[1] > 3
         and weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")  # half of the digits are too few for it
     )
 
 
@@ -55,7 +57,8 @@ def conv3x3(maps: Tensor, filters: list[Tensor], bias: Tensor | None, padding: t
     """What F.conv2d(maps, weight, bias, padding=padding) gives, to rounding.
 
     Args:
-        maps: (P, C, H, W), fastest where they lie in memory as (W, H, P, C).
+        maps: (P, C, H, W), finite, with the padding three columns or more; fastest where they lie in memory
+            as (W, H, P, C).
         filters: what `seen` makes of the weight.
         bias: (K,).
         padding: rows of zeros above and below, and columns to the left and right.

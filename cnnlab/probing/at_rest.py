@@ -19,8 +19,8 @@ from cnnlab.probing.units import each_part
 def at_rest(model: nn.Module) -> Iterator[None]:
     """Inside the block every `nn.BatchNorm2d` in eval mode multiplies and adds, and keeps no statistics.
 
-    The numbers stay those of torch to rounding. Its weights must not change inside the block, and get no
-    gradient there. One whose `forward` somebody else has replaced is left alone.
+    The numbers stay those of torch to rounding; half precision is left to torch. Its weights must not change
+    inside the block, and get no gradient there. One whose `forward` somebody else has replaced is left alone.
 
     >>> model = nn.Sequential(nn.BatchNorm2d(3)).eval()
     >>> x = torch.rand(2, 3, 4, 4)
@@ -31,9 +31,13 @@ def at_rest(model: nn.Module) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for part in each_part(model):
-            if type(part) is nn.BatchNorm2d and "forward" not in vars(part) and part.running_var is not None:
+            if type(part) is nn.BatchNorm2d and "forward" not in vars(part) and _plain(part.running_var):
                 stack.enter_context(forwarding(part, Straight(part)))
         yield
+
+
+def _plain(var: Tensor | None) -> bool:
+    return var is not None and var.dtype in (torch.float32, torch.float64)
 
 
 def line(

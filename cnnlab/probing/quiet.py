@@ -89,11 +89,11 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
 @contextmanager
 def _buffers_back(model: nn.Module) -> Iterator[None]:
     """Counters and running means that move in eval mode, too: after the block they are as before."""
-    # One made in inference mode cannot change here, and batch norm of torch only reads its own then.
+    # One made in inference mode cannot change here.
     there = [
         (module._buffers, name, buffer, buffer._version, buffer.detach().clone())
         for module in each_part(model)
-        if module._buffers and type(module) is not nn.BatchNorm2d
+        if module._buffers
         for name, buffer in module._buffers.items()
         if isinstance(buffer, Tensor) and not buffer.is_inference()
     ]
@@ -104,5 +104,6 @@ def _buffers_back(model: nn.Module) -> Iterator[None]:
             for home, name, buffer, version, value in there:
                 if home.get(name) is not buffer:  # self.k = self.k + 1
                     home[name] = buffer
-                if buffer._version != version:  # self.k += 1
+                # self.k += 1; but batch norm in training changes its means without a word to the counter
+                if buffer._version != version or not torch.equal(buffer, value):
                     buffer.copy_(value)

@@ -4,6 +4,7 @@ Type: (model) -> names; (model, name) -> module; (model, image) -> shapes. A uni
 at one place of its feature map or anywhere on it.
 """
 
+from operator import index
 from typing import NamedTuple
 
 import torch
@@ -58,16 +59,22 @@ class Unit(NamedTuple):
                     f"ask for Unit({self.layer!r}, {self.channel})"
                 )
             wanted += [("row", self.row), ("col", self.col)]
-        for (axis, index), size in zip(wanted, activations.shape[1:], strict=False):
-            if not 0 <= index < size:
-                raise ValueError(f"{self.layer} has no {axis} {index}: they go from 0 to {size - 1}")
-        return activations[(slice(None), *(index for _, index in wanted))]
+        place = [slice(None)]
+        for (axis, given), size in zip(wanted, activations.shape[1:], strict=False):
+            try:
+                number = -1 if isinstance(given, bool) else index(given)
+            except TypeError:
+                number = -1
+            if not 0 <= number < size:
+                raise ValueError(f"{self.layer} has no {axis} {given!r}: they go from 0 to {size - 1}")
+            place.append(number)
+        return activations[tuple(place)]
 
 
 def each_part(model: nn.Module) -> list[nn.Module]:
-    """All modules inside a network, itself first, each once: model.modules(), several times as fast.
+    """All modules inside a network, itself first, each once: model.modules(), twice as fast.
 
-    In a small network that is asked about one picture, to look at all modules takes as long as a convolution.
+    For what looks through them several times for each picture.
 
     >>> shared = nn.ReLU()
     >>> [type(part).__name__ for part in each_part(nn.Sequential(nn.Linear(2, 2), shared, shared))]
@@ -88,17 +95,20 @@ def layer(model: nn.Module, name: str) -> nn.Module:
 
     Raises:
         LookupError: if there is none, with the nearest names and the whole list.
+        TypeError: no model, or no name.
 
     >>> layer(nn.Sequential(nn.ReLU(), nn.Flatten()), "1")
     Flatten(start_dim=1, end_dim=-1)
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
+    if not isinstance(name, str):
+        raise TypeError(f"a layer is named by its string in the model, not by a {type(name).__name__}")
     found = model
-    for step in name.split(".") if isinstance(name, str) else ("",):
-        found = None if found is None else found._modules.get(step)  # as model.named_modules() has the names
-    if found is None:
-        raise unknown("layer", name, layers(model))
+    for step in name.split("."):  # quicker than to list all names
+        if step not in found._modules or found._modules[step] is None:
+            raise unknown("layer", name, layers(model))
+        found = found._modules[step]
     return found
 
 

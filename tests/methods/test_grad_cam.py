@@ -316,7 +316,8 @@ class Keeps(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
 
     def forward(self, x):
-        self.kept = torch.relu(self.conv(x))
+        self.kept = torch.relu(self.conv(x))[:, :4]  # a view of what the ReLU made
+        self.view, self.part = self.kept.flatten(2), self.kept[:, :, :3]
         return self.kept
 
 
@@ -335,6 +336,10 @@ class ReadsKept(nn.Module):
         lambda h, e: h.mean((2, 3)) + e.kept.mean((2, 3)),
         lambda h, e: torch.cat([h[:, :2], e.kept[:, 2:]], dim=1).mean((2, 3)),
         lambda h, e: torch.stack([h, e.kept]).amax(0).mean((2, 3)),
+        lambda h, e: torch.cat((h, e.kept), 2).mean((2, 3)),
+        lambda h, e: torch.add(input=h, other=e.kept).mean((2, 3)),
+        lambda h, e: h.mean((2, 3)) + e.view.mean(2),
+        lambda h, e: h.mean((2, 3)) + e.part.mean((2, 3)),
     ),
 )
 def test_maps_that_are_read_by_another_way_are_refused(how):
@@ -347,7 +352,7 @@ def test_maps_that_are_read_by_another_way_are_refused(how):
     fine = seeded(lambda: ReadsKept(lambda h, e: h.mean((2, 3))), torch.float64)
     assert near(
         grad_cam(fine, picture(), 1).map,
-        grad_cam(model, picture(), 1, layer="e.conv").map * 0 + grad_cam(fine, picture(), 1, layer="e").map,
+        grad_cam(fine, picture(), 1, layer="e").map,
     )
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import captum.attr
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -544,3 +545,23 @@ def test_an_answer_that_is_not_finite_or_no_row_of_classes_is_refused():
     broken = make(nn.Conv2d(3, 4, 3), Call(lambda x: x.log()), nn.Flatten())
     with pytest.raises(ValueError, match="not finite"):
         occlusion.drops(broken, x - 5, 0, window=3)
+
+
+def test_pictures_that_do_not_fit_are_said_to():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    model(torch.rand(1, 3, 8, 8))
+    for wrong in (torch.rand(1, 3, 8, 8, dtype=torch.float64), torch.rand(1, 2, 8, 8)):
+        with pytest.raises(ValueError, match="do not fit '0', the first convolution"):
+            occlusion.drops(model, wrong, 0, window=4)
+
+
+def test_numbers_of_numpy_are_numbers():
+    model, x = seeded(sequential), picture(16).float()
+    plain = occlusion.drops(model, x, 1, window=4, stride=2, fill=0.5, batch=3)
+    found = occlusion.drops(
+        model, x, 1, window=np.int64(4), stride=(np.int32(2), 2), fill=np.float32(0.5), batch=np.int64(3)
+    )
+    assert torch.equal(plain.values, found.values) and found.windows == plain.windows
+    for wrong in (True, 4.0, "4", (4, 0), (4,), (1, 2, 3)):
+        with pytest.raises(ValueError, match="number of pixels"):
+            occlusion.drops(model, x, 1, window=wrong)

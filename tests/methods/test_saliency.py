@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.data import shapes
-from cnnlab.methods import saliency
+from cnnlab.methods import occlusion, saliency
 from cnnlab.methods.attribution import Attribution
 from cnnlab.methods.saliency import METHODS
 from cnnlab.nets import models
@@ -202,3 +203,27 @@ def test_more_than_chance_lies_on_the_shape_that_decides():
         positive = found.clamp(min=0).sum(1, keepdim=True)
         shares[method] = (positive * mask).sum() / positive.sum()
     assert min(shares.values()) > 1.5 * mask.float().mean()
+
+
+class Mixes(nn.Module):
+    """It runs its batch norm as in training, whatever mode it is in: the running means move."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = F.batch_norm(self.conv(x), self.bn.running_mean, self.bn.running_var, training=True)
+        return self.fc(h.mean((2, 3)) + h.amax((2, 3)))
+
+
+@pytest.mark.parametrize("explain", (saliency.gradient, saliency.grad_cam, occlusion.drops))
+def test_running_means_that_move_in_a_pass_are_put_back(explain):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Mixes().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    explain(model, torch.rand(1, 3, 12, 12), 1)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model(torch.rand(1, 3, 12, 12))
+    assert not torch.equal(model.bn.running_mean, before["bn.running_mean"])  # so the test can fail

@@ -1,5 +1,7 @@
 """Winograd's convolution against torch's, against a row worked by hand, and inside of occlusion."""
 
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -46,6 +48,7 @@ def test_a_row_takes_no_more_points_than_it_says(width):
     tiles = -(-width // winograd.TILE)
     assert len(ways.there) == sum(ways.tiles) == width + 2 * tiles <= 3 * width
     assert ways.back.shape == (width, len(ways.there)) and ways.tiles[0] == tiles
+    assert set(ways.tiles[:-1]) == {tiles}  # about as large: only the last point may miss in some
 
 
 def test_it_rounds_little_worse_than_torch_does():
@@ -74,7 +77,38 @@ def test_it_is_taken_only_where_it_pays():
     assert not winograd.pays(4, wide, (7, 7))  # too few maps to bring the filters there
     assert not winograd.pays(64, wide, (7, 3))  # tiles that small save little
     assert not winograd.pays(64, torch.zeros(512, 512, 5, 5), (7, 7))
-    assert not winograd.pays(64, wide.half(), (7, 7))
+    assert not winograd.pays(64, torch.zeros(512, 64, 3, 3), (7, 7))
+    for other in (wide.half(), wide.bfloat16(), wide.to("meta")):
+        assert not winograd.pays(64, other, (7, 7))
+    with torch.autocast("cpu", torch.bfloat16):  # the products would have three digits
+        assert not winograd.pays(64, wide, (7, 7))
+
+
+def test_the_filters_of_old_passes_are_let_go(monkeypatch):
+    """A pruned or normalised layer makes new filters in each pass."""
+    from torch.nn.utils import parametrizations
+
+    made, own = [], winograd.seen
+
+    def seen(weight):
+        found = own(weight)
+        made.append(weakref.ref(found[0]))
+        alive.append(sum(each() is not None for each in made))
+        return found
+
+    alive = []
+    monkeypatch.setattr(winograd, "seen", seen)
+    monkeypatch.setattr(winograd, "pays", lambda _count, weight, _outputs: weight.shape[2:] == (3, 3))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = parametrizations.weight_norm(nn.Conv2d(3, 8, 3, padding=1))
+        model = nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    occlusion.drops(model, torch.rand(1, 3, 24, 24), 1, window=4, stride=2, batch=16, how="incremental")
+    assert len(made) > 4 and max(alive) <= 2
+    made.clear()
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *model[1:])
+    occlusion.drops(plain, torch.rand(1, 3, 24, 24), 1, window=4, stride=2, batch=16, how="incremental")
+    assert len(made) == 1  # once, for all passes
 
 
 @pytest.mark.parametrize("padding", (1, 0, "same", (2, 1)))
@@ -88,6 +122,7 @@ def test_occlusion_by_it_is_occlusion(padding, monkeypatch):
         nn.BatchNorm2d(4),
         nn.ReLU(),
         nn.Conv2d(4, 4, 3, padding=2, dilation=2),
+        nn.Conv2d(4, 4, 3, padding=1, groups=2),
         nn.Conv2d(4, 5, 3, stride=2, padding=1),
         nn.Conv2d(5, 6, 3, padding=1, bias=False),
         nn.AdaptiveAvgPool2d(1),
@@ -100,4 +135,4 @@ def test_occlusion_by_it_is_occlusion(padding, monkeypatch):
     found = occlusion.drops(model, image, 1, window=6, stride=3, how="incremental")
     plain = occlusion.drops(model, image, 1, window=6, stride=3, how="batches")
     torch.testing.assert_close(found.values, plain.values, rtol=0, atol=1e-10)
-    assert {shape[1] for shape in taken} == {2, 5}  # with a stride or a dilation, it is none of its
+    assert {shape[1] for shape in taken} == {2, 5}  # with a stride, a dilation or groups, it is none of its

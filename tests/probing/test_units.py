@@ -3,13 +3,14 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from probed_nets import Residual, picture, seeded, sequential, state
 from torch import nn
 
 from cnnlab.nets import models
-from cnnlab.probing import Unit, layer, layers, shapes, stages
+from cnnlab.probing import Unit, each_part, layer, layers, shapes, stages
 
 
 def test_unit_picks_its_activation():
@@ -116,3 +117,39 @@ def test_stages_without_relus_or_without_maps():
     assert stages(plain, torch.zeros(1, 1, 8, 8)) == ["0", "1"]
     with pytest.raises(ValueError, match="no layer of this network puts out maps. Layers: 0, 1"):
         stages(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 1, 2, 2))
+
+
+@pytest.mark.parametrize("place", ((True,), (0.5,), ("1",), (None,), (1, True, 0), (1, 2.0, 3)))
+def test_a_unit_is_found_by_whole_numbers_alone(place):
+    """a[:, True] adds an axis: the mean of it would be that of all channels, without a word."""
+    with pytest.raises(ValueError, match="c has no (channel|row|col) .*: they go from 0 to 3"):
+        Unit("c", *place).of(torch.rand(1, 4, 4, 4))
+    assert torch.equal(Unit("c", np.int64(2)).of(x := torch.rand(1, 4, 4, 4)), x[:, 2])
+
+
+def test_each_part_is_what_modules_says():
+    shared = nn.ReLU()
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(1, 1, 1), shared), shared, nn.ModuleList([nn.Linear(1, 1)]))
+    net.register_module("spare", None)
+    assert each_part(net) == list(net.modules())
+
+
+def test_a_layer_has_a_name_and_every_step_of_it_is_there():
+    net = nn.Sequential(nn.Sequential(nn.ReLU()))
+    for name in ("nope.0", "0.nope", "0.", ".", ""):
+        with pytest.raises(LookupError, match="no layer"):
+            layer(net, name)
+    for name in (3, None, nn.ReLU()):
+        with pytest.raises(TypeError, match="named by its string"):
+            layer(net, name)
+
+
+def test_a_scripted_model_is_refused_by_name(recwarn):
+    from cnnlab.probing import Recorder
+
+    scripted = torch.jit.script(nn.Sequential(nn.ReLU(), nn.Flatten()))
+    assert layer(scripted, "0") is not None
+    with pytest.raises(LookupError, match="no layer 'nope'"):
+        layer(scripted, "nope")
+    with pytest.raises(ValueError, match="compiled or scripted"), Recorder(scripted, "0"):
+        scripted(torch.ones(1, 2))
