@@ -8,6 +8,7 @@ Papers: Simonyan et al. 2014 (gradient), Shrikumar et al. 2016 (gradient x input
 """
 
 import functools
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from cnnlab.probing import at_rest, each_part, relu_rule, rules, settled, undist
 from cnnlab.probing.at_rest import replaced
 from cnnlab.probing.hooks import rule_back
 
-_FILTERS_PER_PIXEL = 120  # numbers in filters; with more, to lay them out anew takes what is won
+_FILTERS_PER_CELL = 6  # numbers in filters for each in the first maps; with more, it is not worth the layout
 _ANY_LAYOUT = {nn.Sequential, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d, nn.Dropout}
 _ANY_LAYOUT |= {
     nn.AdaptiveAvgPool2d,
@@ -167,7 +168,7 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
 
     Many convolutions are faster so, by a fifth on photonet. But Tensor.view of maps then fails, and
     h.flatten(1).relu_() changes a copy of h without a word. So only where all parts are known, in a row.
-    The filters are laid out anew in each pass, which pays up to so many of them for each pixel.
+    The filters are laid out anew in each pass, which pays if there are not too many of them for the maps.
     """
     layout = torch.channels_last if _side_by_side(model, images) else torch.contiguous_format
     return images.clone(memory_format=layout)
@@ -190,12 +191,16 @@ def passing_often(model: nn.Module, images: Tensor, batch: int) -> Iterator[None
 
 
 def _side_by_side(model: nn.Module, images: Tensor) -> bool:
-    filters, most = 0, _FILTERS_PER_PIXEL * len(images) * images.shape[2] * images.shape[3]
+    filters, cells = 0, None
     for part in each_part(model):
-        filters += part.weight.numel() if type(part) is nn.Conv2d else 0
-        if not _takes_any_layout(type(part)) or _changed(part) or filters > most:
+        if not _takes_any_layout(type(part)) or _changed(part):
             return False
-    return True
+        if type(part) is nn.Conv2d:
+            filters += part.weight.numel()
+            if cells is None:
+                pixels = len(images) * images.shape[2] * images.shape[3]
+                cells = pixels * part.out_channels // math.prod(part.stride)
+    return cells is not None and filters <= _FILTERS_PER_CELL * cells
 
 
 @functools.lru_cache(maxsize=256)

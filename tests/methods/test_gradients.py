@@ -314,7 +314,7 @@ def test_torchvisions_networks_get_their_channels_side_by_side(name, side, monke
     """And the numbers of a plain pass back; a class of the same name by somebody else gets no such trust."""
     import torchvision
 
-    monkeypatch.setattr(gradients, "_FILTERS_PER_PIXEL", 10**6)  # however small the picture
+    monkeypatch.setattr(gradients, "_FILTERS_PER_CELL", 10**6)  # however small the picture
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = torchvision.models.get_model(name, weights=None, num_classes=5).double().eval()
