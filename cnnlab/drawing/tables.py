@@ -2,6 +2,7 @@
 
 import html
 import math
+import statistics
 from collections.abc import Sequence
 
 
@@ -15,9 +16,9 @@ class Table:
 
     Args:
         header: one word or two for each column.
-        rows: as many entries each as the header; None is a dash. The largest float of a column is shown with
-            three digits, the others with as many decimals; each with three digits of its own, where they
-            differ by more than a thousand times.
+        rows: as many entries each as the header; None is a dash. The middle one of a column's floats is shown
+            with three digits, the others with as many decimals; each with three digits of its own, where
+            they differ by more than a thousand times.
         caption: what the table shows, in a sentence; stands above it.
 
     Raises:
@@ -81,7 +82,7 @@ def _column(entries: Sequence) -> list[str]:
     sizes = [abs(entry) for entry in entries if isinstance(entry, float) and math.isfinite(entry) and entry]
     shape = ".3g"
     if sizes and max(sizes) <= 1000 * min(sizes):
-        most = max(0, 2 - math.floor(math.log10(max(sizes))))
+        most = max(0, 2 - math.floor(math.log10(statistics.median_high(sizes))))
         digits = [f"{size:.{most}f}".partition(".")[2].rstrip("0") for size in sizes]
         shape = f".{max(map(len, digits))}f"
     said = {float: lambda entry: format(entry, shape), type(None): lambda _: "-"}

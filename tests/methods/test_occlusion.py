@@ -106,6 +106,18 @@ def asked_twice(x, a, mean, var):
     return F.relu(total) - total + F.batch_norm(z, mean, var)
 
 
+def folded_by_torch(x, a, mean, var):
+    """torch.batch_norm takes weight and bias first, F.batch_norm the statistics."""
+    y = F.conv2d(x, a, padding=1)
+    return torch.batch_norm(y, var, mean, 0.5 * mean, 2 * var, False, 0.1, 1e-5, False)
+
+
+def at_the_border(x, a, mean, var):
+    """Regions of other sizes, shifted against one another: together they reach over the edge."""
+    wide = F.conv2d(x, a.repeat(1, 1, 3, 3)[:, :, :7, :7])
+    return torch.cat([F.conv2d(x, a), F.pad(wide, (4, 0, 4, 0))], 1)[:, :4]
+
+
 STATISTICS = {
     "a": torch.arange(144.0).sin().view(4, 4, 3, 3),
     "mean": torch.tensor([0.1, -0.2, 0.3, 0.0]),
@@ -115,6 +127,8 @@ STATISTICS = {
 KINDS = {
     "convolution and batch norm in one": lambda: Call(folded, **STATISTICS),
     "made twice": lambda: Call(asked_twice, **STATISTICS),
+    "batch norm by torch's own order": lambda: Call(folded_by_torch, **STATISTICS),
+    "regions that end at the border": lambda: Call(at_the_border, **STATISTICS),
     "conv": lambda: nn.Conv2d(4, 4, 3),
     "stride, padding": lambda: nn.Conv2d(4, 4, 3, stride=2, padding=1),
     "rows left out": lambda: nn.Conv2d(4, 4, 2, stride=3),
