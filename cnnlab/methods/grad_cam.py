@@ -128,18 +128,19 @@ class _Cut(TorchFunctionMode):
     def __init__(self, name: str | None, model: nn.Module):
         super().__init__()
         self.name, self.maps, self.heard = name, None, Heard(model)
-        self.uncut, self.passed_by, self.watching = None, False, ExitStack()
+        self.uncut: Tensor | None = None  # kept, so that no other tensor gets its memory
+        self.memory, self.passed_by, self.watching = 0, False, ExitStack()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
-        if self.uncut is not None and not self.passed_by and func not in _QUESTIONS:
-            self.passed_by = any(self._is_uncut(part) for part in (*args, *(kwargs or {}).values()))
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if not self.passed_by and func not in _QUESTIONS:
+            self.passed_by = any(map(self._is_uncut, (*args, *kwargs.values())))
+        return func(*args, **kwargs)
 
     def _is_uncut(self, part: object) -> bool:
         if isinstance(part, tuple | list):  # torch.cat
             return any(map(self._is_uncut, part))
-        with torch._C.DisableTorchFunction():  # its memory tells it, however it is looked at
-            return isinstance(part, Tensor) and _memory(part) == _memory(self.uncut)
+        return isinstance(part, Tensor) and _memory(part) == self.memory  # however it is looked at
 
     def hear(self, name: str, output: object) -> Tensor | None:
         self.heard.hear(name, output)
@@ -150,12 +151,12 @@ class _Cut(TorchFunctionMode):
         torch.set_grad_enabled(True)  # `undisturbed` switches it off again
         self.maps = output.detach().clone().requires_grad_()
         after = self.maps.clone()  # an in-place ReLU that follows must not write into the leaf
-        self.uncut = output
+        self.uncut, self.memory = output, _memory(output)
         self.watching.enter_context(self)  # only from here on: it slows down every call
         return after
 
 
-def _memory(tensor: Tensor) -> int | None:
+def _memory(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else id(tensor)
 
 
@@ -180,8 +181,9 @@ def _chunk(
         _refuse(cut, name, asked)
         slopes = torch.stack(backward(scores, cut.maps), dim=1)  # (B, T, C, h, w)
     weights = slopes.mean(dim=(3, 4))  # (B, T, C)
-    maps = torch.einsum("btc,bchw->bthw", weights, cut.maps.detach())
-    return maps[:, :, None], scores.detach(), last
+    maps = cut.maps.detach()
+    found = weights @ maps.flatten(2)  # (B, T, C) @ (B, C, h * w)
+    return found.unflatten(2, maps.shape[2:])[:, :, None], scores.detach(), last
 
 
 def _refuse(cut: _Cut, name: str, asked: Asked) -> None:
