@@ -126,10 +126,10 @@ show(fig, alt="; ".join(f"{name} {value:.2f}" for name, value in shares.items())
 
 # %% [markdown]
 # Two bars are not methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. This
-# network uses the thing. A method that does not beat these two has not seen that.
+# network uses the thing: a method that does not beat both has missed it.
 #
-# |input| is even below noise: most things are darker than their background. SmoothGrad falls behind: the network has only seen a little grey
-# grain, and this noise is stronger and coloured. It answers to it. Integrated gradients is there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
+# |input| is even below noise: most things are darker than their background. SmoothGrad falls behind: its noise is like nothing that the
+# network has seen. Integrated gradients is there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
 # "something", and gets its share. **The baseline is part of the question.**
 
 # %% [markdown] slideshow={"slide_type": "slide"}

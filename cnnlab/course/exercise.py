@@ -182,9 +182,10 @@ def _last_line(error: Exception) -> str:
 
 
 def _input(exercise: Exercise, arguments: tuple) -> str:
-    names = inspect.signature(exercise.function).parameters
+    named = zip(inspect.signature(exercise.function).parameters, map(_short, arguments), strict=False)
+    # A score says its name itself.
     return "Input: " + ", ".join(
-        f"{name} = {_short(value)}" for name, value in zip(names, arguments, strict=False)
+        text if text.startswith(f"{name} = ") else f"{name} = {text}" for name, text in named
     )
 
 

@@ -1,10 +1,9 @@
 """The right answers of lecture 06a (saliency), and the mistakes that its checks know by name."""
 
 import torch
-import torch.nn.functional as F
 
 from cnnlab.course.references import Exercise, Mistake
-from cnnlab.course.references.scores import Score
+from cnnlab.course.references.scores import PRODUCT, SQUARE, linear, small_net
 
 
 def gradient_map(score, image):
@@ -80,28 +79,6 @@ def _grad_cam(maps, gradients, *, weights=None, rectified=True, start=0.0):
     return total.clamp(min=0) if rectified else total
 
 
-# --- scores: small functions that one can differentiate in one's head, and one network ---
-
-
-def _linear(weight):
-    return Score(f"(image * {weight.tolist()}).sum()", lambda image: (weight * image).sum())
-
-
-_SQUARE = Score("(image ** 2).sum()", lambda image: (image**2).sum())
-_PRODUCT = Score("the product of all pixels", lambda image: image.flatten(1).prod(dim=1).sum())
-
-
-def _net(seed=0):
-    seeded = torch.Generator().manual_seed(seed)
-    first, last = torch.randn(4, 2, 3, 3, generator=seeded), torch.randn(4, generator=seeded)
-
-    def run(image):
-        maps = F.conv2d(image, first, padding=1).relu()
-        return (maps.mean(dim=(2, 3)) @ last).tanh().sum()
-
-    return Score("a small network", run)
-
-
 def _picture(seed=1, size=(1, 2, 5, 6)):
     return torch.rand(size, generator=torch.Generator().manual_seed(seed))
 
@@ -111,31 +88,31 @@ def _picture(seed=1, size=(1, 2, 5, 6)):
 
 def _slopes():
     return [
-        (_linear(torch.tensor([[[[2.0, -3.0]]]])), torch.tensor([[[[0.5, 0.25]]]])),
-        (_SQUARE, torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]])),
-        (_PRODUCT, torch.tensor([[[[3.0, -1.0]]]])),
-        (_net(), _picture()),
+        (linear(torch.tensor([[[[2.0, -3.0]]]])), torch.tensor([[[[0.5, 0.25]]]])),
+        (SQUARE, torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]])),
+        (PRODUCT, torch.tensor([[[[3.0, -1.0]]]])),
+        (small_net(), _picture()),
     ]
 
 
 def _paths():
     pair = torch.tensor([[[[3.0, -1.0]]]])
     return [
-        (_linear(torch.tensor([[[[2.0, -3.0]]]])), pair, torch.tensor([[[[1.0, 0.0]]]]), 1),
-        (_SQUARE, torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]]), torch.full((1, 1, 2, 2), 0.5), 2),
-        (_PRODUCT, pair, torch.zeros(1, 1, 1, 2), 4),
-        (_net(), _picture(), torch.full((1, 2, 5, 6), 0.3), 7),
+        (linear(torch.tensor([[[[2.0, -3.0]]]])), pair, torch.tensor([[[[1.0, 0.0]]]]), 1),
+        (SQUARE, torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]]), torch.full((1, 1, 2, 2), 0.5), 2),
+        (PRODUCT, pair, torch.zeros(1, 1, 1, 2), 4),
+        (small_net(), _picture(), torch.full((1, 2, 5, 6), 0.3), 7),
     ]
 
 
 def _covers():
     weight = torch.arange(1.0, 5.0).reshape(1, 1, 2, 2)
     return [
-        (_linear(weight), torch.tensor([[[[1.0, 1.0], [2.0, 0.5]]]]), 1, 0.0),
-        (_linear(weight.view(1, 2, 1, 2)), torch.ones(1, 2, 1, 2), 1, 0.0),
-        (_linear(torch.ones(1, 1, 3, 4)), torch.arange(12.0).reshape(1, 1, 3, 4), 2, 1.0),
-        (_SQUARE, torch.arange(16.0).reshape(1, 1, 4, 4) / 8, 2, 0.5),
-        (_net(), _picture(), 2, 0.25),
+        (linear(weight), torch.tensor([[[[1.0, 1.0], [2.0, 0.5]]]]), 1, 0.0),
+        (linear(weight.view(1, 2, 1, 2)), torch.ones(1, 2, 1, 2), 1, 0.0),
+        (linear(torch.ones(1, 1, 3, 4)), torch.arange(12.0).reshape(1, 1, 3, 4), 2, 1.0),
+        (SQUARE, torch.arange(16.0).reshape(1, 1, 4, 4) / 8, 2, 0.5),
+        (small_net(), _picture(), 2, 0.25),
     ]
 
 
