@@ -1,7 +1,7 @@
 """What each kind of function makes of maps that differ only in a patch: the table of the rules.
 
 Type: (kept, function, its arguments with Patches in place of tensors) -> Patches, or None: no rule for it.
-`sliding` has convolutions and pools. Here are pointwise functions, on the region alone; sums and
+`convolving` has convolutions, `sliding` pools. Here are pointwise functions, on the region alone; sums and
 concatenations, on the smallest rectangle around the regions that meet; and the list of all.
 """
 
@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnlab.methods import sliding
+from cnnlab.methods import convolving, sliding
+from cnnlab.methods.convolving import Convolution
 from cnnlab.methods.patches import Patches, Starts
-from cnnlab.methods.sliding import SHARE, Convolution, Kept
+from cnnlab.methods.sliding import SHARE, Kept
 from cnnlab.probing.at_rest import line
 
 Rule = Callable[..., Patches | None]
@@ -29,8 +30,8 @@ def _batch_norm(kept: Kept, function: Callable, input: Patches, *rest: object, *
     base = kept.once(lambda: function(input.base, *rest, **named))
     make = input.make
     if isinstance(make, Convolution) and function is F.batch_norm:
-        filters, bias = kept.once(lambda: _folded(*make[1:], *rest, **named), "folded")
-        return input.become(base, make._replace(filters=filters, bias=bias))
+        filters, bias = kept.once(lambda: _folded(make.filters, make.bias, *rest, **named), "folded")
+        return input.become(base, make._replace(filters=filters, bias=bias, base=base))
     kept.cells += input.numel
     return input.become(base, lambda: function(input.values, *rest, **named))
 
@@ -49,7 +50,8 @@ def _folded(
     """Filters and bias that do in one what a convolution and a batch norm after it do."""
     mean = running_mean if offset is None else running_mean - offset
     scale, shift = line(mean, running_var, weight, bias, eps)
-    return filters * scale[:, None, None, None], shift
+    room = torch.empty_like(filters, memory_format=torch.channels_last)
+    return torch.mul(filters, scale[:, None, None, None], out=room), shift
 
 
 def _prelu(kept: Kept, function: Callable, input: Patches, weight: Tensor) -> Patches:
@@ -163,7 +165,7 @@ def _getitem(kept: Kept, function: Callable, input: Patches, index: object) -> P
 
 
 _NAMED = {
-    "conv2d": sliding.conv2d,
+    "conv2d": convolving.conv2d,
     "max_pool2d": sliding.max_pool2d,
     "avg_pool2d": sliding.avg_pool2d,
     "batch_norm": _batch_norm,

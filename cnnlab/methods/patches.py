@@ -12,7 +12,7 @@ What stands in the patches is made when it is first asked for. So a function tha
 how: a ReLU works in place, and a batch norm is multiplied into the filters of the convolution before it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_Index = tuple[slice, ...]
 Starts = tuple[int, ...]  # one for each window, along one axis; plain numbers, for there are few
 
 
@@ -107,6 +108,24 @@ class Patches:
         if (rows, cols) == self.size and top == self.top and left == self.left:
             return self.values
         taken = (frame or framed(self.base)).pieces(top, left, rows, cols)
+        for into, out_of in self._meeting(top, left, (rows, cols)):
+            taken[into] = self.values[out_of]
+        return taken
+
+    def change(self) -> Tensor:
+        """(P, C, h, w): what stands in the patches, less what the base has there."""
+        base = framed(self.base).pieces(self.top, self.left, *self.size)
+        return torch.sub(self.values, base, out=base)
+
+    def added_to(self, frame: Frame, top: Starts, left: Starts, size: tuple[int, int]) -> Tensor:
+        """Pieces of another base, to which the patches are added: (P, C, *size), the channels last."""
+        taken = frame.pieces(top, left, *size)
+        for into, out_of in self._meeting(top, left, size):
+            taken[into] += self.values[out_of]
+        return taken
+
+    def _meeting(self, top: Starts, left: Starts, size: tuple[int, int]) -> Iterator[tuple[_Index, _Index]]:
+        """Where pieces at these places meet the patches: the cells of the pieces, and of the values."""
         down, right = (
             [mine - start for mine, start in zip(*both, strict=True)]
             for both in ((self.top, top), (self.left, left))
@@ -114,10 +133,11 @@ class Patches:
         first = 0
         for (i, j), alike in groupby(zip(down, right, strict=True)):  # their patches lie alike in the pieces
             some = slice(first, first + len(list(alike)))
-            into, out_of = zip(_overlap(i, self.size[0], rows), _overlap(j, self.size[1], cols), strict=True)
-            taken[some, :, *into] = self.values[some, :, *out_of]
             first = some.stop
-        return taken
+            into, out_of = zip(
+                _overlap(i, self.size[0], size[0]), _overlap(j, self.size[1], size[1]), strict=True
+            )
+            yield (some, slice(None), *into), (some, slice(None), *out_of)
 
     def whole(self) -> Tensor:
         """All of each map: (P, C, H, W). Only read it, as a crop."""

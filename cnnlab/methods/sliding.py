@@ -1,9 +1,10 @@
-"""How far a change reaches through a window that slides, a convolution or a pool, and what it makes there.
+"""How far a change reaches through a window that slides, a convolution or a pool; and the rules of pools.
 
-Type: (kept, function, its arguments with Patches in place of a tensor) -> Patches, or None: no rule for it. A
-cell of the output changes only if its own window meets a changed cell. So the changed region is taken with a
-margin as wide as the window, and the function runs on that, without padding; once the region is most of the
-map, on all of it. `layer_rules` has the rules of everything else, and the list of all.
+Type of a rule: (kept, function, its arguments with Patches in place of a tensor) -> Patches, or None: no rule
+for it. A cell of the output changes only if its own window meets a changed cell. So the changed region is
+taken with a margin as wide as the window, and the function runs on that, without padding; once the region is
+most of the map, on all of it. `convolving` has the rule of convolutions; `layer_rules` has those of
+everything else, and the list of all.
 
 Along one axis, a picture of 6 cells, of which a window covers the cells 2 and 3, under a kernel of 3 cells
 with padding 1: the outputs 1 to 4 meet them, so 4 are computed again, from the 6 cells 0 to 5.
@@ -13,7 +14,6 @@ with padding 1: the outputs 1 to 4 meet them, so 4 are computed again, from the 
     their windows     0-2, 1-3, 2-4, 3-5
 """
 
-import functools
 import operator
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnlab.methods import winograd
 from cnnlab.methods.patches import Patches, Starts, framed
 from cnnlab.nets.fitting import Size, pair
 
@@ -44,6 +43,7 @@ class Kept:
         self._met: dict[tuple, int] = {}
         self._call: tuple = ()
         self.cells = 0  # numbers that were put together or computed in this pass: an estimate of the work
+        self.products = 0  # multiplications with weights in this pass
 
     def __len__(self) -> int:
         return len(self._results)
@@ -51,7 +51,7 @@ class Kept:
     def begin(self) -> None:
         """Another pass begins."""
         self._met.clear()
-        self.cells = 0
+        self.cells = self.products = 0
 
     def call(self, function: Callable, bases: list[Tensor]) -> None:
         """The next call of the pass: every group of windows goes through it."""
@@ -80,7 +80,24 @@ def _reached(start: Starts, size: int, n: int, kernel: int, stride: int, padding
     return tuple(min(i, n - count) for i in low), count
 
 
-class _Reach(NamedTuple):
+class Window(NamedTuple):
+    """A window that slides; each is (rows, columns)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+
+    def meets(self, x: Patches, base: Tensor) -> tuple[Starts, Starts, tuple[int, int]]:
+        """The cells of the base whose windows meet a patch of x: where they begin, and (rows, columns)."""
+        (top, rows), (left, cols) = (
+            _reached(start, size, n, *one)
+            for start, size, n, *one in zip((x.top, x.left), x.size, base.shape[2:], *self, strict=True)
+        )
+        return top, left, (rows, cols)
+
+
+class Reach(NamedTuple):
     """Where a window that slides meets a patch.
 
     Attributes:
@@ -96,84 +113,24 @@ class _Reach(NamedTuple):
     whole: bool
 
 
-def _reach(
-    kept: Kept,
-    x: Patches,
-    base: Tensor,
-    kernel: Size,
-    stride: Size,
-    padding: Size,
-    dilation: Size = 1,
-    outside: float = 0.0,
-) -> _Reach:
+def reach(kept: Kept, x: Patches, base: Tensor, window: Window, outside: float = 0.0) -> Reach:
     """What must be computed again of the base: the region with its margin, or all of it."""
-    starts, counts, begins, spans, borders = [], [], [], [], []
-    for axis, (start, k, s, p, d) in enumerate(
-        zip((x.top, x.left), *map(pair, (kernel, stride, padding, dilation)), strict=True)
+    top, left, size = window.meets(x, base)
+    _ = x.values  # now: else a deep net is one chain of calls, deeper than Python allows
+    if size[0] * size[1] > SHARE * base.shape[2:].numel():
+        kept.cells += x.base[0].numel() * len(x.top)
+        corner = (0,) * len(x.top)
+        return Reach(corner, corner, tuple(base.shape[2:]), x.whole, True)
+    begins, spans, borders = [], [], []
+    for first, count, n, cells, k, s, p, d in zip(
+        (top, left), size, base.shape[2:], x.base.shape[2:], *window, strict=True
     ):
-        n, cells = base.shape[2 + axis], x.base.shape[2 + axis]
-        first, count = _reached(start, x.size[axis], n, k, s, p, d)
-        starts.append(first)
-        counts.append(count)
         begins.append(tuple(i * s - p for i in first))
         spans.append((count - 1) * s + d * (k - 1) + 1)
         borders.append((p, max(0, (n - 1) * s - p + d * (k - 1) + 1 - cells)))
-    _ = x.values  # now: else a deep net is one chain of calls, deeper than Python allows
-    if counts[0] * counts[1] > SHARE * base.shape[2:].numel():
-        kept.cells += x.base[0].numel() * len(x.top)
-        corner = (0,) * len(x.top)
-        return _Reach(corner, corner, tuple(base.shape[2:]), x.whole, True)
     kept.cells += x.base.shape[1] * len(x.top) * spans[0] * spans[1]
     frame = kept.once(lambda: framed(x.base, *borders, outside), "frame")
-    return _Reach(*starts, tuple(counts), lambda: x.crop(*begins, *spans, frame), False)
-
-
-class Convolution(NamedTuple):
-    """A convolution that waits to be run: a batch norm after it may still change its filters.
-
-    Attributes:
-        run: (filters, bias) -> (P, K, h, w)
-    """
-
-    run: Callable[[Tensor, Tensor | None], Tensor]
-    filters: Tensor
-    bias: Tensor | None
-
-    def __call__(self) -> Tensor:
-        return self.run(self.filters, self.bias)
-
-
-def conv2d(
-    kept: Kept,
-    function: Callable,
-    input: Patches,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Size = 1,
-    padding: Size | str = 0,
-    dilation: Size = 1,
-    groups: int = 1,
-) -> Patches | None:
-    if padding == "same":  # an odd cell goes to the bottom and the right
-        sides = tuple(d * (k - 1) // 2 for d, k in zip(pair(dilation), weight.shape[2:], strict=True))
-    else:
-        sides = (0, 0) if padding == "valid" else _both(padding)
-    stride, dilation = _both(stride), _both(dilation)
-
-    base = kept.once(lambda: function(input.base, weight, bias, stride, padding, dilation, groups))
-    reach = _reach(kept, input, base, tuple(weight.shape[2:]), stride, sides, dilation)
-    # Rearranged once; only the latest, for a model may make new filters in each pass.
-    last = kept.once(lambda: functools.lru_cache(maxsize=1)(_channels_last), "channels last")
-    points = kept.once(lambda: functools.lru_cache(maxsize=1)(winograd.seen), "points")
-    plain = stride == dilation == (1, 1) and groups == 1
-
-    def run(filters: Tensor, bias: Tensor | None) -> Tensor:
-        piece = reach.piece()
-        if plain and winograd.pays(len(piece), filters, reach.size):
-            return winograd.conv3x3(piece, points(filters), bias, sides if reach.whole else (0, 0))
-        return function(piece, last(filters), bias, stride, padding if reach.whole else 0, dilation, groups)
-
-    return Patches(base, Convolution(run, weight, bias), *reach[:3])
+    return Reach(top, left, size, lambda: x.crop(*begins, *spans, frame), False)
 
 
 def max_pool2d(
@@ -189,20 +146,20 @@ def max_pool2d(
 ) -> Patches | None:
     if return_indices:
         return None
-    kernel, padding, dilation = _both(kernel_size), _both(padding), _both(dilation)
-    stride = _both(stride) if stride else kernel  # torch takes [] for None, too
+    kernel, padding, dilation = both(kernel_size), both(padding), both(dilation)
+    stride = both(stride) if stride else kernel  # torch takes [] for None, too
 
     def run_whole(maps: Tensor) -> Tensor:
         return function(maps, kernel, stride, padding, dilation, ceil_mode)
 
     base = kept.once(lambda: run_whole(input.base))
-    reach = _reach(kept, input, base, kernel, stride, padding, dilation, outside=-torch.inf)
+    part = reach(kept, input, base, Window(kernel, stride, padding, dilation), outside=-torch.inf)
 
     def make() -> Tensor:
-        piece = reach.piece()
-        return run_whole(piece) if reach.whole else function(piece, kernel, stride, 0, dilation)
+        piece = part.piece()
+        return run_whole(piece) if part.whole else function(piece, kernel, stride, 0, dilation)
 
-    return Patches(base, make, *reach[:3])
+    return Patches(base, make, *part[:3])
 
 
 def avg_pool2d(
@@ -216,8 +173,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Patches | None:
-    kernel, padding = _both(kernel_size), _both(padding)
-    stride = _both(stride) if stride else kernel
+    kernel, padding = both(kernel_size), both(padding)
+    stride = both(stride) if stride else kernel
 
     def pool(x: Tensor, divisor: int | None) -> Tensor:
         return F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor)
@@ -231,21 +188,17 @@ def avg_pool2d(
         return run_whole(input.base), run_whole(ones) / pool(ones, 1)
 
     base, factor = kept.once(make)
-    reach = _reach(kept, input, base, kernel, stride, padding)
+    part = reach(kept, input, base, Window(kernel, stride, padding))
 
     def run() -> Tensor:
-        if reach.whole:
-            return run_whole(reach.piece())
-        factors = framed(factor).pieces(reach.top, reach.left, *reach.size)
-        return F.avg_pool2d(reach.piece(), kernel, stride, divisor_override=1) * factors
+        if part.whole:
+            return run_whole(part.piece())
+        factors = framed(factor).pieces(part.top, part.left, *part.size)
+        return F.avg_pool2d(part.piece(), kernel, stride, divisor_override=1) * factors
 
-    return Patches(base, run, *reach[:3])
-
-
-def _channels_last(maps: Tensor) -> Tensor:
-    return maps.contiguous(memory_format=torch.channels_last)
+    return Patches(base, run, *part[:3])
 
 
-def _both(size: Size) -> tuple[int, int]:
+def both(size: Size) -> tuple[int, int]:
     """torch takes 3, (3,) and (3, 3) for the same."""
     return pair(size if isinstance(size, int) or len(size) == 2 else size[0])

@@ -28,7 +28,7 @@ from cnnlab.probing.units import refuse_compiled
 HOW = ("auto", "incremental", "batches")
 _NUMBERS = 12_000_000  # in the largest tensor of a pass, if nothing else is asked for
 _MOST = 256  # pictures in a pass
-_WORTH = (5e9, 2e11)  # multiplications in all, from which on more groups of windows are worth their trouble
+_WORTH = 5e9  # multiplications in all, from which on windows near a border make groups of their own
 
 
 class Cost(NamedTuple):
@@ -198,14 +198,13 @@ def _incremental(
         refuse_compiled(model)
     except ValueError as error:
         raise _No(str(error)) from None
-    kinds = 1 + sum(plain.products * total > much for much in _WORTH)
+    kinds = 2 if plain.products * total > _WORTH else 1
     groups = covering.windows.border_kinds(kinds)
     for layout in LAYOUTS:
         laid_out, kept, trial = covering.laid_out(layout), Kept(layout), Watch()
-        order = groups[few].sort(stable=True).indices  # as the groups of the region lie
         try:
             with trial:
-                found = answer(model, unit, laid_out.regions(kept, few, groups))[order.argsort()]
+                found = answer(model, unit, laid_out.regions(kept, few, torch.zeros_like(groups)))
         except Exception as error:  # of the model's own code, which expected another kind of tensor
             no = _No(f"the model does not run on regions: {type(error).__name__}: {error}")
             continue
@@ -216,10 +215,11 @@ def _incremental(
         no = _No("its answer is another one than that of a plain pass: it mixes pictures, or is random")
     else:
         raise no
-    one = (trial.products + _COST.cell * (trial.cells + kept.cells)) / len(few)  # for each of the trial
+    products = trial.products + kept.products
+    one = (products + _COST.cell * (trial.cells + kept.cells)) / len(few)  # for each of the trial
     if not always and total * one + _COST.call * len(kept) * (1 + kinds**2) > whole:
         raise slower
-    share = trial.products / len(few) / max(plain.products, 1)
+    share = products / len(few) / max(plain.products, 1)
 
     def run(numbers: Tensor) -> Tensor:
         return laid_out.regions(kept, numbers, groups)

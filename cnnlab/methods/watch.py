@@ -39,7 +39,9 @@ class Watch(TorchFunctionMode):
                 followed = isinstance(output, Region) and output.held.maps is None
                 size = sum(part.numel for part in output.held.groups) if followed else output.numel()
                 self.largest = max(self.largest, size)
-                self.cells += 0 if followed else size  # the kept counts those that are followed
+                if followed:  # the kept counts what it costs
+                    return output
+                self.cells += size
                 if func in _WEIGHED:
                     weight = args[1] if len(args) > 1 else kwargs["weight"]
                     self.products += size * weight.shape[1:].numel()

@@ -32,13 +32,14 @@ _CHANNELS = 192  # with fewer, the way to the points and back takes what is won
 _CELLS = 100  # in a column of all maps together; with fewer, to rearrange the filters takes what is won
 
 
-def pays(maps: int, weight: Tensor, outputs: tuple[int, int]) -> bool:
-    """Is it estimated to be faster than F.conv2d, for so many maps with so many outputs each?"""
+def pays(maps: Tensor, weight: Tensor, padding: tuple[int, int]) -> bool:
+    """Is it estimated to be faster than F.conv2d with stride 1?"""
+    rows, cols = (n + 2 * p - 2 for n, p in zip(maps.shape[2:], padding, strict=True))
     return (
         tuple(weight.shape[2:]) == (3, 3)
         and min(weight.shape[:2]) >= _CHANNELS
-        and maps * outputs[0] >= _CELLS
-        and outputs[1] > 3
+        and len(maps) * rows >= _CELLS
+        and cols > 3
         and weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")  # half of the digits are too few for it

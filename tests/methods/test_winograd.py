@@ -72,16 +72,22 @@ def test_maps_in_any_layout_are_left_as_they_were():
 
 def test_it_is_taken_only_where_it_pays():
     wide, narrow = torch.zeros(512, 512, 3, 3), torch.zeros(64, 64, 3, 3)
-    assert winograd.pays(64, wide, (7, 7))
-    assert not winograd.pays(64, narrow, (56, 56))  # the way there and back costs more
-    assert not winograd.pays(4, wide, (7, 7))  # too few maps to bring the filters there
-    assert not winograd.pays(64, wide, (7, 3))  # tiles that small save little
-    assert not winograd.pays(64, torch.zeros(512, 512, 5, 5), (7, 7))
-    assert not winograd.pays(64, torch.zeros(512, 64, 3, 3), (7, 7))
+
+    def pays(count, weight, outputs, padding=(1, 1)):
+        rows, cols = (n + 2 - 2 * p for n, p in zip(outputs, padding, strict=True))
+        return winograd.pays(torch.zeros(count, weight.shape[1], rows, cols), weight, padding)
+
+    assert pays(64, wide, (7, 7)) and pays(64, wide, (7, 4), (0, 1))
+    assert not pays(64, narrow, (56, 56))  # the way there and back costs more
+    assert not pays(4, wide, (7, 7))  # too few maps to bring the filters there
+    assert pays(15, wide, (7, 7)) and not pays(14, wide, (7, 7)) and not pays(15, wide, (6, 7))
+    assert not pays(64, wide, (7, 3))  # tiles that small save little
+    assert not pays(64, torch.zeros(512, 512, 5, 5), (7, 7))
+    assert not pays(64, torch.zeros(512, 64, 3, 3), (7, 7))
     for other in (wide.half(), wide.bfloat16(), wide.to("meta")):
-        assert not winograd.pays(64, other, (7, 7))
+        assert not pays(64, other, (7, 7))
     with torch.autocast("cpu", torch.bfloat16):  # the products would have three digits
-        assert not winograd.pays(64, wide, (7, 7))
+        assert not pays(64, wide, (7, 7))
 
 
 def test_the_filters_of_old_passes_are_let_go(monkeypatch):
@@ -98,7 +104,7 @@ def test_the_filters_of_old_passes_are_let_go(monkeypatch):
 
     alive = []
     monkeypatch.setattr(winograd, "seen", seen)
-    monkeypatch.setattr(winograd, "pays", lambda _count, weight, _outputs: weight.shape[2:] == (3, 3))
+    monkeypatch.setattr(winograd, "pays", lambda _maps, weight, _padding: weight.shape[2:] == (3, 3))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer = parametrizations.weight_norm(nn.Conv2d(3, 8, 3, padding=1))
@@ -115,7 +121,7 @@ def test_the_filters_of_old_passes_are_let_go(monkeypatch):
 def test_occlusion_by_it_is_occlusion(padding, monkeypatch):
     taken, own = [], winograd.conv3x3
     monkeypatch.setattr(winograd, "conv3x3", lambda *given: taken.append(given[0].shape) or own(*given))
-    monkeypatch.setattr(winograd, "pays", lambda _count, weight, _outputs: weight.shape[2:] == (3, 3))
+    monkeypatch.setattr(winograd, "pays", lambda _maps, weight, _padding: weight.shape[2:] == (3, 3))
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=padding),
