@@ -112,7 +112,7 @@ def _located(
             ran += len(values)
         sure, cut = True, last
         parts.append((part, values))
-    maps, values = (torch.cat(each) for each in zip(*parts, strict=True))
+    maps, values = (torch.cat(each) for each in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
     maps = maps.clamp(min=0) if rectify else maps
     return kept(asked, maps, values, None, Passes(ran, asked.numbers.numel()), began), cut
 
@@ -174,7 +174,8 @@ def _chunk(
     with undisturbed(model, grad=False):
         given = as_usual(model, images.detach())
         with cut.watching, listening(model, [name] if sure else layers(model), cut.hear):
-            scores = asked.scores(model, given)
+            output = asked.output(model, given)
+        scores = asked.read(output)
         last = name if sure else cut.heard.last(None if asked.unit is None else asked.unit.layer)
         if last != name:
             return None, scores.detach(), last

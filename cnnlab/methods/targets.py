@@ -206,6 +206,8 @@ def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
         )
     if isinstance(target, int) and abs(target) >= 2**31:
         raise LookupError(f"no class {target}: they are numbered from 0")
+    if isinstance(target, int) and target >= 0:
+        return torch.full((n,), target)
     numbers = torch.as_tensor(target).cpu()
     if numbers.dtype.is_floating_point or numbers.dtype == torch.bool or numbers.is_complex():
         raise TypeError(f"class numbers are whole numbers, not {numbers.dtype}")

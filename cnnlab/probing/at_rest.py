@@ -70,4 +70,5 @@ class Straight:
 
 def replaced(part: nn.Module) -> bool:
     """Has somebody else given this module a forward of its own?"""
-    return not isinstance(vars(part).get("forward", None), Straight | None)
+    own = vars(part).get("forward")
+    return own is not None and not isinstance(own, Straight)

@@ -68,7 +68,7 @@ def test_only_the_cells_of_the_patch_count():
     found, kept = convolved(x, weight, padding=1)
     assert found.size == (4, 5) and found.top == (0,) * 5 and found.left == (1,) * 5
     assert kept.products == 5 * 2 * 3 * weight.numel()
-    found, kept = convolved(x, weight, padding=1, stride=2)  # windows from row -1, 1, 3 on, and from -1, 1, 3, 5
+    found, kept = convolved(x, weight, padding=1, stride=2)  # windows begin at -1, 1, 3, 5
     assert found.size == (2, 2) and found.left == (1,) * 5
     assert kept.products == 5 * 2 * 2 * weight.numel()
 
