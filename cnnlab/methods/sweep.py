@@ -79,6 +79,10 @@ class _No(Exception):
     """Why the model cannot or should not be run incrementally; never leaves this file."""
 
 
+class _Other(ValueError):
+    """An answer is another one than that of a plain pass."""
+
+
 def sweep(
     model: nn.Module,
     image: Tensor,
@@ -132,10 +136,11 @@ def sweep(
                     raise ValueError(
                         f"this cannot be computed incrementally: {reason}. Use how='auto'"
                     ) from None
+        size = batch
         if way is None:
             way, why = _batches(model, unit, covering, few, plain, alone)
-            batch, reason = (1, why) if why else (batch, reason)
-        size = batch if batch is not None else min(_MOST, max(1, int(_NUMBERS // max(way.largest, 1))))
+            size, reason = (1, why) if why else (batch, reason)
+        size = size if size is not None else min(_MOST, max(1, int(_NUMBERS // max(way.largest, 1))))
         order = way.kinds.sort(stable=True).indices  # so a pass has few of them
         order = order[~done[order]]
         work = 1 + len(alone) + way.tried + len(order) * way.share
@@ -147,7 +152,15 @@ def sweep(
             if progress is not None and progress(int(done.sum()), len(done)) is True:
                 work -= int((~done).sum()) * way.share
                 break
-        work += _check(model, unit, way.covering, outputs, whole, done, few[1:], alone)
+        try:
+            work += _check(model, unit, way.covering, outputs, whole, done, few[1:], alone)
+        except _Other:
+            if how != "auto" or way.how == "batches":
+                raise
+            options = {"batch": batch, "progress": progress, "how": "batches"}
+            safe = sweep(model, image, unit, windows, fill, **options)
+            reason, seconds = "regions gave another answer than a plain pass", time.perf_counter() - began
+            return safe._replace(reason=reason, work=work + safe.work, seconds=seconds)
     return Sweep(outputs, whole[0], done, way.how, reason, work, time.perf_counter() - began)
 
 
@@ -241,6 +254,9 @@ def _check(
 
     Returns:
         The passes that it took.
+
+    Raises:
+        _Other: one is not.
     """
     known = dict(zip(few.tolist(), alone.split(1), strict=True))
     most = int((outputs - whole).abs().nan_to_num(posinf=0.0).amax(dim=1).argmax())
@@ -249,7 +265,7 @@ def _check(
         known[most] = answer(model, unit, covering.pictures(torch.tensor([most])))
     for number, expected in known.items():
         if done[number] and not same(outputs[number : number + 1], expected):
-            raise ValueError(
+            raise _Other(
                 "the model answers differently when pictures share a batch, or every time: take batch=1 and "
                 "how='batches', and if that does not help, something in it is random"
             )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.methods import answers, layer_rules, occlusion, roundup, sliding, sweep
+from cnnlab.methods import answers, layer_rules, occlusion, regions, roundup, sliding, sweep
 from cnnlab.methods.patches import Patches, framed
 from cnnlab.methods.windows import Windows
 from cnnlab.probing import Unit
@@ -140,6 +140,29 @@ def test_the_window_with_the_largest_drop_is_run_again_alone(monkeypatch, how):
     with pytest.raises(ValueError, match="answers differently"):
         occlusion.scan(model, x, window=4, stride=2, how=how)
     assert calls[-1] == 1 and max(calls) == 25
+
+
+def test_wrong_regions_are_seen_late_and_batches_take_over(monkeypatch):
+    """Too late for the trial: then the whole sweep goes again, by pictures, and says so."""
+    model, x = make(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten()), sunny()
+    right, told = answers.answer, []
+
+    def wrong(model, unit, pictures):
+        found = right(model, unit, pictures)
+        if type(pictures) is regions.Region and len(found) > 3:
+            found[-1] += 1
+        return found
+
+    monkeypatch.setattr(sweep, "answer", wrong)
+    with pytest.raises(ValueError, match="answers differently"):
+        occlusion.scan(model, x, window=4, stride=2, how="incremental")
+    monkeypatch.setattr(sweep, "_COST", sweep.Cost(cell=0, call=0))  # however small it is
+    options = {"window": 4, "stride": 2, "batch": 10}
+    found = occlusion.scan(model, x, progress=lambda *now: told.append(now), **options)
+    assert far(model, x, found, (4, 4), (2, 2)) < 1e-10
+    assert found.how == "batches" and "another answer" in found.reason
+    assert found.work > occlusion.scan(model, x, how="batches", **options).work
+    assert [now[0] for now in told] == sorted(now[0] for now in told[:3]) * 2  # it began anew
 
 
 @pytest.mark.parametrize("how", EVERY)
