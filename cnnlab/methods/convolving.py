@@ -13,6 +13,7 @@ most of it.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,32 +76,33 @@ def conv2d(
             return winograd.conv3x3(maps, points(filters), bias, around)
         return function(maps, last(filters), bias, stride, padding, dilation, groups)
 
-    def anew(filters: Tensor, bias: Tensor | None, base: Tensor) -> Tensor:  # noqa: ARG001
-        return convolved(part.piece(), filters, bias, padding if part.whole else 0)
-
-    def added(filters: Tensor, bias: Tensor | None, base: Tensor) -> Tensor:  # noqa: ARG001
-        frame = kept.once(lambda: functools.lru_cache(maxsize=1)(framed), "base")
-        first = tuple(
-            tuple(i + p - m for i in at)
-            for at, p, m in zip((input.top, input.left), sides, margin, strict=True)
-        )
-        spread = Patches(base, convolved(input.change(), filters, None, margin), *first)
-        return spread.added_to(frame(base), *place)
-
-    some = len(input.top) * weight.numel()  # products of all windows with one cell
     if stride == (1, 1) and any(margin) and _small(input) and _finite(kept, input):
-        place = window.meets(input, base)
-        kept.cells += input.numel + len(input.top) * base.shape[1] * place[2][0] * place[2][1]
-        kept.products += some * input.size[0] * input.size[1]
+        place, cells = window.meets(input, base), input.size
+        kept.cells += input.numel + len(input.top) * base.shape[1] * math.prod(place[2])
         _ = input.values  # now, as in `reach`
-        return Patches(base, Convolution(added, weight, bias, base), *place)
-    part = reach(kept, input, base, window)
-    kept.products += some * part.size[0] * part.size[1]
-    return Patches(base, Convolution(anew, weight, bias, base), *part[:3])
+        frame = kept.once(lambda: functools.lru_cache(maxsize=1)(framed), "frame of the base")
+
+        def run(filters: Tensor, bias: Tensor | None, base: Tensor) -> Tensor:  # noqa: ARG001
+            top, left = (
+                tuple(i + p - m for i in at)
+                for at, p, m in zip((input.top, input.left), sides, margin, strict=True)
+            )
+            added = Patches(base, convolved(input.change(), filters, None, margin), top, left)
+            return added.added_to(frame(base), *place)
+
+    else:
+        part = reach(kept, input, base, window)
+        place, cells = part[:3], part.size
+
+        def run(filters: Tensor, bias: Tensor | None, base: Tensor) -> Tensor:  # noqa: ARG001
+            return convolved(part.piece(), filters, bias, padding if part.whole else 0)
+
+    kept.products += len(input.top) * weight.numel() * math.prod(cells)
+    return Patches(base, Convolution(run, weight, bias, base), *place)
 
 
 def _small(x: Patches) -> bool:
-    return x.size[0] * x.size[1] <= _SHARE * x.base.shape[2:].numel()
+    return math.prod(x.size) <= _SHARE * x.base.shape[2:].numel()
 
 
 def _finite(kept: Kept, x: Patches) -> bool:
