@@ -52,14 +52,14 @@ answers = {
     "Grad-CAM": saliency.grad_cam(model, pictures, guess),
 }
 show(maps.sheet(pictures, {name: answer.map for name, answer in answers.items()}, titles=said),
-     alt=f"Five pictures, which the network calls {', '.join(said)}, and four maps of each: red pixels push the score of the class up.")
+     alt=f"Five pictures, which the network calls {', '.join(said)}, and four maps of each: red speaks for the class, blue against it.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### Which pixels made it say so?
 #
 # Five pictures, and above each **what the network calls it**. photonet knows twenty classes and no others: of these five, only the cat
-# is among them, and a rocket becomes a lighthouse. Below: four answers to one question. Red pushes the score up, blue pulls it
-# down. (± is where the colours of a row end.)
+# is among them, and a rocket becomes a lighthouse. Below: four answers to one question. Red speaks for
+# what the network says, blue against it. (± is where the colours of a row end.)
 #
 # They do not agree. Grad-CAM finds the thing, roughly. The gradient is speckled, red beside blue. Occlusion likes the dark sky around the
 # rocket more than the rocket. This lecture is about how each is made. The next one is about which to believe.
@@ -266,7 +266,7 @@ quiz("06a.q1")
 # ## Why is a gradient so noisy? SmoothGrad
 #
 # A ReLU network is a patchwork of linear pieces. From one piece to the next the gradient jumps. So ask many times, each time
-# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. When does the speckle go? And at which sigma
+# with a little noise on the picture, and take the mean. Move **sigma** and **samples**. How much of the speckle goes? And at which sigma
 # would *you* no longer know the picture? (The number below: is a pixel like the one beside it? It does not rise for every picture.)
 
 # %% tags=["widget"]
@@ -329,8 +329,8 @@ hint("06a.3")
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Window, stride, fill
 #
-# Large windows find parts, small ones find details, and more noise. The fill is a baseline again: what does *absent* look like? Choose a
-# class, or a single feature map, as Zeiler and Fergus did.
+# Large windows find parts, small ones find details, and more noise. The fill is a baseline again: what does *absent* look like? Choose
+# one of the guesses, or a single feature map, as Zeiler and Fergus did.
 
 # %% tags=["widget"]
 widgets.covering()
@@ -475,8 +475,9 @@ Table(["method", "sum of the map", "f(x)", "f(x) - f(x')", "pictures forward", "
 
 # %% [markdown]
 # Five pictures went in. Integrated gradients promises that its sum is $f(x) - f(x')$, and keeps it up to the gap. The sum of Grad-CAM on
-# photonet is the mean of CAM: the logit without the bias. The others promise nothing. For occlusion the sum means nothing, since every
-# drop counts for many pixels; "forward" is its work there, in whole pictures.
+# photonet is the mean of CAM, the logit without the bias; but only before the ReLU (with yours of 06a.4 it is larger). The others promise
+# nothing. For occlusion the sum means nothing, since every drop counts for many pixels; "forward" is its work there, in whole pictures.
+# (The seconds are those of one call, whatever else the computer did just then.)
 
 # %% slideshow={"slide_type": "skip"}
 quiz("06a.q3")

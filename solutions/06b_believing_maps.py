@@ -128,8 +128,8 @@ show(fig, alt="; ".join(f"{name} {value:.2f}" for name, value in shares.items())
 # Two bars are not methods. **random** is noise: it gets the area of the thing. **|input|** takes the picture itself for a map. This
 # network uses the thing: a method that does not beat both has missed it.
 #
-# |input| is even below noise: most things are darker than their background. SmoothGrad falls behind: its noise is like nothing that the
-# network has seen. Integrated gradients is there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
+# |input| is even below noise: most things are darker than their background. SmoothGrad falls behind: its noise is far stronger than any
+# grain that the network was trained with. Integrated gradients is there twice: from black and from grey. The background of these scenes is grey. Compared with black, it is
 # "something", and gets its share. **The baseline is part of the question.**
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -196,14 +196,15 @@ ax.set_xticks(depths, ["none", *(f"to {layers[depth - 1]}" for depth in depths[1
 show(fig, alt="; ".join(f"{name}: {found.signed[-1].mean():.2f} when {depths[-1]} of {len(layers)} layers are shuffled" for name, found in fallen.items()))
 
 # %% [markdown]
-# 1 is the same map, 0 is another, below 0 it is inverted: red where blue was. A map that stays high follows the **picture**: it would
-# look convincing for any network at all. Guided is one: on the way back only what is positive passes, so the edges of the picture come
-# through whatever the weights are.
+# 1 is the same map, 0 is another, below 0 it is inverted: red where blue was. A map that stays high follows the **picture**, and
+# would look convincing for many networks. Guided stays high longest. On the way back only what is positive passes, so the edges that the
+# first layers see come through, whatever the layers above say. Only when the first layers are shuffled, too, does it fall; and not to 0.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Shuffle from the top
 #
-# Move **shuffled**, layer by layer. At which point would *you* have noticed?
+# Move **shuffled**, layer by layer. At which point would *you* have noticed? (The last number compares without the signs: a map that
+# was turned from red to blue would count as the same.)
 
 # %% tags=["widget"]
 widgets.shuffled()
@@ -253,9 +254,10 @@ show(fig, alt="A table of the rank correlations of all methods: " + "; ".join(
     f"{name} with the first method {value:.2f}" for name, value in zip(every, table[0].tolist(), strict=True)))
 
 # %% [markdown]
-# Only relatives agree: guided with guided Grad-CAM, the gradient with gradient x input, Grad-CAM with occlusion (both are coarse), and
-# integrated gradients a little with its two relatives. All others hardly do. So "the saliency map of this picture" does not exist. There is only the answer of one method to its own question. (Most
-# pixels are background, and count in these ranks as much as the thing.)
+# Only some relatives agree: guided with guided Grad-CAM, the gradient with gradient x input, Grad-CAM with occlusion (both are coarse).
+# All others hardly do. Find integrated gradients and the same *from grey*: one method, two baselines, and hardly more alike than two
+# methods. So "the saliency map of this picture" does not exist. There is only the answer of one method to its own question. (Most pixels
+# are background, and count in these ranks as much as the thing.)
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Test 5: take the pixels away
@@ -308,9 +310,10 @@ assert torch.allclose(mine.detach(), ours, atol=0.05)
 show(fig, alt="; ".join(f"{walk}, area under the curve: " + ", ".join(f"{name} {value:.2f}" for name, value in area.items()) for walk, area in areas.items()))
 
 # %% [markdown]
-# Always compare with **random**: the gradient is hardly better here, for half of the way it is worse; put in first, its pixels bring no
-# more than the blurred picture had at the start. And mind: a picture full of holes is one that the network has never seen. This test has
-# its own trap. Even an empty picture has a class: to network A plain grey is a triangle. So triangles never go.
+# Always compare with **random**. Taken away, the gradient's pixels are hardly better, and for half of the way worse. Put in, the first
+# tenth of them brings a lot, and the next ones hardly anything: random noise overtakes them. And mind: a picture full of holes is one that
+# the network has never seen. This test has its own trap. Even an empty picture has a class: to network A plain grey is a triangle. So
+# most triangles never go.
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Take them away yourself
@@ -328,7 +331,9 @@ quiz("06b.q2")
 
 # %%
 first, half = slice(0, 2 if FAST else 4), len(randomise.layers_from_the_top(honest, scenes.images[:1])) // 2
-rows = [[name, shares[name], None, areas["deletion"].get(name)] for name in ("random", "|input|")]
+bright = scenes.images.sum(dim=1, keepdim=True)  # the picture itself as a map
+areas["deletion"]["|input|"] = curves.deletion(honest, scenes.images, scenes.labels, bright, steps=10).area.mean().item()
+rows = [[name, shares[name], None, areas["deletion"][name]] for name in ("random", "|input|")]
 for name, map_ in every.items():
     kept = randomise.check(honest, scenes.images[first], scenes.labels[first], roundup.method(name), depths=(half,), seed=SEED)
     gone = curves.deletion(honest, scenes.images, scenes.labels, map_, steps=10).area.mean().item()
@@ -343,7 +348,9 @@ Table(["method", "share on what decides (large is good)", f"the same after {half
 #   8 x 8 places spill over the thing.
 # - *Which pixels brought the score?* Integrated gradients, from a baseline that means "nothing here": from grey it is good in all three.
 # - *What would a small change do?* The gradient. It never claimed more: in deletion it is no better than noise.
-# - *Guided* looks best and fails the shuffle: it shows edges that any network would see. In deletion it is no better than noise, either.
+# - *Guided* looks best and fails the shuffle: it shows edges that the first layers see. In deletion it is no better than noise, either.
+#
+# Mind the grey: the background is grey, that baseline is, and so is what deletion and occlusion put in. A part of "good" is built in.
 
 # %% [markdown] tags=["teacher"]
 # 4 minutes. No method wins everywhere. Guided has a fair share on the thing, and hardly notices that the network was shuffled; taking its

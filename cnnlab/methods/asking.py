@@ -103,7 +103,7 @@ def whole(value: object, wanted: str, least: int = 1) -> int:
 
 
 def finite(numbers: Tensor) -> bool:
-    """Are all real numbers finite? Many by their sum, which is quick; one by one where that is not finite."""
+    """Is none of these real numbers infinite or nan? Many by their sum, which is quick, if that is finite."""
     if numbers.numel() < _FEW:
         return all(map(math.isfinite, numbers.flatten().tolist()))
     total = float(numbers.detach().sum())

@@ -2,14 +2,15 @@
 
 Type: (kept, function, its arguments with Patches in place of a tensor) -> Patches, or None: no rule for it.
 A convolution is linear: that of base + change is that of the base, which is known, and that of the change.
-Outside of its patch the change is zero, and torch makes no products with the zeros of a padding. So the
-cells of the patch count, not the larger region that it reaches. For a kernel of 3 with padding 1:
+Outside of its patch the change is zero, and with many channels torch makes no products with the zeros of a
+padding. So the cells of the patch count, not the larger region that it reaches. A kernel of 3 with padding 1:
 
     cells             0 1 # # 4 5     2 changed, so 2 x 3 products;
     outputs           . # # # # .     to make the 4 outputs anew would take 4 x 3
 
-Where strides are longer, the region is computed anew (`sliding.reach`), and the whole map once the patch is
-most of it.
+Otherwise the region is computed anew (`sliding.reach`), and the whole map once that is most of it: where
+strides are longer or channels few, and where the last digits count. For what is 0 when computed anew may be
+1e-8 as a sum of two, and a model may look at its sign.
 """
 
 import functools
@@ -25,7 +26,8 @@ from cnnlab.methods.patches import Patches, framed
 from cnnlab.methods.sliding import Kept, Window, both, reach
 from cnnlab.nets.fitting import Size, pair
 
-_SHARE = 0.75  # a patch that is more than this of the map is not worth the trouble
+_CHANNELS = 32  # with fewer, torch goes through the zeros of a padding, too
+_SHARE = 0.75  # of the cells of a map; if more are changed, the outputs are computed anew
 
 
 class Convolution(NamedTuple):
@@ -76,7 +78,8 @@ def conv2d(
             return winograd.conv3x3(maps, points(filters), bias, around)
         return function(maps, last(filters), bias, stride, padding, dilation, groups)
 
-    if stride == (1, 1) and any(margin) and _small(input) and _finite(kept, input):
+    wide = stride == (1, 1) and any(margin) and weight.shape[1] >= _CHANNELS
+    if wide and math.prod(input.size) <= _SHARE * input.base.shape[2:].numel() and _safe(kept, input, base):
         place, cells = window.meets(input, base), input.size
         kept.cells += input.numel + len(input.top) * base.shape[1] * math.prod(place[2])
         _ = input.values  # now, as in `reach`
@@ -101,13 +104,11 @@ def conv2d(
     return Patches(base, Convolution(run, weight, bias, base), *place)
 
 
-def _small(x: Patches) -> bool:
-    return math.prod(x.size) <= _SHARE * x.base.shape[2:].numel()
-
-
-def _finite(kept: Kept, x: Patches) -> bool:
-    """The change of an infinite number would be no number."""
-    return kept.once(lambda: bool(x.base.sum().isfinite()), "finite")
+def _safe(kept: Kept, x: Patches, base: Tensor) -> bool:
+    """May a sum be the answer? Half precision has no digits to lose, and infinity has no change."""
+    if kept.exact or base.dtype not in (torch.float32, torch.float64):
+        return False
+    return kept.once(lambda: bool(x.base.sum().isfinite() and base.sum().isfinite()), "finite")
 
 
 def _channels_last(maps: Tensor) -> Tensor:

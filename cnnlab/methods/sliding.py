@@ -25,7 +25,7 @@ from torch import Tensor
 from cnnlab.methods.patches import Patches, Starts, framed
 from cnnlab.nets.fitting import Size, pair
 
-SHARE = 0.7  # a region that is more than this of the map is not worth the trouble
+SHARE = 0.7  # if more than this of the outputs must be made again, all are
 
 
 class Kept:
@@ -35,10 +35,11 @@ class Kept:
 
     Args:
         layout: of whole maps in memory: a model may look at one through views, which not every layout has.
+        exact: are zeros to be zeros, and not differences of equals? Else the model makes nothing of that.
     """
 
-    def __init__(self, layout: torch.memory_format = torch.channels_last):
-        self.layout = layout
+    def __init__(self, layout: torch.memory_format = torch.channels_last, exact: bool = False):
+        self.layout, self.exact = layout, exact
         self._results: dict[tuple, object] = {}
         self._met: dict[tuple, int] = {}
         self._call: tuple = ()

@@ -29,6 +29,7 @@ HOW = ("auto", "incremental", "batches")
 _NUMBERS = 12_000_000  # in the largest tensor of a pass, if nothing else is asked for
 _MOST = 256  # pictures in a pass
 _WORTH = 5e9  # multiplications in all, from which on windows near a border make groups of their own
+_SLOWER = "whole pictures are estimated to be faster: a small net, or windows that reach most of it"
 
 
 class Cost(NamedTuple):
@@ -204,9 +205,8 @@ def _incremental(
         raise _No(f"the model looks at a number ({plain.asked}) to decide how to go on")
     total = covering.windows.grid[0] * covering.windows.grid[1]
     whole = total * (plain.products + _COST.cell * plain.cells)
-    slower = _No("whole pictures are estimated to be faster: a small net, or windows that reach most of it")
     if not always and whole < _COST.call * 2 * plain.calls:  # two passes at least: not even worth a trial
-        raise slower
+        raise _No(_SLOWER)
     try:
         refuse_compiled(model)
     except ValueError as error:
@@ -214,24 +214,24 @@ def _incremental(
     kinds = 2 if plain.products * total > _WORTH else 1
     groups = covering.windows.border_kinds(kinds)
     for layout in LAYOUTS:
-        laid_out, kept, trial = covering.laid_out(layout), Kept(layout), Watch()
+        laid_out, kept, trial = covering.laid_out(layout), Kept(layout, exact=bool(plain.sharp)), Watch()
         try:
             with trial:
                 found = answer(model, unit, laid_out.regions(kept, few, torch.zeros_like(groups)))
         except Exception as error:  # of the model's own code, which expected another kind of tensor
-            no = _No(f"the model does not run on regions: {type(error).__name__}: {error}")
+            why = f"the model does not run on regions: {type(error).__name__}: {error}"
             continue
         if not len(kept):
             raise _No("there is no rule for the first function of the model")
         if same(found[1:], alone):
             break
-        no = _No("its answer is another one than that of a plain pass: it mixes pictures, or is random")
+        why = "its answer is another one than that of a plain pass: it mixes pictures, or is random"
     else:
-        raise no
+        raise _No(why)
     products = trial.products + kept.products
     one = (products + _COST.cell * (trial.cells + kept.cells)) / len(few)  # for each of the trial
     if not always and total * one + _COST.call * len(kept) * (1 + kinds**2) > whole:
-        raise slower
+        raise _No(_SLOWER)
     share = products / len(few) / max(plain.products, 1)
 
     def run(numbers: Tensor) -> Tensor:
@@ -259,7 +259,8 @@ def _check(
         _Other: one is not.
     """
     known = dict(zip(few.tolist(), alone.split(1), strict=True))
-    most = int((outputs - whole).abs().nan_to_num(posinf=0.0).amax(dim=1).argmax())
+    drops = (outputs - whole).abs().nan_to_num(nan=torch.inf, posinf=0.0)  # no number is the most suspicious
+    most = int(drops.amax(dim=1).where(done.to(drops.device), 0.0).argmax())
     passes = int(most not in known)
     if passes:
         known[most] = answer(model, unit, covering.pictures(torch.tensor([most])))

@@ -21,18 +21,22 @@ class Watch(TorchFunctionMode):
         largest: numbers in the largest tensor.
         cells: numbers in all tensors.
         asked: the first function by which a number left the tensors (`if x.sum() > 0:`), or "".
+        sharp: the first function after a convolution that may make much of a difference in the last digit, as
+            a sign or a quotient does near zero, or "".
     """
 
     def __init__(self):
         super().__init__()
         self.calls = self.products = self.largest = self.cells = 0
-        self.asked = ""
+        self.asked = self.sharp = ""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         if func in _ASKS:
             self.asked = self.asked or func.__name__
+        if self.products and not self.sharp and _plain_name(func) not in _GENTLE:
+            self.sharp = func.__name__ if isinstance(output, Tensor | tuple | list) else ""
         if isinstance(output, Tensor):
             self.calls += 1
             with torch._C.DisableTorchFunction():
@@ -57,4 +61,22 @@ _ASKS = {
     for home in (torch, Tensor)
     if hasattr(home, name)
 }
+# A small change of what they get is a small change of what they make, at any place. With others it is not
+# known. Named without the underscores of what works in place, or is an operator.
+_GENTLE = set(
+    "conv1d conv2d conv3d conv_transpose2d linear addmm matmul batch_norm dropout dropout2d alpha_dropout "
+    "relu relu6 leaky_relu prelu elu selu celu gelu silu mish softplus softsign sigmoid logsigmoid tanh "
+    "hardtanh hardswish hardsigmoid clamp clamp_min clamp_max softmax log_softmax exp abs neg square sin cos "
+    "add iadd radd sub isub rsub subtract mul imul rmul multiply mean sum maximum minimum amax amin "
+    "max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d interpolate pad "
+    "cat concat concatenate stack chunk split getitem narrow select flatten unflatten view view_as reshape "
+    "permute transpose movedim unsqueeze squeeze expand expand_as repeat clone detach contiguous "
+    "size dim get requires_grad float double to type_as new_zeros zeros_like".split()
+)
+
+
+def _plain_name(func: object) -> str:
+    return getattr(func, "__name__", "").strip("_")
+
+
 _WEIGHED = {torch.conv2d, torch.nn.functional.linear, torch.nn.functional.conv2d}

@@ -90,14 +90,19 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
 def _buffers_back(model: nn.Module) -> Iterator[None]:
     """Counters and running means that move in eval mode, too: after the block they are as before."""
     homes = [(part._buffers, list(part._buffers.items())) for part in each_part(model) if part._buffers]
-    kinds: dict[tuple, list[Tensor]] = {}
+    plain: dict[tuple, list[Tensor]] = {}
+    others: list[tuple[Tensor, int, Tensor]] = []  # sparse, quantised
     for _, named in homes:
         for _, buffer in named:
-            if isinstance(buffer, Tensor) and not buffer.is_inference():  # one of those cannot change here
-                alone = None if buffer.layout == torch.strided else id(buffer)
-                kinds.setdefault((buffer.dtype, buffer.device, alone), []).append(buffer)
-    # All of a kind in one piece: one by one takes a tenth of a pass of a small network.
-    before = [(buffers, _values(buffers), [b._version for b in buffers]) for buffers in kinds.values()]
+            if not isinstance(buffer, Tensor) or buffer.is_inference():  # one of those cannot change here
+                continue
+            if buffer.layout == torch.strided and not buffer.is_quantized:
+                plain.setdefault((buffer.dtype, buffer.device), []).append(buffer)
+            else:
+                others.append((buffer, buffer._version, buffer.detach().clone()))
+    # All of a kind in one piece: one by one takes a tenth of a pass of a small network. By their numbers, for
+    # batch norm in training changes its means without a word to the counter of versions.
+    before = [(buffers, _numbers(buffers)) for buffers in plain.values()]
     try:
         yield
     finally:
@@ -105,23 +110,22 @@ def _buffers_back(model: nn.Module) -> Iterator[None]:
             for name, buffer in named:
                 if home.get(name) is not buffer:  # self.k = self.k + 1
                     home[name] = buffer
-        for buffers, values, versions in before:
-            moved = [buffer._version for buffer in buffers] != versions
-            # Batch norm in training changes its means without a word to the counter of versions.
-            if moved or values.is_floating_point() and not torch.equal(_values(buffers), values):
-                _put_back(buffers, values)
+        with torch.no_grad():
+            for buffers, numbers in before:
+                if not torch.equal(_numbers(buffers), numbers):
+                    _put_back(buffers, numbers)
+            for buffer, version, value in others:
+                if buffer._version != version:
+                    buffer.copy_(value)
 
 
-@torch.no_grad()
-def _values(buffers: list[Tensor]) -> Tensor:
-    """Those of all of them, in a row; of a sparse one all numbers there are."""
-    return torch.cat([buffer.to_dense().flatten() for buffer in buffers])
+def _numbers(buffers: list[Tensor]) -> Tensor:
+    return torch.cat([buffer.detach().flatten() for buffer in buffers])
 
 
-@torch.no_grad()
-def _put_back(buffers: list[Tensor], values: Tensor) -> None:
-    sizes = [buffer.numel() for buffer in buffers]
-    for buffer, value in zip(buffers, values.split(sizes), strict=True):
-        if not torch.equal(buffer.to_dense().flatten(), value):
-            dense = value.view(buffer.shape)
-            buffer.copy_(dense if buffer.layout == torch.strided else dense.to_sparse(layout=buffer.layout))
+def _put_back(buffers: list[Tensor], numbers: Tensor) -> None:
+    """Only where they have changed: torch counts writes, and a way back of the caller's may mind them."""
+    parts = numbers.split([buffer.numel() for buffer in buffers])
+    for buffer, part in zip(buffers, parts, strict=True):
+        if not torch.equal(buffer.flatten(), part):
+            buffer.copy_(part.view(buffer.shape))

@@ -72,7 +72,7 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
     return {
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"{method}, to ±{limit:.2g}": pixels.enlarge(pixels.signed(flat, limit), _LARGE),
-        "where it pushes the score up": pixels.enlarge(
+        "what speaks for it": pixels.enlarge(
             pixels.overlay(picture[0], flat.clamp(min=0), limit), _LARGE
         ),
         "": "\n".join(said),
@@ -113,13 +113,17 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
         "from the baseline": pixels.enlarge(pixels.grey(start[0]), _LARGE),
         "to the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"shares, to ±{limit:.2g}": pixels.enlarge(pixels.signed(answer.map[0].sum(dim=0), limit), _LARGE),
-        f"the score on the way, from {low:.1f} (no bar) to {max(scores):.1f}": bars.upright(
+        f"the score on the way: {low:.1f} (no bar) to {max(scores):.1f} at most": bars.upright(
             [score - low for score in scores], width=240
         ),
         "": f"{model.classes[int(number)]}: f(x) - f(x') = {answer.score.item():.2f} - "
-        f"({answer.reference.item():.2f}) = {answer.difference.item():.2f}\n"
+        f"{_bracketed(answer.reference.item())} = {answer.difference.item():.2f}\n"
         f"sum of the shares {answer.total.item():.2f}, gap {answer.gap.item():+.3f}",
     }
+
+
+def _bracketed(number: float) -> str:
+    return f"{number:.2f}" if number >= 0 else f"({number:.2f})"
 
 
 def smooth():

@@ -258,3 +258,12 @@ def test_buffers_that_a_pass_changes_come_back(method):
     with pytest.raises(LookupError):
         QUICK[method](model, picture(n=2), 9)
     assert model.k is k and model.n is n and float(k) == float(n) == 0
+
+
+@pytest.mark.parametrize("count", (3, 31, 32, 5000))
+@pytest.mark.parametrize("bad", (float("nan"), float("inf"), -float("inf")))
+def test_one_number_that_is_not_finite_is_seen_among_few_and_many(count, bad):
+    numbers = torch.full((count,), 3e38)  # their sum overflows, and yet they are finite
+    assert asking.finite(numbers)
+    numbers[-1] = bad
+    assert not asking.finite(numbers)

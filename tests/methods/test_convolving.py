@@ -12,6 +12,11 @@ from cnnlab.methods.patches import Patches
 from cnnlab.methods.sliding import Kept
 
 
+@pytest.fixture(autouse=True)
+def few_channels(monkeypatch):
+    monkeypatch.setattr(convolving, "_CHANNELS", 1)
+
+
 def whole_numbers(*shape, seed=0):
     """In them and their sums nothing is rounded, so right is equal."""
     given = torch.Generator().manual_seed(seed)
@@ -24,8 +29,8 @@ def patched(size, places, cells=(6, 7), channels=2):
     return Patches(base, values, *zip(*places, strict=True))
 
 
-def convolved(x, weight, bias=None, **options):
-    kept = Kept()
+def convolved(x, weight, bias=None, exact=False, **options):
+    kept = Kept(exact=exact)
     kept.call(F.conv2d, [x.base])
     return convolving.conv2d(kept, F.conv2d, x, weight, bias, **options), kept
 
@@ -73,6 +78,26 @@ def test_only_the_cells_of_the_patch_count():
     assert kept.products == 5 * 2 * 2 * weight.numel()
 
 
+def test_where_it_is_computed_anew(monkeypatch):
+    weight, places = whole_numbers(3, 2, 3, 3), [(1, 2)] * 5
+    anew = 5 * 4 * 5 * weight.numel()
+    assert convolved(patched((2, 3), places), weight, padding=1, exact=True)[1].products == anew
+    for dtype in (torch.float16, torch.bfloat16):
+        x = patched((2, 3), places)
+        x = Patches(x.base.to(dtype), x.values.to(dtype), x.top, x.left)
+        assert convolved(x, weight.to(dtype), padding=1)[1].products == anew
+    for infinite in (3e308, torch.inf):  # the picture's convolution is infinite, or its map is
+        x = patched((2, 3), places)
+        x.base[0, :, 5, 6] = infinite
+        assert convolved(x, weight, padding=1)[1].products == anew
+    monkeypatch.setattr(convolving, "_CHANNELS", 3)
+    assert convolved(patched((2, 3), places), weight, padding=1)[1].products == anew
+    narrow = whole_numbers(4, 1, 3, 3)
+    monkeypatch.setattr(convolving, "_CHANNELS", 2)  # of each group
+    found = convolved(patched((2, 3), places), narrow, padding=1, groups=2)[1].products
+    assert found == 5 * 4 * 5 * narrow.numel()
+
+
 def test_torch_is_given_the_change_alone():
     seen = []
 
@@ -116,3 +141,59 @@ def test_infinite_maps(fill):
             covered = picture.clone()
             covered[..., 2 * row : 2 * row + 2, 2 * col : 2 * col + 2] = fill
             torch.testing.assert_close(found.outputs[row, col], Infinite()(covered)[0], rtol=1e-9, atol=0)
+
+
+SHARP = {
+    "sign": lambda h: h.sign(),
+    "quotient": lambda h: h / (h.norm(dim=1, keepdim=True) + 1e-20),
+    "normalize": lambda h: F.normalize(h, dim=1),
+    "threshold": lambda h: F.threshold(h, 0, -1),
+    "larger": lambda h: (h > 0).to(h.dtype),
+    "where": lambda h: torch.where(h == 0, 1.0, h),
+    "argmax": lambda h: h.argmax(dim=1, keepdim=True).to(h.dtype),
+    "operator": lambda h: (h != 0) * 1.0,
+}
+
+
+class Then(nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return self.by(x)
+
+
+@pytest.mark.parametrize("by", SHARP.values(), ids=SHARP)
+def test_what_looks_at_the_last_digits_gets_zeros_where_zeros_are(by):
+    """A dark picture with strokes: where they are covered, a convolution without bias is exactly 0."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        picture = torch.zeros(1, 1, 16, 16)
+        picture[..., 3:6, 2:12], picture[..., 8:15, 9:12] = torch.rand(3, 10), torch.rand(7, 3)
+        model = nn.Sequential(
+            nn.Conv2d(1, 6, 3, padding=1, bias=False), Then(by), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+        )
+    found = occlusion.scan(model, picture, window=4, stride=2, how="incremental")
+    for row, col in itertools.product(*map(range, found.windows.grid)):
+        covered = picture.clone()
+        covered[..., 2 * row : 2 * row + 4, 2 * col : 2 * col + 4] = 0
+        with torch.no_grad():
+            torch.testing.assert_close(found.outputs[row, col], model(covered)[0], rtol=0, atol=1e-5)
+
+
+def test_gentle_networks_are_not_called_sharp():
+    from cnnlab.methods.watch import Watch
+    from cnnlab.nets import models
+
+    for name in ("photonet", "shapesnet", "simpleconvnet"):
+        model = models.load(name)
+        with torch.no_grad(), Watch() as seen:
+            model(torch.rand(1, *model.input_size))
+        assert seen.sharp == ""
+    with Watch() as seen:
+        F.conv2d((torch.rand(1, 2, 4, 4) / 2).sign(), torch.ones(2, 2, 1, 1)).relu_().add_(1).view(2, 16)
+    assert seen.sharp == ""  # before the first convolution nothing has been added
+    with Watch() as seen:
+        F.conv2d(torch.rand(1, 2, 4, 4), torch.ones(2, 2, 1, 1)).sign().div(2)
+    assert seen.sharp == "sign"

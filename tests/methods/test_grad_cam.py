@@ -318,7 +318,20 @@ class Keeps(nn.Module):
     def forward(self, x):
         self.kept = torch.relu(self.conv(x))[:, :4]  # a view of what the ReLU made
         self.view, self.part = self.kept.flatten(2), self.kept[:, :, :3]
+        self.row = self.kept.flatten(1)
         return self.kept
+
+
+class AnswersKept(nn.Module):
+    """Its answer is what a block has kept, as it lies there."""
+
+    def __init__(self):
+        super().__init__()
+        self.e = Keeps()
+
+    def forward(self, x):
+        self.e(x)
+        return self.e.row
 
 
 class ReadsKept(nn.Module):
@@ -354,6 +367,12 @@ def test_maps_that_are_read_by_another_way_are_refused(how):
         grad_cam(fine, picture(), 1).map,
         grad_cam(fine, picture(), 1, layer="e").map,
     )
+
+
+def test_an_answer_that_was_kept_is_refused_with_the_reason():
+    model = AnswersKept()
+    with pytest.raises(ValueError, match="keeps its maps and reads them later"):
+        grad_cam(model, torch.rand(1, 3, 8, 8), 2, layer="e")
 
 
 class Attends(nn.Module):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.methods import layer_rules, occlusion, patches, sliding, sweep
+from cnnlab.methods import convolving, layer_rules, occlusion, patches, sliding, sweep
 from cnnlab.methods.targets import best
 from cnnlab.nets import models
 from cnnlab.probing import Recorder, Unit
@@ -19,6 +19,13 @@ from cnnlab.probing import Recorder, Unit
 sys.path.insert(0, str(Path(__file__).parents[1] / "probing"))
 
 from probed_nets import SMALL, picture, seeded, sequential, state, torchvision_net  # noqa: E402
+
+
+@pytest.fixture(autouse=True, params=(1, 32), ids=("added", "anew"))
+def channels(request, monkeypatch):
+    """Convolutions of few channels are computed anew; here they are also added to that of the picture."""
+    monkeypatch.setattr(convolving, "_CHANNELS", request.param)
+
 
 HOW = ("incremental", "batches")
 
@@ -286,6 +293,7 @@ def test_without_a_rule_it_is_whole_maps_and_the_same(monkeypatch, name):
 @pytest.mark.parametrize("broken", ("margin", "outside", "sum", "place", "change", "spread"))
 def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken):
     """A rule that is wrong at the middle window is not used at all; elsewhere the tests above would fail."""
+    monkeypatch.setattr(convolving, "_CHANNELS", 1 if broken in ("change", "spread") else 32)
     model, x = seeded(SMALL["residual"], torch.float64), picture(16)
     crop, framed, added = patches.Patches.crop, sliding.framed, patches.Patches.added_to
 

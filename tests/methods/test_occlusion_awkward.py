@@ -1,6 +1,8 @@
 """Models that answer otherwise in a batch, in another layout or not at all: the right map, or the reason."""
 
+import gc
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -360,3 +362,43 @@ def test_a_window_over_a_pixel():
                 top <= row < top + 4 and left <= col < left + 3 for top in (0, 4, 8) for left in (0, 2, 4)
             ]
             assert over.tolist() == by_hand and over[grid.over(row, col)]
+
+
+def test_an_answer_that_is_no_number_is_the_most_suspicious(monkeypatch):
+    """The check after the sweep looks at it first."""
+    model, x = make(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten()), sunny()
+    right = answers.answer
+
+    def wrong(model, unit, pictures):
+        found = right(model, unit, pictures)
+        if len(found) > 3:
+            found[-1] = torch.nan
+        return found
+
+    monkeypatch.setattr(sweep, "answer", wrong)
+    with pytest.raises(ValueError, match="answers differently"):
+        occlusion.scan(model, x, window=4, stride=2, how="incremental")
+    stop = lambda done, _all: done > 5  # noqa: E731
+    monkeypatch.setattr(sweep, "answer", right)
+    found = occlusion.scan(model, x, window=4, stride=2, how="incremental", batch=3, progress=stop)
+    assert not found.done.all() and found.outputs[~found.done].isnan().all()  # these were not asked
+
+
+def test_the_maps_of_a_refused_trial_are_let_go():
+    alive = []
+
+    class Spy(nn.Module):
+        def forward(self, x):
+            h = x.relu()
+            if type(h) is regions.Region:
+                alive.append(weakref.ref(h.held.kept))
+            return h
+
+    gc.collect()
+    gc.disable()
+    try:
+        model = make(nn.Conv2d(1, 3, 3), Spy(), nn.Flatten())
+        found = occlusion.scan(model, torch.rand(1, 1, 96, 96, dtype=torch.float64), window=90, stride=1)
+        assert found.how == "batches" and alive and all(each() is None for each in alive)
+    finally:
+        gc.enable()

@@ -7,6 +7,11 @@ from torch import nn
 
 from cnnlab.probing import undisturbed
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Sparse CSR tensor support"),
+    pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor"),  # old networks still have such buffers
+]
+
 
 class Restless(nn.Module):
     """Its buffers move in every way that there is."""
@@ -23,6 +28,17 @@ class Restless(nn.Module):
         self.register_buffer("sparse", torch.eye(3).to_sparse())
         self.register_buffer("rows", torch.eye(3).to_sparse_csr())
         self.register_buffer("yes", torch.tensor([True, False]))
+        self.register_buffer("untold", torch.arange(3))
+        self.register_buffer("small", torch.quantize_per_tensor(torch.arange(3.0), 0.5, 0, torch.qint8))
+        self.register_buffer(
+            "large", torch.quantize_per_tensor(torch.arange(3.0) * 100, 100.0, 0, torch.qint8)
+        )
+        self.register_buffer("planes", self._planes(1.0))
+
+    @staticmethod
+    def _planes(k):
+        scales, zeros = torch.tensor([0.5, 100.0]), torch.zeros(2, dtype=torch.int64)
+        return torch.quantize_per_channel(torch.tensor([[k], [100 * k]]), scales, zeros, 0, torch.qint8)
 
     def forward(self, x):
         self.in_place += 1
@@ -32,18 +48,25 @@ class Restless(nn.Module):
         self.turned[0] = -1
         self.sparse.mul_(2)
         self.yes.logical_not_()
+        self.untold.data += 1  # nor does this
+        self.small.copy_(torch.zeros(3))
+        self.large.copy_(torch.zeros(3))
+        self.planes.copy_(self._planes(2.0))
         variance = torch.ones(3)
         return F.batch_norm(x, self.mean, variance, training=True)  # says nothing to the counter of versions
 
 
 def looked_at(model):
     return {
-        name: None if buffer is None else (id(buffer), buffer.to_dense().clone())
+        name: None if buffer is None else (id(buffer), _plain(buffer).clone())
         for name, buffer in model._buffers.items()
     }
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def _plain(buffer):
+    return buffer.dequantize() if buffer.is_quantized else buffer.to_dense()
+
+
 @pytest.mark.parametrize("fails", (False, True))
 def test_each_buffer_is_as_before(fails):
     model, x = nn.Sequential(Restless(), nn.BatchNorm2d(3)), torch.rand(2, 3, 4, 4)
