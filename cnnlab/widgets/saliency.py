@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,7 +111,7 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
     scores, limit = _scores(_key(picture), int(number), baseline), _scale(answer.map)
     low = min(scores)
     return {
-        "from the baseline": pixels.enlarge(pixels.grey(start[0]), _LARGE),
+        "from the baseline": _framed(pixels.enlarge(pixels.grey(start[0]), _LARGE)),
         "to the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"shares, to ±{limit:.2g}": pixels.enlarge(pixels.signed(answer.map[0].sum(dim=0), limit), _LARGE),
         f"the score on the way: {low:.1f} (no bar) to {max(scores):.1f} at most": bars.upright(
@@ -120,6 +121,13 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
         f"{_bracketed(answer.reference.item())} = {answer.difference.item():.2f}\n"
         f"sum of the shares {answer.total.item():.2f}, gap {answer.gap.item():+.3f}",
     }
+
+
+def _framed(drawn: np.ndarray) -> np.ndarray:
+    """With a grey edge: on a white page a white picture looks as if there were none."""
+    drawn = drawn.copy()
+    drawn[[0, -1]] = drawn[:, [0, -1]] = 160
+    return drawn
 
 
 def _bracketed(number: float) -> str:

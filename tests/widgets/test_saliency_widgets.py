@@ -55,6 +55,12 @@ def test_the_way_adds_up_from_every_baseline(photonet, cat, baseline):
     assert gap == pytest.approx(total - rise, abs=0.011) and abs(gap) < 0.1 * abs(rise)
 
 
+def test_a_white_baseline_can_be_seen_on_a_white_page(cat):
+    drawn = saliency.path_view(cat, 2, "white")["from the baseline"]
+    assert (drawn[1:-1, 1:-1] == 255).all()
+    assert all((edge < 200).all() for edge in (drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]))
+
+
 def test_without_noise_smoothgrad_is_the_gradient(cat):
     view = saliency.smooth_view(cat, 0.0, 3)
     plain, mean = (picture for caption, picture in view.items() if "to ±" in caption)
