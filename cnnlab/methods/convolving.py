@@ -70,7 +70,7 @@ def conv2d(
     last = kept.once(lambda: functools.lru_cache(maxsize=1)(_channels_last), "channels last")
     points = kept.once(lambda: functools.lru_cache(maxsize=1)(winograd.seen), "points")
     base = kept.once(lambda: function(input.base, weight, bias, stride, padding, dilation, groups))
-    plain = stride == dilation == (1, 1) and groups == 1
+    plain = stride == dilation == (1, 1) and groups == 1 and not kept.exact
 
     def convolved(maps: Tensor, filters: Tensor, bias: Tensor | None, padding: Size | str) -> Tensor:
         around = sides if isinstance(padding, str) else pair(padding)

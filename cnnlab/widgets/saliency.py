@@ -73,9 +73,7 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
     return {
         "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"{method}, to ±{limit:.2g}": pixels.enlarge(pixels.signed(flat, limit), _LARGE),
-        "what speaks for it": pixels.enlarge(
-            pixels.overlay(picture[0], flat.clamp(min=0), limit), _LARGE
-        ),
+        "what speaks for it": pixels.enlarge(pixels.overlay(picture[0], flat.clamp(min=0), limit), _LARGE),
         "": "\n".join(said),
     }
 

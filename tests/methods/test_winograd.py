@@ -90,6 +90,24 @@ def test_it_is_taken_only_where_it_pays():
         assert not pays(64, wide, (7, 7))
 
 
+@pytest.mark.parametrize("exact", (False, True))
+def test_where_the_last_digits_count_it_is_not_taken(monkeypatch, exact):
+    """What is zero by F.conv2d may be 1e-8 here, and a model may look at its sign."""
+    taken, own = [], winograd.conv3x3
+    monkeypatch.setattr(winograd, "conv3x3", lambda *given: taken.append(1) or own(*given))
+    monkeypatch.setattr(winograd, "pays", lambda _maps, weight, _padding: weight.shape[2:] == (3, 3))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), Sign() if exact else nn.ReLU(), nn.Flatten())
+    occlusion.scan(model, torch.rand(1, 3, 12, 12), window=4, stride=2, how="incremental")
+    assert bool(taken) is not exact
+
+
+class Sign(nn.Module):
+    def forward(self, x):
+        return x.sign()
+
+
 def test_the_filters_of_old_passes_are_let_go(monkeypatch):
     """A pruned or normalised layer makes new filters in each pass."""
     from torch.nn.utils import parametrizations
