@@ -35,8 +35,8 @@ class Watch(TorchFunctionMode):
         output = func(*args, **kwargs)
         if func in _ASKS:
             self.asked = self.asked or func.__name__
-        if self.products and not self.sharp and _plain_name(func) not in _GENTLE:
-            self.sharp = func.__name__ if isinstance(output, Tensor | tuple | list) else ""
+        if self.products and not self.sharp and not _is_gentle(func, output):
+            self.sharp = getattr(func, "__name__", "a function")
         if isinstance(output, Tensor):
             self.calls += 1
             with torch._C.DisableTorchFunction():
@@ -75,8 +75,12 @@ _GENTLE = set(
 )
 
 
-def _plain_name(func: object) -> str:
-    return getattr(func, "__name__", "").strip("_")
+def _is_gentle(func: object, output: object) -> bool:
+    if not isinstance(output, Tensor | tuple | list):
+        return True  # a shape, a number: nothing goes on from there
+    if isinstance(output, Tensor) and not output.is_floating_point():
+        return False  # yes or no, or whole numbers: they jump
+    return getattr(func, "__name__", "").strip("_") in _GENTLE
 
 
 _WEIGHED = {torch.conv2d, torch.nn.functional.linear, torch.nn.functional.conv2d}

@@ -151,6 +151,7 @@ SHARP = {
     "larger": lambda h: (h > 0).to(h.dtype),
     "where": lambda h: torch.where(h == 0, 1.0, h),
     "argmax": lambda h: h.argmax(dim=1, keepdim=True).to(h.dtype),
+    "floor": lambda h: (1e6 * h).floor().clamp(-1, 1),
     "operator": lambda h: (h != 0) * 1.0,
 }
 
@@ -197,3 +198,6 @@ def test_gentle_networks_are_not_called_sharp():
     with Watch() as seen:
         F.conv2d(torch.rand(1, 2, 4, 4), torch.ones(2, 2, 1, 1)).sign().div(2)
     assert seen.sharp == "sign"
+    with Watch() as seen:
+        F.conv2d(torch.rand(1, 2, 4, 4), torch.ones(2, 2, 1, 1)).to(torch.int64)
+    assert seen.sharp == "to"  # whole numbers jump
