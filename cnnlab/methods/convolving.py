@@ -24,7 +24,7 @@ from torch import Tensor
 from cnnlab.methods import winograd
 from cnnlab.methods.patches import Patches, framed
 from cnnlab.methods.sliding import Kept, Window, both, reach
-from cnnlab.nets.fitting import Size, pair
+from cnnlab.nets.fitting import Size
 
 _CHANNELS = 32  # with fewer, torch goes through the zeros of a padding, too
 _SHARE = 0.75  # of the cells of a map; if more are changed, the outputs are computed anew
@@ -73,7 +73,7 @@ def conv2d(
     plain = stride == dilation == (1, 1) and groups == 1 and not kept.exact
 
     def convolved(maps: Tensor, filters: Tensor, bias: Tensor | None, padding: Size | str) -> Tensor:
-        around = sides if isinstance(padding, str) else pair(padding)
+        around = sides if isinstance(padding, str) else both(padding)
         if plain and winograd.pays(maps, filters, around):
             return winograd.conv3x3(maps, points(filters), bias, around)
         return function(maps, last(filters), bias, stride, padding, dilation, groups)

@@ -35,7 +35,7 @@ class Kept:
 
     Args:
         layout: of whole maps in memory: a model may look at one through views, which not every layout has.
-        exact: are zeros to be zeros, and not differences of equals? Else the model makes nothing of that.
+        exact: must a zero be a zero, and not a difference of equals? False where nothing in the model minds.
     """
 
     def __init__(self, layout: torch.memory_format = torch.channels_last, exact: bool = False):

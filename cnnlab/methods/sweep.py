@@ -158,8 +158,7 @@ def sweep(
         except _Other:
             if how != "auto" or way.how == "batches":
                 raise
-            options = {"batch": batch, "progress": progress, "how": "batches"}
-            safe = sweep(model, image, unit, windows, fill, **options)
+            safe = sweep(model, image, unit, windows, fill, batch=batch, progress=progress, how="batches")
             reason, seconds = "regions gave another answer than a plain pass", time.perf_counter() - began
             return safe._replace(reason=reason, work=work + safe.work, seconds=seconds)
     return Sweep(outputs, whole[0], done, way.how, reason, work, time.perf_counter() - began)

@@ -204,11 +204,11 @@ def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
         raise TypeError(
             f"a target is a class number, a class name, numbers (N,) or (N, T), or a Unit; not {target!r}"
         )
-    if isinstance(target, int) and abs(target) >= 2**31:
-        raise LookupError(f"no class {target}: they are numbered from 0")
-    if isinstance(target, int) and target >= 0:
+    if isinstance(target, int):
+        if not 0 <= target < 2**31:
+            raise LookupError(f"no class {target}: they are numbered from 0")
         return torch.full((n,), target)
-    numbers = torch.as_tensor(target).cpu()
+    numbers = target.cpu()
     if numbers.dtype.is_floating_point or numbers.dtype == torch.bool or numbers.is_complex():
         raise TypeError(f"class numbers are whole numbers, not {numbers.dtype}")
     numbers = numbers.to(torch.int64)

@@ -84,6 +84,10 @@ def test_going_through_all_slides(deck, root):
     page.keyboard.press("PageUp")
     page.wait_for_timeout(250)
     assert [text for _, text in page.locator(VISIBLE).evaluate_all(LOOK)] != former
+    page.evaluate("document.activeElement.blur()")  # as after a click beside everything
+    page.keyboard.press("PageDown")
+    page.wait_for_timeout(250)
+    assert [text for _, text in page.locator(VISIBLE).evaluate_all(LOOK)] == former
     assert moved >= 1 and locked >= 1 and outside == []
     assert cut == []
 

@@ -1,6 +1,7 @@
 """Convolutions of changes: every cell is that of the whole map, convolved by torch."""
 
-import itertools
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,12 @@ from torch import nn
 from cnnlab.methods import convolving, occlusion
 from cnnlab.methods.patches import Patches
 from cnnlab.methods.sliding import Kept
+from cnnlab.methods.watch import Watch
+from cnnlab.nets import models
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from test_occlusion import Call, covered  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +53,7 @@ OPTIONS = {
     "strided": {"padding": 1, "stride": 2},
     "strided along columns": {"stride": (1, 2)},
     "groups": {"padding": 1, "groups": 2},
+    "one in a tuple": {"padding": (1,), "stride": (1,), "dilation": (1,)},
 }
 
 
@@ -116,18 +124,17 @@ def test_torch_is_given_the_change_alone():
 def test_a_patch_that_is_most_of_the_map_is_run_whole():
     weight = whole_numbers(1, 2, 3, 3)
     for size, cells in (((5, 6), 30), ((6, 6), 42)):  # 30 and 36 of 42 are changed
-        x = patched(size, [(0, 0)])
-        found, kept = convolved(x, weight, padding=1)
-        assert kept.products == cells * weight.numel()
-        assert torch.equal(found.whole(), F.conv2d(x.whole(), weight, padding=1))
+        for padding in (1, (1,), "same"):
+            x = patched(size, [(0, 0)])
+            found, kept = convolved(x, weight, padding=padding)
+            assert kept.products == cells * weight.numel()
+            assert torch.equal(found.whole(), F.conv2d(x.whole(), weight, padding=1))
 
 
-class Infinite(nn.Module):
-    """Products of neighbours, as exp(sum(log)): the maps in between have infinite cells where x is 0."""
-
-    def forward(self, x):
-        logs = x.relu().log()
-        return F.conv2d(logs, torch.ones(1, 1, 3, 3, dtype=x.dtype), padding=1).exp().mean(dim=(2, 3))
+def products_of_neighbours(x):
+    """As exp(sum(log)): the maps in between have infinite cells where x is 0."""
+    logs = x.relu().log()
+    return F.conv2d(logs, torch.ones(1, 1, 3, 3, dtype=x.dtype), padding=1).exp().mean(dim=(2, 3))
 
 
 @pytest.mark.parametrize("fill", (0.0, 0.5))
@@ -136,11 +143,10 @@ def test_infinite_maps(fill):
     for dark in (False, True):
         if dark:
             picture[0, 0, 3:5, 2:8] = 0
-        found = occlusion.scan(Infinite(), picture, window=2, stride=2, fill=fill, how="incremental")
-        for row, col in itertools.product(range(5), repeat=2):
-            covered = picture.clone()
-            covered[..., 2 * row : 2 * row + 2, 2 * col : 2 * col + 2] = fill
-            torch.testing.assert_close(found.outputs[row, col], Infinite()(covered)[0], rtol=1e-9, atol=0)
+        model = Call(products_of_neighbours)
+        found = occlusion.scan(model, picture, window=2, stride=2, fill=fill, how="incremental")
+        expected = torch.cat([model(one) for one in covered(picture, (2, 2), (2, 2), fill)])
+        torch.testing.assert_close(found.outputs.flatten(0, 1), expected, rtol=1e-9, atol=0)
 
 
 SHARP = {
@@ -156,15 +162,6 @@ SHARP = {
 }
 
 
-class Then(nn.Module):
-    def __init__(self, by):
-        super().__init__()
-        self.by = by
-
-    def forward(self, x):
-        return self.by(x)
-
-
 @pytest.mark.parametrize("by", SHARP.values(), ids=SHARP)
 def test_what_looks_at_the_last_digits_gets_zeros_where_zeros_are(by):
     """A dark picture with strokes: where they are covered, a convolution without bias is exactly 0."""
@@ -173,20 +170,14 @@ def test_what_looks_at_the_last_digits_gets_zeros_where_zeros_are(by):
         picture = torch.zeros(1, 1, 16, 16)
         picture[..., 3:6, 2:12], picture[..., 8:15, 9:12] = torch.rand(3, 10), torch.rand(7, 3)
         model = nn.Sequential(
-            nn.Conv2d(1, 6, 3, padding=1, bias=False), Then(by), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+            nn.Conv2d(1, 6, 3, padding=1, bias=False), Call(by), nn.AdaptiveAvgPool2d(4), nn.Flatten()
         )
     found = occlusion.scan(model, picture, window=4, stride=2, how="incremental")
-    for row, col in itertools.product(*map(range, found.windows.grid)):
-        covered = picture.clone()
-        covered[..., 2 * row : 2 * row + 4, 2 * col : 2 * col + 4] = 0
-        with torch.no_grad():
-            torch.testing.assert_close(found.outputs[row, col], model(covered)[0], rtol=0, atol=1e-5)
+    expected = torch.cat([model(one) for one in covered(picture, (4, 4), (2, 2), 0.0)]).detach()
+    torch.testing.assert_close(found.outputs.flatten(0, 1), expected, rtol=0, atol=1e-5)
 
 
 def test_gentle_networks_are_not_called_sharp():
-    from cnnlab.methods.watch import Watch
-    from cnnlab.nets import models
-
     for name in ("photonet", "shapesnet", "simpleconvnet"):
         model = models.load(name)
         with torch.no_grad(), Watch() as seen:

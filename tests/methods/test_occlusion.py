@@ -324,7 +324,7 @@ def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken)
     try:
         found = occlusion.scan(model, x, window=4, stride=2, how="incremental")
     except ValueError as refused:
-        assert "plain pass" in str(refused) or "differently" in str(refused)
+        assert "plain pass" in str(refused)
         return
     drops = (found.whole - found.outputs).flatten(0, 1)
     assert (drops - loop(model, x, (4, 4), (2, 2))).abs().max() > 1e-4  # so the tests above would fail

@@ -1,6 +1,8 @@
 """Winograd's convolution against torch's, against a row worked by hand, and inside of occlusion."""
 
+import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.methods import occlusion, winograd
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from test_occlusion import Call  # noqa: E402
 
 
 def made(dtype=torch.float64, n=3, c=5, k=7, size=(9, 11)):
@@ -98,14 +104,11 @@ def test_where_the_last_digits_count_it_is_not_taken(monkeypatch, exact):
     monkeypatch.setattr(winograd, "pays", lambda _maps, weight, _padding: weight.shape[2:] == (3, 3))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), Sign() if exact else nn.ReLU(), nn.Flatten())
+        model = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), Call(torch.sign) if exact else nn.ReLU(), nn.Flatten()
+        )
     occlusion.scan(model, torch.rand(1, 3, 12, 12), window=4, stride=2, how="incremental")
     assert bool(taken) is not exact
-
-
-class Sign(nn.Module):
-    def forward(self, x):
-        return x.sign()
 
 
 def test_the_filters_of_old_passes_are_let_go(monkeypatch):

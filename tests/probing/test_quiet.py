@@ -48,12 +48,12 @@ class Restless(nn.Module):
         self.turned[0] = -1
         self.sparse.mul_(2)
         self.yes.logical_not_()
-        self.untold.data += 1  # nor does this
+        self.untold.data += 1  # the counter of versions does not see this
         self.small.copy_(torch.zeros(3))
         self.large.copy_(torch.zeros(3))
         self.planes.copy_(self._planes(2.0))
         variance = torch.ones(3)
-        return F.batch_norm(x, self.mean, variance, training=True)  # says nothing to the counter of versions
+        return F.batch_norm(x, self.mean, variance, training=True)  # nor this
 
 
 def looked_at(model):
