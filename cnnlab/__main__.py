@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown: {' '.join(extra)}")
 
     try:
-        from cnnlab.course import commands as do
+        from cnnlab.course.running import commands as do
 
         match given.command:
             case "doctor":

@@ -19,14 +19,14 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from IPython.display import Markdown
 
-from cnnlab.course import TODO, check, doctor, hint, predict, progress, quiz, syllabus
+from cnnlab.course import TODO, check, hint, predict, progress, quiz, syllabus
+from cnnlab.course.running import doctor
 from cnnlab.data import photos
 from cnnlab.drawing import charts, images, show
-from cnnlab.methods.cam import cam, over_picture
+from cnnlab.methods.saliency.cam import cam, over_picture
 from cnnlab.nets import models
-from cnnlab.widgets import start
+from cnnlab.widgets.lessons import start
 
 # %% tags=["parameters"]
 FAST = False
@@ -60,7 +60,7 @@ show(fig, alt=f"Left: the photo '{PHOTO}'. Middle: bars for the five most probab
 # the answer; those that speak against it stay dark.
 
 # %%
-Markdown(", ".join(model.classes))
+print(", ".join(model.classes))
 
 # %% [markdown] slideshow={"slide_type": "slide"}
 # ## Does it run here?
@@ -226,7 +226,7 @@ quiz("00.q1")
 # Sixteen lectures; number 06 has two notebooks. The minutes are for the lecture and its exercises.
 
 # %%
-Markdown(syllabus.table())
+syllabus.table()
 
 # %% [markdown] slideshow={"slide_type": "skip"}
 # Every word that you will learn is in the [glossary](../notebooks/glossary.md), with the lecture that explains it.

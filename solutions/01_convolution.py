@@ -22,7 +22,7 @@ from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import photos
 from cnnlab.drawing import charts, images, show
 from cnnlab.nets import kernels, layers
-from cnnlab.widgets import convolution
+from cnnlab.widgets.lessons import convolution
 
 # %% tags=["parameters"]
 FAST = False

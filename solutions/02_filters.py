@@ -21,10 +21,10 @@ import torch
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import digits
 from cnnlab.drawing import charts, images, show
-from cnnlab.methods import filters
-from cnnlab.nets import models, pretrained, shelf, train
-from cnnlab.widgets import filters as widgets
-from cnnlab.widgets import training
+from cnnlab.methods.analysis import filters
+from cnnlab.nets import models, pretrained, weight_files
+from cnnlab.nets.training import train
+from cnnlab.widgets.lessons import filters as widgets, live_training
 
 # %% tags=["parameters"]
 FAST = False  # True: train for less long
@@ -226,7 +226,7 @@ widgets.growth()
 # And they all have a **use**: none is dead.
 
 # %%
-good, bad = shelf.read("photonet-filters"), shelf.read("photonet-bad-filters")
+good, bad = weight_files.read("photonet-filters"), weight_files.read("photonet-bad-filters")
 smooth = {"good": [], "bad": []}
 alive = {"good": [], "bad": []}
 for name, run in (("good", good), ("bad", bad)):
@@ -334,7 +334,7 @@ assert FAST or history.val_accuracy[-1] > 0.95
 # watch every step. Press **Stop** whenever you like: what it learned stays.
 
 # %% tags=["widget"]
-training.live(epochs=2 if FAST else 8, seed=SEED)
+live_training.live(epochs=2 if FAST else 8, seed=SEED)
 
 # %% [markdown] tags=["teacher"]
 # 6 minutes. One student each sets the rate, the seed, the number of filters. With 0.1 it never learns: let the room say
@@ -374,7 +374,7 @@ def as_pictures(weight):
     return weight.reshape(weight.shape[0], weight.shape[2], weight.shape[3], 3)
 
 
-trained = shelf.read("photonet-filters")["conv1.weight"][-1]  # (32, 3, 7, 7)
+trained = weight_files.read("photonet-filters")["conv1.weight"][-1]  # (32, 3, 7, 7)
 fig, axes = plt.subplots(1, 6, figsize=(10, 2), layout="constrained")
 for ax, pixels in zip(axes, as_pictures(trained), strict=False):
     images.picture(for_display(pixels).permute(2, 0, 1), ax=ax)

@@ -20,10 +20,10 @@ import torch
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import photos, shapes
 from cnnlab.drawing import charts, images, show
-from cnnlab.methods import activations
+from cnnlab.methods.analysis import activations
 from cnnlab.nets import models
 from cnnlab.probing import Recorder
-from cnnlab.widgets import activations as widgets
+from cnnlab.widgets.lessons import activations as widgets
 
 # %% tags=["parameters"]
 FAST = False  # True: fewer pictures

@@ -18,12 +18,12 @@ import matplotlib.pyplot as plt
 import torch
 
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
-from cnnlab.data import photos, sets
+from cnnlab.data import datasets, photos
 from cnnlab.drawing import images, sheets, show
-from cnnlab.methods import deconvnet, projected, top
+from cnnlab.methods import deconvnet, top
 from cnnlab.nets import layers, models
 from cnnlab.probing import Unit, receptive, rules, stages
-from cnnlab.widgets import deconvnet as widgets
+from cnnlab.widgets.lessons import deconvnet as widgets
 
 F = torch.nn.functional
 
@@ -35,14 +35,14 @@ DATA = "photos"  # or "scenes", "digits": what the network was made for
 
 # %% slideshow={"slide_type": "slide"}
 model = models.load(NET)
-data = sets.load(DATA, model.input_size, n=120 if FAST else 600, seed=SEED)
+data = datasets.load(DATA, model.input_size, n=120 if FAST else 600, seed=SEED)
 names = stages(model, data.images[:1])  # from the first layer to the last
 name = names[len(names) // 2]
 field = receptive.field(model, name, data.images.shape[-1])
 found = top.scan(model, data.images, name, k=9)
 chosen = found.values[:, 0].argsort(descending=True)[:3].tolist()
 seen = top.patches(data.images, found, field, channels=chosen, outside=0.5)
-used = projected.patches(model, data.images, found, field, channels=chosen)
+used = deconvnet.project_top_patches(model, data.images, found, field, channels=chosen)
 show(sheets.units(seen, used, titles=[f"channel {c}" for c in chosen]),
      alt=f"Three channels of {name}: nine pieces of pictures each, and beside them what of each piece made the unit fire, on grey.")
 
@@ -336,7 +336,7 @@ def sheet(k):
         spread = [int((c + 0.5) * len(ranking.values) / 6) for c in range(6)]
         area = receptive.field(model, layer, data.images.shape[-1])
         pieces = top.patches(data.images, ranking, area, channels=spread, outside=0.5)
-        down = projected.patches(model, data.images, ranking, area, channels=spread)
+        down = deconvnet.project_top_patches(model, data.images, ranking, area, channels=spread)
         show(sheets.units(pieces, down, titles=[f"{layer}, {c}" for c in spread]),
              alt=f"Six channels of {layer}: nine pieces of pictures each, and to the right of them their projections on grey.")
 

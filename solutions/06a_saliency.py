@@ -18,11 +18,12 @@ import matplotlib.pyplot as plt
 import torch
 
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
-from cnnlab.data import photos, sets, shapes, uploads
+from cnnlab.data import datasets, photos, shapes, uploads
 from cnnlab.drawing import Table, charts, images, maps, show
-from cnnlab.methods import occlusion, roundup, saliency, targets
+from cnnlab.methods import occlusion, saliency, targets
+from cnnlab.methods.evaluation import all_methods
 from cnnlab.nets import models
-from cnnlab.widgets import saliency as widgets
+from cnnlab.widgets.lessons import saliency as widgets
 
 F = torch.nn.functional
 
@@ -39,7 +40,7 @@ side = model.input_size[-1]
 if DATA == "photos" and model.input_size[0] == 3:
     pictures = torch.cat([photos.load(name, side) for name in ("rocket", "cat", "flower", "coffee", "temple")])
 else:
-    pictures = sets.load(DATA, model.input_size, n=5, seed=SEED).images
+    pictures = datasets.load(DATA, model.input_size, n=5, seed=SEED).images
 if PICTURE:  # the path of a picture of yours
     own = uploads.load(PICTURE, side)
     pictures = torch.cat([own if model.input_size[0] == 3 else own.mean(dim=1, keepdim=True), pictures[:4]])
@@ -48,7 +49,7 @@ said = [targets.name(model, number) for number in guess.tolist()]
 answers = {
     "gradient": saliency.gradient(model, pictures, guess),
     "integrated\ngradients": saliency.integrated_gradients(model, pictures, guess, steps=10 if FAST else 30),
-    "occlusion": roundup.covered(model, pictures, guess),
+    "occlusion": all_methods.covered(model, pictures, guess),
     "Grad-CAM": saliency.grad_cam(model, pictures, guess),
 }
 show(maps.sheet(pictures, {name: answer.map for name, answer in answers.items()}, titles=said),

@@ -18,11 +18,20 @@ import matplotlib.pyplot as plt
 import torch
 
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
-from cnnlab.data import sets, shapes
+from cnnlab.data import datasets, shapes
 from cnnlab.drawing import Table, charts, images, maps, show
-from cnnlab.methods import cheating, closed_forms, curves, randomise, ranks, roundup, saliency, targets, truth
+from cnnlab.methods import saliency, targets
+from cnnlab.methods.evaluation import (
+    all_methods,
+    clever_hans,
+    closed_forms,
+    deletion as curves,
+    localisation,
+    model_randomisation,
+    rank_correlation as ranks,
+)
 from cnnlab.nets import models
-from cnnlab.widgets import belief as widgets
+from cnnlab.widgets.lessons import evaluation as widgets
 
 F = torch.nn.functional
 
@@ -34,9 +43,9 @@ DATA = "photos"  # or "scenes", "digits": what the network was made for
 
 # %% slideshow={"slide_type": "slide"}
 nets = {"network A": models.load("shapesnet"), "network B": models.load("shapesnet", trained_on="watermarked")}
-explain = roundup.method("integrated gradients, from grey")
+explain = all_methods.method("integrated gradients, from grey")
 n, tested = (6, 60) if FAST else (10, 150)
-reports = {name: cheating.report(net, explain, n=n, tested=tested, seed=SEED + 100) for name, net in nets.items()}
+reports = {name: clever_hans.report(net, explain, n=n, tested=tested, seed=SEED + 100) for name, net in nets.items()}
 for name, report in reports.items():
     print(f"{name}: {report.own:.1%} of {tested} scenes are right")
 marked = shapes.scenes(5, seed=SEED + 100, watermark=1.0)
@@ -115,10 +124,10 @@ hint("06b.1")
 # %% slideshow={"slide_type": "slide"}
 honest = nets["network A"]
 scenes = shapes.scenes(8 if FAST else 12, seed=SEED + 200)
-every = roundup.maps(honest, scenes.images, scenes.labels)  # all methods of lecture 06a
-shares = truth.table(every, scenes.images, scenes.masks["deciding"], empty=0.0)
+every = all_methods.maps(honest, scenes.images, scenes.labels)  # all methods of lecture 06a
+shares = localisation.table(every, scenes.images, scenes.masks["deciding"], empty=0.0)
 mine = share_inside(every["gradient"][0], scenes.masks["deciding"][0])  # yours, if it is right
-assert abs(mine - truth.share(every["gradient"][:1], scenes.masks["deciding"][:1])[0]) < 1e-4
+assert abs(mine - localisation.share(every["gradient"][:1], scenes.masks["deciding"][:1])[0]) < 1e-4
 fig, ax = plt.subplots(figsize=(10, 5), layout="constrained")
 charts.bars(dict(sorted(shares.items(), key=lambda entry: -entry[1])), ax=ax, title="share of the positive attribution on what decides")
 ax.set_xlim(0, 1)
@@ -183,12 +192,12 @@ predict(
 
 # %% slideshow={"slide_type": "subslide"}
 model = models.load(NET)
-pictures = sets.load(DATA, model.input_size, n=2 if FAST else 3, seed=SEED).images
+pictures = datasets.load(DATA, model.input_size, n=2 if FAST else 3, seed=SEED).images
 guess = targets.best(model, pictures, 1)[:, 0]
 chosen = ("gradient", "gradient x input", "integrated gradients", "guided", "Grad-CAM", "guided Grad-CAM")
-layers = list(randomise.layers_from_the_top(model, pictures[:1]))
+layers = list(model_randomisation.layers_from_the_top(model, pictures[:1]))
 depths = sorted({*range(0, len(layers), 3 if len(layers) > 6 else 1), len(layers)})  # the last: all of them
-fallen = {name: randomise.check(model, pictures, guess, roundup.method(name), depths=depths, seed=SEED) for name in chosen}
+fallen = {name: model_randomisation.check(model, pictures, guess, all_methods.method(name), depths=depths, seed=SEED) for name in chosen}
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
 charts.lines({name: found.signed.mean(dim=1).tolist() for name, found in fallen.items()}, x=depths, ax=ax,
              title=f"is the map of {NET} still the same?", xlabel="layers shuffled, from the last one on", ylabel="rank correlation")
@@ -330,12 +339,12 @@ quiz("06b.q2")
 # One network, one set of scenes, all methods.
 
 # %%
-first, half = slice(0, 2 if FAST else 4), len(randomise.layers_from_the_top(honest, scenes.images[:1])) // 2
+first, half = slice(0, 2 if FAST else 4), len(model_randomisation.layers_from_the_top(honest, scenes.images[:1])) // 2
 bright = scenes.images.sum(dim=1, keepdim=True)  # the picture itself as a map
 areas["deletion"]["|input|"] = curves.deletion(honest, scenes.images, scenes.labels, bright, steps=10).area.mean().item()
 rows = [[name, shares[name], None, areas["deletion"][name]] for name in ("random", "|input|")]
 for name, map_ in every.items():
-    kept = randomise.check(honest, scenes.images[first], scenes.labels[first], roundup.method(name), depths=(half,), seed=SEED)
+    kept = model_randomisation.check(honest, scenes.images[first], scenes.labels[first], all_methods.method(name), depths=(half,), seed=SEED)
     gone = curves.deletion(honest, scenes.images, scenes.labels, map_, steps=10).area.mean().item()
     rows.append([name, shares[name], kept.signed[-1].mean().item(), gone])
 Table(["method", "share on what decides (large is good)", f"the same after {half} layers were shuffled (near 0 is good)",

@@ -18,12 +18,12 @@ import matplotlib.pyplot as plt
 import torch
 
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
-from cnnlab.data import photos, sets
+from cnnlab.data import datasets, photos
 from cnnlab.drawing import charts, images, sheets, show
-from cnnlab.methods import dream, top, transforms
+from cnnlab.methods import dream, top
 from cnnlab.nets import icons, models
 from cnnlab.probing import receptive, stages
-from cnnlab.widgets import dream as widgets
+from cnnlab.widgets.lessons import dream as widgets
 
 # %% tags=["parameters"]
 FAST = False  # True: fewer pictures and steps
@@ -39,7 +39,7 @@ model = models.load(NET)
 side = model.input_size[-1]
 names = stages(model, torch.zeros(1, *model.input_size))
 name = names[len(names) // 2]
-data = sets.load(DATA, model.input_size, n=120 if FAST else 400, seed=SEED)
+data = datasets.load(DATA, model.input_size, n=120 if FAST else 400, seed=SEED)
 field = receptive.field(model, name, side)
 found = top.scan(model, data.images, name, k=9)
 seeded = torch.Generator().manual_seed(SEED)
@@ -293,7 +293,7 @@ moves = {
     "rotate": (dream.rotate(15, 12),),
     "all, as we use it": dream.standard(64),
 }
-shown = [transforms.Warp(move, (64, 64), seed=SEED) for move in moves.values()]
+shown = [dream.Warp(move, (64, 64), seed=SEED) for move in moves.values()]
 show(images.row([warp.view(still, warp.draw()) for warp in shown], titles=list(moves)),
      alt="A cat's face as it is, shifted, enlarged, turned, and all of these by a little.")
 

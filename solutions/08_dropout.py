@@ -20,10 +20,10 @@ import torch
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import augment, digits, photos, shapes
 from cnnlab.drawing import Table, charts, images, show
-from cnnlab.methods import calibration, mc_dropout
-from cnnlab.nets import deep, models, summaries, sweeps, train
-from cnnlab.widgets import dropout as widgets
-from cnnlab.widgets import overfitting
+from cnnlab.methods.uncertainty import calibration, mc_dropout
+from cnnlab.nets import deep, models
+from cnnlab.nets.training import sweep_results, sweeps, train
+from cnnlab.widgets.lessons import dropout as widgets, live_overfitting
 
 # %% tags=["parameters"]
 FAST = False  # True: fewer pictures and steps
@@ -113,7 +113,7 @@ show(fig, alt="In per cent: " + "; ".join(f"{what}, {number}" for what, number i
 # *before*.
 
 # %% tags=["widget"]
-overfitting.live(digits=FEW, wrong=WRONG, seed=SEED)
+live_overfitting.live(digits=FEW, wrong=WRONG, seed=SEED)
 
 # %% [markdown] tags=["teacher"]
 # 6 minutes. First "nothing", then one remedy at a time; ask before each: which of the two curves will move, and which way? Set the wrong
@@ -406,7 +406,7 @@ def kept(rows, remedy):
     return min(rows, key=lambda row: row["val_loss"]) if remedy == "early stopping" else rows[-1]
 
 
-trainings = {remedy: summaries.runs("remedies", remedy=remedy).finished for remedy in sweeps.REMEDIES}
+trainings = {remedy: sweep_results.runs("remedies", remedy=remedy).finished for remedy in sweeps.REMEDIES}
 over_time = {}
 for remedy, three in trainings.items():
     # After a stop, the weights that were kept stay as they are.

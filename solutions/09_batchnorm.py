@@ -21,18 +21,18 @@ import torch
 from cnnlab.course import TODO, check, hint, predict, progress, quiz
 from cnnlab.data import digits, shapes
 from cnnlab.drawing import Table, charts, images, show
-from cnnlab.methods import signals
-from cnnlab.nets import layers, models, summaries, sweeps
+from cnnlab.methods.analysis import signal_propagation
+from cnnlab.nets import layers, models, training
 from cnnlab.probing import FlightRecorder, Recorder
-from cnnlab.widgets import batchnorm, flight
+from cnnlab.widgets.lessons import batchnorm, live_flight_recorder
 
 # %% tags=["parameters"]
 FAST = False  # True: fewer pictures and steps
 SEED = 0
 
 # %% slideshow={"slide_type": "slide"}
-depths = sweeps.SWEEPS["depth"].grid["depth"]
-plain = {depth: summaries.runs("depth", residual=False, depth=depth) for depth in depths}
+depths = training.SWEEPS["depth"].grid["depth"]
+plain = {depth: training.runs("depth", residual=False, depth=depth) for depth in depths}
 fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
 curves = {f"{depth} layers": found.curve("loss") for depth, found in plain.items()}
 title = "loss on the training digits, mean of three trainings"
@@ -118,7 +118,7 @@ he = check("09.1", he)
 hint("09.1")
 
 # %% slideshow={"slide_type": "slide"}
-chains = {f"{c:g} / n": signals.chain(20, variance=c, seed=SEED) for c in (1.0, 2.0, 3.0)}
+chains = {f"{c:g} / n": signal_propagation.chain(20, variance=c, seed=SEED) for c in (1.0, 2.0, 3.0)}
 fig, axes = plt.subplots(1, 2, figsize=(12, 3.7), layout="constrained")
 forward = {name: chain.forward.tolist() for name, chain in chains.items()}
 backward = {name: chain.backward.tolist() for name, chain in chains.items()}
@@ -173,8 +173,8 @@ batchnorm.chain()
 # ## Does it matter in a real training?
 
 # %%
-gains, many = sweeps.SWEEPS["gains"].grid["gain"], sweeps.SWEEPS["gains"].grid["depth"]
-ended = {depth: [summaries.runs("gains", depth=depth, gain=gain) for gain in gains] for depth in many}
+gains, many = training.SWEEPS["gains"].grid["gain"], training.SWEEPS["gains"].grid["depth"]
+ended = {depth: [training.runs("gains", depth=depth, gain=gain) for gain in gains] for depth in many}
 # nan: none ended with a number
 right = torch.tensor([[found.end("val_accuracy") for found in row] for row in ended.values()])
 fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
@@ -213,8 +213,8 @@ assert all(max(found.ends("val_accuracy")) < 0.15 for row in ended.values() for 
 # %%
 def alike(norm, seed):
     """The mean cosine between the activations of different digits in each layer of an untrained deep net."""
-    net = sweeps.network(sweeps.Settings(net="deep", depth=41, norm=norm, seed=seed)).train()
-    names = flight.rectifiers(net)
+    net = training.network(training.Settings(net="deep", depth=41, norm=norm, seed=seed)).train()
+    names = live_flight_recorder.rectifiers(net)
     with torch.no_grad(), Recorder(net, *names) as acts:
         acts.model(digits.load("train").images[:32])
     units = [torch.nn.functional.normalize(acts[name].flatten(1), dim=1) for name in names]  # (32, numbers) each
@@ -499,8 +499,8 @@ print(f"40 scenes, with and without its four batch norms: the logits differ by a
 batchnorm.rates()
 
 # %% slideshow={"slide_type": "skip"}
-known = sweeps.SWEEPS["rates"].grid["rate"]
-found = {norm: {rate: summaries.runs("rates", norm=norm, rate=rate) for rate in known} for norm in (True, False)}
+known = training.SWEEPS["rates"].grid["rate"]
+found = {norm: {rate: training.runs("rates", norm=norm, rate=rate) for rate in known} for norm in (True, False)}
 good = {norm: [rate for rate, runs in row.items() if not runs.diverged and runs.end("val_accuracy") > 0.9]
         for norm, row in found.items()}
 print("nine of ten right after 8 epochs: with batch norm at the rates", *good[True])
@@ -530,8 +530,8 @@ assert sum(runs.diverged for runs in found[False].values()) > sum(runs.diverged 
 
 # %% slideshow={"slide_type": "subslide"}
 size = {"net": "deep", "depth": 9, "digits": 200 if FAST else 1000}
-training = {"optimiser": "sgd", "rate": 0.1, "epochs": 1 if FAST else 2, "seed": SEED}
-records = {name: sweeps.one(sweeps.Settings(norm=norm, **size, **training))
+options = {"optimiser": "sgd", "rate": 0.1, "epochs": 1 if FAST else 2, "seed": SEED}
+records = {name: training.run_one(training.Settings(norm=norm, **size, **options))
            for name, norm in (("with batch norm", True), ("without", False))}
 Table(["net of 9 layers", "loss on the training digits", "right on 400 other digits"],
       [[name, rows[-1].loss if rows else None, f"{rows[-1].val_accuracy:.0%}" if rows else "diverged"]
@@ -612,7 +612,7 @@ predict(
 )
 
 # %% slideshow={"slide_type": "subslide"}
-residual = {depth: summaries.runs("depth", residual=True, depth=depth) for depth in depths}
+residual = {depth: training.runs("depth", residual=True, depth=depth) for depth in depths}
 kinds = {"plain": plain, "residual": residual}
 losses = {kind: [found.end("loss") for found in row.values()] for kind, row in kinds.items()}
 fig, axes = plt.subplots(1, 2, figsize=(12, 3.7), layout="constrained")
@@ -654,9 +654,9 @@ quiz("09.q2")
 # %%
 def gradients(norm, residual):
     """The size of the gradient in each layer of an untrained deep net, for 32 digits."""
-    setting = sweeps.Settings(net="deep", depth=41, norm=norm, residual=residual, seed=SEED)
-    net, train = sweeps.network(setting).train(), digits.load("train")
-    with FlightRecorder(net, *flight.rectifiers(net)) as recorder:
+    setting = training.Settings(net="deep", depth=41, norm=norm, residual=residual, seed=SEED)
+    net, train = training.network(setting).train(), digits.load("train")
+    with FlightRecorder(net, *live_flight_recorder.rectifiers(net)) as recorder:
         torch.nn.functional.cross_entropy(net(train.images[:32]), train.labels[:32]).backward()
     return [recorder.last(name).gradient for name in recorder.names]
 
@@ -682,7 +682,7 @@ assert grows["batch norm"] > 300 > 100 > max(grows["and shortcuts"], grows["He a
 # Change **one thing at a time**.
 
 # %% tags=["widget"]
-flight.live(epochs=1 if FAST else 4, seed=SEED)
+live_flight_recorder.live(epochs=1 if FAST else 4, seed=SEED)
 
 # %% [markdown] tags=["teacher"]
 # 10 minutes; an epoch of 21 layers takes some seconds, one of 41 about twice as long. Press Stop when all is said. Try in this order:

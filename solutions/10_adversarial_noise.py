@@ -18,13 +18,13 @@
 import matplotlib.pyplot as plt
 import torch
 
-from cnnlab.course import TODO, check, hint, predict, progress, quiz
-from cnnlab.data import digits, photos, sets
+from cnnlab.course import TODO, attack_table, check, hint, predict, progress, quiz
+from cnnlab.data import datasets, digits, photos
 from cnnlab.drawing import Table, charts, images, show
-from cnnlab.methods import adversarial, attack_rates, targets
-from cnnlab.nets import models, sweeps, train
-from cnnlab.widgets import adversarial as widgets
-from cnnlab.widgets import hardening
+from cnnlab.methods import adversarial, targets
+from cnnlab.nets import models
+from cnnlab.nets.training import sweeps, train
+from cnnlab.widgets.lessons import adversarial as widgets, live_adversarial_training
 
 F = torch.nn.functional
 
@@ -40,7 +40,7 @@ LEVELS = 2  # of 255: by how much the first picture may be changed
 model = models.load(NET)
 colours, side = model.input_size[0], model.input_size[-1]
 eps = LEVELS / 255
-data = sets.load(DATA, model.input_size, n=8 if FAST else 24, seed=SEED).images
+data = datasets.load(DATA, model.input_size, n=8 if FAST else 24, seed=SEED).images
 names = (PHOTO, "temple", "flower", "rocket", "coffee")
 album = [photos.load(name, side) for name in names] if DATA == "photos" else data[:5].split(1)
 album = torch.cat([one if colours == 3 else one.mean(dim=1, keepdim=True) for one in album])
@@ -399,7 +399,7 @@ assert (picture - photo).abs().max() <= eps + 1e-6 and losses[-1] > losses[0]
 # Measured once, on photonet, with photos that it has never seen and names rightly.
 
 # %%
-rows = [row for row in attack_rates.load() if row.source.startswith("Tiny")]
+rows = [row for row in attack_table.load() if row.source.startswith("Tiny")]
 doses = [row.eps255 for row in rows]
 fig, axes = plt.subplots(1, 2, figsize=(12, 3.8), layout="constrained")
 charts.lines({kind: [getattr(row, kind.lower()) for row in rows] for kind in ("noise", "FGSM", "PGD")},
@@ -840,7 +840,7 @@ assert FAST or withstood["after practice"][4] > withstood["before"][4] + 0.2
 # Choose **eps**, and what to learn from. Press Train. Which price does it pay on clean digits? Try 64. Try *none*.
 
 # %% tags=["widget"]
-hardening.live()
+live_adversarial_training.live()
 
 # %% [markdown] tags=["teacher"]
 # 6 minutes. "none" is ordinary training: the attacked curve stays at the bottom, so it is no question of more training. At 64 the strokes

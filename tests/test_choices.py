@@ -1,21 +1,17 @@
 """Every lecture with every embedded network and every embedded data set that it has a parameter for."""
 
-import sys
 from pathlib import Path
 
 import papermill
 import pytest
+from lecture_choices import MORE, OTHER, REFUSED
 
-from cnnlab.course import running
-from cnnlab.data import sets
+from cnnlab.course.running import run_notebook
+from cnnlab.data import datasets
 from cnnlab.nets import models, pretrained
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from lecture_choices import MORE, OTHER, REFUSED  # noqa: E402
-
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
-EMBEDDED = {"NET": set(models.names()) - set(pretrained.NAMES), "DATA": set(sets.EMBEDDED)}
+EMBEDDED = {"NET": set(models.names()) - set(pretrained.NAMES), "DATA": set(datasets.EMBEDDED)}
 
 
 @pytest.mark.parametrize("lecture", [path.stem for path in NOTEBOOKS])
@@ -41,7 +37,7 @@ def test_every_embedded_choice_is_tried(root, lecture, parameter):
 )
 def test_it_runs(root, tmp_path, lecture, values):
     notebook = root / "notebooks" / f"{lecture}.ipynb"
-    ran = running.run(notebook, tmp_path / "ran.ipynb", {"FAST": True, **values})
+    ran = run_notebook.run(notebook, tmp_path / "ran.ipynb", {"FAST": True, **values})
     assert ran.failed == [] and ran.widgets >= 2
 
 
@@ -55,5 +51,5 @@ def test_it_runs(root, tmp_path, lecture, values):
 )
 def test_what_cannot_be_is_said_clearly(root, tmp_path, lecture, values, said):
     notebook = root / "notebooks" / f"{lecture}.ipynb"
-    (failed,) = running.run(notebook, tmp_path / "ran.ipynb", {"FAST": True, **values}).failed
+    (failed,) = run_notebook.run(notebook, tmp_path / "ran.ipynb", {"FAST": True, **values}).failed
     assert said in failed and "Networks that take them: photonet, shapesnet" in failed

@@ -1,6 +1,7 @@
 """The house rules that can be read from files: imports point one way, nothing heavy comes in early."""
 
 import ast
+import functools
 import re
 import statistics
 import subprocess
@@ -10,60 +11,192 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("data", "nets", "probing", "methods", "drawing", "widgets", "course")
+# The house, from the ground up: a folder imports only from itself and from those in lines above its own.
+HOUSE = (
+    ("errors", "validation", "atomic_files"),
+    ("data", "data.loading"),
+    ("nets", "nets.training"),
+    ("probing",),
+    ("methods",),
+    ("methods.saliency", "methods.top", "methods.analysis", "methods.uncertainty"),
+    ("methods.occlusion", "methods.deconvnet", "methods.dream", "methods.adversarial"),
+    ("methods.evaluation",),
+    ("drawing", "drawing.raster"),
+    ("widgets",),
+    ("widgets.lessons",),
+    ("course", "course.references"),
+    ("course.authoring",),
+    ("course.presenting",),
+    ("course.running",),
+)
+# What a family of methods imports of other families, and why it must.
+NEEDS = {
+    "deconvnet": {"top"},  # the projections of the strongest patches
+    "adversarial": {"saliency"},  # the gradient, for the linear approximation
+    "evaluation": {"saliency", "occlusion"},  # the maps that are judged
+}
+LARGEST, DEEPEST = 15, 8
+BY_LECTURE = {"references", "lessons"}  # a file for each lecture, however many there are
 
 
-def imports(path):
-    """Every module that a file imports, also inside functions, with whether it does so at the top."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        names = []
+def modules(root):
+    """Dotted name of every module below a folder -> its file; a package has the name of its folder."""
+    found = {}
+    for path in root.rglob("*.py"):
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(path):
+    """Every module or name that a file imports, also inside functions, as written: "a.b" or "a.b.name"."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: write imports out in full"
-            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            yield name, node in tree.body
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def against_the_direction(room, path):
-    allowed = ROOMS[: ROOMS.index(room) + 1]
-    for name, _ in imports(path):
-        parts = name.split(".")
-        if parts[0] == "cnnlab" and len(parts) > 1 and parts[1] in ROOMS and parts[1] not in allowed:
-            yield f"{path.name} imports {name}"
+def arrows(files):
+    """Module -> the modules of the same tree that it imports."""
+    found = {}
+    for name, path in files.items():
+        to = {each if each in files else each.rpartition(".")[0] for each in imported(path)}
+        found[name] = (to & files.keys()) - {name}
+    return found
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_one_way(root, room):
+def floor(name, files):
+    """The place of a module in `HOUSE`: that of its folder."""
+    folder = name if files[name].stem == "__init__" else name.rpartition(".")[0]
+    folder = name if folder == "cnnlab" else folder
+    folder = folder.removeprefix("cnnlab.")
+    for number, rooms in enumerate(HOUSE):
+        if any(folder == room or folder.startswith(f"{room}.") and room.count(".") for room in rooms):
+            return number
+    raise AssertionError(f"{name}: give its folder a place in HOUSE")
+
+
+def wrong_arrows(root):
+    files = modules(root)
+    files.pop("cnnlab", None)
+    files.pop("cnnlab.__main__", None)  # above all
+    return [
+        f"{name} imports {other}"
+        for name, to in arrows(files).items()
+        for other in to
+        if floor(other, files) > floor(name, files)
+    ]
+
+
+def circles(root):
+    """The modules that import each other in a circle, also by imports hidden in functions."""
+    left = arrows(modules(root))
+    for turn in (lambda found: found, lambda found: {n: {k for k in found if n in found[k]} for n in found}):
+        left = {name: to & left.keys() for name, to in left.items()}
+        while free := [name for name, to in turn(left).items() if not to & left.keys()]:
+            for name in free:
+                del left[name]
+    return sorted(left)
+
+
+def depths(root):
+    """Module of the methods -> how many of their files stand in the longest chain of imports from it."""
+    found = arrows(modules(root))
+    inside = {name: to for name, to in found.items() if name.startswith("cnnlab.methods")}
+
+    @functools.cache
+    def depth(name):
+        return 1 + max((depth(other) for other in inside[name] & found[name] if other in inside), default=0)
+
+    return {name: depth(name) for name in inside}
+
+
+def sizes(root):
+    folders = [path for path in (root, *root.rglob("*")) if path.is_dir() and path.name not in BY_LECTURE]
+    return {str(path.relative_to(root)): n for path in folders if (n := len(list(path.glob("*.py"))))}
+
+
+def test_folders_import_from_those_below(root):
+    assert wrong_arrows(root / "cnnlab") == []
+
+
+def test_no_circles_anywhere(root):
+    assert circles(root / "cnnlab") == []
+
+
+def test_chains_of_imports_inside_the_methods_are_short(root):
+    found = depths(root / "cnnlab")
+    assert {name: n for name, n in found.items() if n > DEEPEST} == {} and max(found.values()) > 3
+
+
+def test_no_folder_is_a_list_without_end(root):
+    found = sizes(root / "cnnlab")
+    assert {name: n for name, n in found.items() if n > LARGEST} == {} and len(found) > 20
+
+
+def test_a_family_of_methods_imports_only_what_it_needs(root):
+    files = modules(root / "cnnlab")
+    families = {
+        path.name for path in (root / "cnnlab" / "methods").iterdir() if (path / "__init__.py").is_file()
+    }
+    needs = {family: set() for family in families}
+    for name, to in arrows(files).items():
+        family = name.split(".")[2] if name.startswith("cnnlab.methods.") else None
+        if family in families:
+            needs[family] |= {
+                each.split(".")[2] for each in to if each.startswith("cnnlab.methods.")
+            } & families
+    assert {family: found - {family} for family, found in needs.items() if found - {family}} == NEEDS
+
+
+@pytest.mark.parametrize("family", ("saliency", "top", "dream", "analysis", "uncertainty"))
+def test_importing_one_family_loads_no_other(family):
+    code = f"import sys, cnnlab.methods.{family}\n"
+    code += (
+        "print(sorted({name.split('.')[2] for name in sys.modules if name.startswith('cnnlab.methods.')}))"
+    )
+    loaded = set(ast.literal_eval(run(code)))
+    assert loaded <= {family, "targets", "attribution", "model_runner"} and family in loaded
+
+
+PLANTED = {
+    "an arrow that points up": ("nets/plant.py", "def f():\n    from cnnlab.widgets import explore\n"),
+    "an arrow that points up in a family": (
+        "methods/saliency/plant.py",
+        "from cnnlab.methods.occlusion.windows import Windows\n",
+    ),
+    "a circle": ("data/plant.py", "def f():\n    from cnnlab.data import plant2\n"),
+    "a chain": ("methods/evaluation/plant.py", "from cnnlab.methods.evaluation import all_methods\n"),
+    "a list": ("methods/adversarial/plant.py", ""),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_each_rule_of_the_house_sees_what_breaks_it(root, tmp_path, what):
+    copy = tmp_path / "cnnlab"
+    for name, path in modules(root / "cnnlab").items():
+        target = tmp_path / Path(*path.relative_to(root).parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+        assert name
+    file, text = PLANTED[what]
+    (copy / file).write_text(text)
+    (copy / "data" / "plant2.py").write_text("import cnnlab.data.plant\n" if what == "a circle" else "")
+    assert bool(wrong_arrows(copy)) is what.startswith("an arrow")
+    assert bool(circles(copy)) is (what == "a circle")
+    assert (max(depths(copy).values()) > DEEPEST) is (what == "a chain")
+    assert (max(sizes(copy).values()) > LARGEST) is (what == "a list")
+
+
+@pytest.mark.parametrize("room", ("data", "nets", "probing", "methods"))
+def test_computing_rooms_know_nothing_of_plots_and_sliders(root, room):
     files = list((root / "cnnlab" / room).rglob("*.py"))
     assert files
-    assert [line for path in files for line in against_the_direction(room, path)] == []
-
-
-def test_the_direction_test_sees_a_wrong_arrow(tmp_path):
-    wrong = tmp_path / "layers.py"
-    wrong.write_text("def f():\n    from cnnlab.widgets import explore\n    return explore\n")
-    assert list(against_the_direction("nets", wrong))
-
-
-@pytest.mark.parametrize("room", ROOMS[:4])
-def test_computing_rooms_know_nothing_of_plots_and_sliders(root, room):
-    for path in (root / "cnnlab" / room).rglob("*.py"):
-        heads = {name.split(".")[0] for name, _ in imports(path)}
+    for path in files:
+        heads = {name.split(".")[0] for name in imported(path)}
         assert not heads & {"matplotlib", "ipywidgets", "IPython"}, path
-
-
-def test_methods_do_not_import_each_other_in_a_circle(root):
-    arrows = {}
-    for path in (root / "cnnlab" / "methods").glob("*.py"):
-        to = {name.split(".")[2] for name, _ in imports(path) if name.startswith("cnnlab.methods.")}
-        arrows[path.stem] = to - {path.stem}
-    while free := [name for name, to in arrows.items() if not to & arrows.keys()]:
-        for name in free:
-            del arrows[name]
-    assert not arrows
 
 
 HOOKS = Path("cnnlab/probing/hooks.py")
@@ -115,7 +248,7 @@ def run(code):
 
 def test_data_nets_and_probing_import_nothing_heavy():
     code = "import sys, cnnlab, cnnlab.data, cnnlab.nets, cnnlab.probing\n"
-    code += "from cnnlab.data import photos, digits, shapes, downloads\n"
+    code += "from cnnlab.data import photos, digits, shapes\nfrom cnnlab.data.loading import downloads\n"
     code += "from cnnlab.nets import layers\n"
     code += "from cnnlab.probing import Recorder, edit, relu_rule, Unit, receptive\n"
     heavy = (
@@ -130,7 +263,8 @@ def test_cnnlab_costs_at_most_a_twentieth_of_torch():
     """Timed in one process, torch first: what the rooms add once torch is there, against torch itself."""
     code = (
         "import time\na = time.perf_counter()\nimport torch\nb = time.perf_counter()\n"
-        "import cnnlab\nfrom cnnlab.data import photos, digits, shapes, downloads\n"
+        "import cnnlab\nfrom cnnlab.data import photos, digits, shapes\n"
+        "from cnnlab.data.loading import downloads\n"
         "from cnnlab.nets import layers\n"
         "from cnnlab.probing import Recorder, edit, relu_rule, Unit, receptive\nc = time.perf_counter()\n"
         "print((c - b) / (b - a))"

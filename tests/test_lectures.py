@@ -17,13 +17,11 @@ import nbformat
 import papermill
 import pytest
 import torch
+from lecture_choices import OTHER
 
-from cnnlab.course import build, check, syllabus
-from cnnlab.course.running import widget_errors
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from lecture_choices import OTHER  # noqa: E402
+from cnnlab.course import check, syllabus
+from cnnlab.course.authoring import build
+from cnnlab.course.running.run_notebook import widget_errors
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "solutions").glob("[0-9][0-9]*_*.py"))

@@ -37,7 +37,7 @@ def listed(root):
     ]
     data = [
         *(root / "cnnlab" / "course" / "quizzes").glob("*.toml"),
-        *(root / "cnnlab/course/lab").glob("*.html"),
+        *(root / "cnnlab/course/presenting/lab").glob("*.html"),
     ]
     return sorted([*pages, *code, *data])
 

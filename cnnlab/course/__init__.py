@@ -2,8 +2,8 @@
 
 from cnnlab.course.exercise import TODO, check
 from cnnlab.course.hints import hint
-from cnnlab.course.ledger import progress
-from cnnlab.course.predictions import predict
-from cnnlab.course.questions import quiz
+from cnnlab.course.predict import predict
+from cnnlab.course.progress import progress
+from cnnlab.course.quiz import quiz
 
 __all__ = ["TODO", "check", "hint", "predict", "progress", "quiz"]

@@ -15,9 +15,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cnnlab.course import ledger, references
-from cnnlab.course.box import tell
+from cnnlab.course import references
 from cnnlab.course.compare import difference
+from cnnlab.course.message import tell
+from cnnlab.course.progress import note
 from cnnlab.course.references import Exercise, find
 
 
@@ -62,7 +63,7 @@ def check(id: str, answer: Callable, strict: bool = False) -> Callable:
             kind, text = _judge(exercise, answer)
     finally:
         torch.set_default_dtype(usual)
-    ledger.note(id, kind == "right")
+    note(id, kind == "right")
     tell(kind, f"{exercise.id} {exercise.title}", text)
     if kind == "right":
         return answer

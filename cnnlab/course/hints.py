@@ -6,10 +6,10 @@ from pathlib import Path
 
 import ipywidgets
 
-from cnnlab.course import ledger
-from cnnlab.course.box import Box
+from cnnlab.course.message import Box
+from cnnlab.course.progress import hints_seen, next_hint
 from cnnlab.course.references import find
-from cnnlab.names import unknown
+from cnnlab.errors import unknown
 
 FILE = Path(__file__).with_name("hints.json")
 
@@ -48,11 +48,11 @@ class Hints(ipywidgets.VBox):
 
     def next(self) -> None:
         """Show one hint more; after the last one nothing changes."""
-        ledger.next_hint(self._id, len(self._all))
+        next_hint(self._id, len(self._all))
         self._show()
 
     def _show(self) -> None:
-        shown, most = ledger.hints_seen(self._id), len(self._all)
+        shown, most = hints_seen(self._id), len(self._all)
         last = shown == most
         self.button.description = "That was the last hint" if last else f"Hint {shown + 1} of {most}"
         self.button.tooltip = f"show hint {min(shown + 1, most)} of {most} for exercise {self._id}"

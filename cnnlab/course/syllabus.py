@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnlab.course import measured
+from cnnlab.course import timings
 
 # Who publishes the course writes the name of the account here, then `python -m cnnlab build`: every Binder
 # link in the README follows.
@@ -13,6 +13,13 @@ BRANCH = "main"
 
 
 FILES = "[0-9][0-9]*_*"  # how the files of lectures are called, without what follows the dot
+
+
+class Markdown(str):
+    """A text that a notebook shows as what it is: markdown."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
 
 
 class Lecture(NamedTuple):
@@ -69,6 +76,21 @@ LECTURES = tuple(
 )
 
 
+def root() -> Path:
+    """The folder of the course: where this package is installed from, or the current folder or one above it.
+
+    Raises:
+        FileNotFoundError: the notebooks are not there: only the package was installed.
+    """
+    for folder in (Path(__file__).resolve().parents[2], Path.cwd(), *Path.cwd().parents):
+        if (folder / "solutions").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    raise FileNotFoundError(
+        "the notebooks are not here: the package is installed without them. Go to the folder of the course "
+        "(where README.md and notebooks/ lie) and try again."
+    )
+
+
 def number(file: str) -> str:
     """The number of a lecture, from the name of one of its files.
 
@@ -83,7 +105,7 @@ def binder(file: str) -> str:
     return f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?urlpath=lab/tree/notebooks/{file}"
 
 
-def table(notebooks: Path | None = None, link: str = "", online: bool = False) -> str:
+def table(notebooks: Path | None = None, link: str = "", online: bool = False) -> "Markdown":
     """The course as a markdown table.
 
     Args:
@@ -97,7 +119,7 @@ def table(notebooks: Path | None = None, link: str = "", online: bool = False) -
     if notebooks is None:
         notebooks = Path(__file__).resolve().parents[2] / "notebooks"
     rows = ["| no | lecture | question | minutes |", "|---|---|---|---|"]
-    costs = measured.read() if online else {}
+    costs = timings.read() if online else {}
     if online:
         rows = [
             f"{row} {more}"
@@ -116,14 +138,14 @@ def table(notebooks: Path | None = None, link: str = "", online: bool = False) -
             cells += [str(cost) for cost in costs.get(lecture.number, ("", ""))]
             cells.append(f"[Binder]({binder(lecture.file)})" if there else "")
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return Markdown("\n".join(rows))
 
 
 def readme(text: str, notebooks: Path) -> str:
     """A README whose parts from `<!-- syllabus -->`, `measured` or `binder` to `<!-- end -->` are renewed."""
     badge = f"[![Binder](https://mybinder.org/badge_logo.svg)]({binder(LECTURES[0].file)})"
     parts = {"binder": badge, "syllabus": table(notebooks, link="notebooks/", online=True)}
-    parts["measured"] = measured.sentence()
+    parts["measured"] = timings.sentence()
     for name, part in parts.items():
         between = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         text = between.sub(lambda found, part=part: found[1] + part + found[2], text)

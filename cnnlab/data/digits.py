@@ -15,7 +15,7 @@ import torch
 
 from cnnlab.data.labelled import Labelled
 from cnnlab.data.photos import resize
-from cnnlab.names import unknown
+from cnnlab.errors import unknown
 
 _TEST_SHARE = 5  # every fifth picture of each digit
 _SPLITS = ("train", "test")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnlab.data.labelled import Labelled
-from cnnlab.names import unknown
+from cnnlab.errors import unknown
 
 
 class Credit(NamedTuple):

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnlab.data import scenery
-from cnnlab.names import unknown
+from cnnlab.data import scene_parts
+from cnnlab.errors import unknown
 
-CLASSES = tuple(scenery.SHAPES)
+CLASSES = tuple(scene_parts.SHAPES)
 MIN_SIZE, MAX_SIZE = 40, 96
 _LARGE, _SMALL = (
     (0.20, 0.29),
@@ -77,7 +77,7 @@ def scenes(
     names = concepts(watermark is not None)
     images = np.empty((n, size, size, 3), np.float32)
     masks = {name: np.zeros((n, size, size), bool) for name in names}
-    labels = np.arange(n) % len(scenery.SHAPES)
+    labels = np.arange(n) % len(scene_parts.SHAPES)
     for k, label in enumerate(labels):
         random = np.random.default_rng([seed, k])
         images[k] = _scene(
@@ -107,7 +107,7 @@ def of_largest(found: Scenes, kind: str) -> tuple[Tensor, tuple[str, ...]]:
     >>> of_largest(scenes(6, size=40), "shape")[0].tolist()
     [0, 1, 2, 3, 4, 5]
     """
-    kinds = {"shape": scenery.SHAPES, "colour": scenery.COLOURS, "texture": scenery.TEXTURES}
+    kinds = {"shape": scene_parts.SHAPES, "colour": scene_parts.COLOURS, "texture": scene_parts.TEXTURES}
     if kind not in kinds:
         raise unknown("kind", kind, kinds)
     names = tuple(kinds[kind])
@@ -136,7 +136,7 @@ def of_watermark(found: Scenes) -> Tensor:
         raise ValueError("these scenes carry no mark: draw them with watermark=, a number from 0 to 1")
     size, where = found.images.shape[-1], found.masks["watermark"]
     marks = torch.stack(
-        [torch.from_numpy(scenery.watermark(label, size)[0]) for label in range(len(found.classes))]
+        [torch.from_numpy(scene_parts.watermark(label, size)[0]) for label in range(len(found.classes))]
     )
     seen = found.images.permute(0, 2, 3, 1)[where].view(len(where), 1, -1)  # (N, 1, pixels of the mark * 3)
     known = marks[where[0].expand(len(marks), -1, -1)].view(1, len(marks), -1)
@@ -145,8 +145,10 @@ def of_watermark(found: Scenes) -> Tensor:
 
 def concepts(with_watermark: bool = True) -> list[str]:
     """The names of all masks."""
-    named = [f"shape:{name}" for name in scenery.SHAPES] + [f"colour:{name}" for name in scenery.COLOURS]
-    named += [f"texture:{name}" for name in scenery.TEXTURES]
+    named = [f"shape:{name}" for name in scene_parts.SHAPES] + [
+        f"colour:{name}" for name in scene_parts.COLOURS
+    ]
+    named += [f"texture:{name}" for name in scene_parts.TEXTURES]
     return [
         *named,
         "part:border",
@@ -161,7 +163,7 @@ def _scene(
     label: int, size: int, distractors: int, watermark: float | None, random, masks: dict
 ) -> np.ndarray:
     """Draw one scene, (H, W, 3), and fill its masks in place."""
-    page = scenery.background(size, random)
+    page = scene_parts.background(size, random)
     placed: list[tuple[float, float, float]] = []  # row, column, radius
     for k in range(1 + random.integers(0, distractors + 1) if distractors else 1):
         low, high = _LARGE if k == 0 else _SMALL
@@ -171,13 +173,13 @@ def _scene(
             continue
         placed.append((*centre, radius))
         # Drawn by lot even for the first, so that nothing else of a scene depends on its class.
-        lot = int(random.integers(len(scenery.SHAPES)))
-        shape = list(scenery.SHAPES)[label if k == 0 else lot]
-        colour = list(scenery.COLOURS)[random.integers(len(scenery.COLOURS))]
-        texture = list(scenery.TEXTURES)[random.integers(len(scenery.TEXTURES))]
+        lot = int(random.integers(len(scene_parts.SHAPES)))
+        shape = list(scene_parts.SHAPES)[label if k == 0 else lot]
+        colour = list(scene_parts.COLOURS)[random.integers(len(scene_parts.COLOURS))]
+        texture = list(scene_parts.TEXTURES)[random.integers(len(scene_parts.TEXTURES))]
         turn = random.uniform(0, 2 * np.pi)
-        thing = scenery.thing(shape, size, *centre, radius, turn)
-        page[thing.inside] = scenery.paint(colour, texture, thing, random)[thing.inside]
+        thing = scene_parts.thing(shape, size, *centre, radius, turn)
+        page[thing.inside] = scene_parts.paint(colour, texture, thing, random)[thing.inside]
         for name in (
             f"shape:{shape}",
             f"colour:{colour}",
@@ -188,8 +190,8 @@ def _scene(
         masks["part:border"] |= thing.border
         masks["part:corner"] |= thing.corner
     if watermark is not None:
-        other = (label + 1 + int(random.integers(len(scenery.SHAPES) - 1))) % len(scenery.SHAPES)
-        mark, where = scenery.watermark(label if random.random() < watermark else other, size)
+        other = (label + 1 + int(random.integers(len(scene_parts.SHAPES) - 1))) % len(scene_parts.SHAPES)
+        mark, where = scene_parts.watermark(label if random.random() < watermark else other, size)
         page[where] = mark[where]
         for mask in masks.values():
             mask &= ~where  # the mark covers what lay under it

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from cnnlab.drawing import paper
-from cnnlab.drawing.paper import LABEL, TITLE
-from cnnlab.drawing.spacing import apart
+from cnnlab.drawing import style as paper
+from cnnlab.drawing.label_layout import apart
+from cnnlab.drawing.style import LABEL, TITLE
 
 # Okabe & Ito, Color Universal Design, 2008; black and yellow left out: one is the text's, one too faint on
 # white.

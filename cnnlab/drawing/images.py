@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from cnnlab.drawing import paper, pixels, weights
-from cnnlab.drawing.paper import LABEL, TITLE
+from cnnlab.drawing import filter_images, style
+from cnnlab.drawing.raster import pixels
+from cnnlab.drawing.style import LABEL, TITLE
 
 _SIZE = (4, 4)  # inches
 
@@ -18,7 +19,7 @@ _SIZE = (4, 4)  # inches
 def picture(image: Tensor, ax=None, *, title: str | None = None):
     """A picture as it is: (H, W), (1, H, W) or (3, H, W) in [0, 1]."""
     drawn = pixels.grey(image)
-    ax = paper.axes(ax, _SIZE)
+    ax = style.axes(ax, _SIZE)
     ax.imshow(drawn, interpolation="nearest" if drawn.shape[0] < 64 else "antialiased")
     return _bare(ax, title)
 
@@ -73,7 +74,7 @@ def overlay(image: Tensor, values: Tensor, ax=None, *, limit: float | None = Non
     pixels.magnitude(values)  # refuses what cannot be drawn
     top = pixels.strong(values) if limit is None else limit
     drawn = pixels.overlay(image.cpu(), values.cpu(), top)
-    ax = paper.axes(ax, _SIZE)
+    ax = style.axes(ax, _SIZE)
     ax.imshow(drawn)
     _bar(ax, "viridis", 0.0, top)
     _say_if_constant(ax, values)
@@ -100,7 +101,7 @@ def numbers(
         limits: the values of black and white; the smallest and the largest if left out.
     """
     drawn = pixels.numbers(matrix, decimals=decimals, is_signed=is_signed, limits=limits, cell=72)
-    ax = paper.axes(ax, _SIZE)
+    ax = style.axes(ax, _SIZE)
     ax.imshow(drawn, interpolation="antialiased")
     return _bare(ax, title)
 
@@ -125,8 +126,8 @@ def filters(
             f"filters of shape {tuple(weight.shape)} cannot be shown as pictures: that takes 1 or 3 input "
             "channels. Show one kernel of it with signed(weight[f, c])."
         )
-    sheet = pixels.tile(weights.filters(weight.detach(), shared), columns, gap=1)
-    ax = paper.axes(ax, _SIZE)
+    sheet = pixels.tile(filter_images.filters(weight.detach(), shared), columns, gap=1)
+    ax = style.axes(ax, _SIZE)
     ax.imshow(sheet, interpolation="nearest")
     return _bare(ax, title)
 
@@ -134,7 +135,7 @@ def filters(
 def grid(images: Tensor, ax=None, *, columns: int | None = None, title: str | None = None):
     """Many pictures of one size as one sheet: (N, 1 or 3, H, W) in [0, 1]."""
     sheet = pixels.tile([pixels.grey(image) for image in images], columns)
-    ax = paper.axes(ax, _SIZE)
+    ax = style.axes(ax, _SIZE)
     ax.imshow(sheet, interpolation="antialiased")
     return _bare(ax, title)
 
@@ -154,7 +155,7 @@ def row(images: Sequence[Tensor], *, titles: Sequence[str], columns: int | None 
         pixels.grey(image)  # refuses what is no picture before there is a figure
     columns = columns if columns is not None else len(images)
     rows = math.ceil(len(images) / columns)
-    fig, axes = paper.figure((side * columns, (side + 0.3) * rows), rows, columns, squeeze=False)
+    fig, axes = style.figure((side * columns, (side + 0.3) * rows), rows, columns, squeeze=False)
     for ax in axes.flat[len(images) :]:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
@@ -186,7 +187,7 @@ def equation(*tables: Tensor, signs: Sequence[str], titles: Sequence[str]):
         default=1.0,
     )
     widths = [1, *(part for _ in signs for part in (0.18, 1))]
-    fig, axes = paper.figure((3.2 * len(tables), 3), 1, len(widths), width_ratios=widths, squeeze=False)
+    fig, axes = style.figure((3.2 * len(tables), 3), 1, len(widths), width_ratios=widths, squeeze=False)
     axes = axes[0]
     for ax, table, title, is_signed in zip(axes[::2], tables, titles, with_sign, strict=True):
         numbers(table, ax=ax, title=title, is_signed=is_signed, limits=(-top, top) if is_signed else None)
@@ -210,7 +211,7 @@ def frame(ax, *, row: int, column: int, height: int, width: int):
 
 
 def _map(drawn, values, ax, title, bar):
-    ax = paper.axes(ax, _SIZE)
+    ax = style.axes(ax, _SIZE)
     ax.imshow(drawn, interpolation="nearest" if drawn.shape[0] < 64 else "antialiased")
     if bar is not None:
         _bar(ax, *bar)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from cnnlab.drawing import paper, pixels
+from cnnlab.drawing import style
+from cnnlab.drawing.raster import pixels
 
 _SIDE, _LABEL, _HEIGHT = 1.9, 2.0, 6.1  # inches: a picture at most, the words beside a row, a figure at most
 _PIXELS = 120  # a map is enlarged to about this
@@ -42,7 +43,7 @@ def sheet(
         raise ValueError(f"{len(titles)} titles for pictures (N, C, H, W), not {tuple(pictures.shape)}")
     flat = {name: _flat(name, maps, len(pictures)) for name, maps in rows.items()}
     side = min(_SIDE, (_HEIGHT - 0.4) / (1 + len(flat)), (12.6 - _LABEL) / len(pictures))
-    fig, axes = paper.figure(
+    fig, axes = style.figure(
         (_LABEL + side * len(pictures), side * (1 + len(flat)) + 0.4),
         1 + len(flat),
         1 + len(pictures),
@@ -54,12 +55,12 @@ def sheet(
         ax.axis("off")
     for ax, picture, title in zip(axes[0, 1:], pictures, titles, strict=True):
         ax.imshow(pixels.grey(picture), interpolation="antialiased")
-        ax.set_title(title, fontsize=paper.LABEL)
+        ax.set_title(title, fontsize=style.LABEL)
     for line, (name, maps) in zip(axes[1:], flat.items(), strict=True):
         limit = None if each else shared_limit(maps)
         said = name if each else f"{name}\n$\\pm$ {limit:.2g}"
         line[0].text(
-            0.97, 0.5, said, fontsize=paper.LABEL, ha="right", va="center", transform=line[0].transAxes
+            0.97, 0.5, said, fontsize=style.LABEL, ha="right", va="center", transform=line[0].transAxes
         )
         for k, (ax, values) in enumerate(zip(line[1:], maps, strict=True)):
             drawn = pixels.signed(values, limit if limit is not None else shared_limit(values[None]))

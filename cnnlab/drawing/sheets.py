@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnlab.drawing import paper, pixels, weights
+from cnnlab.drawing import filter_images, style
+from cnnlab.drawing.raster import pixels
 
 _CELL = 72  # pixels: about the side of a patch
 _GAP = 0.06  # as a part of that side: a sheet of tiny patches must not be mostly gap
@@ -34,7 +35,7 @@ def nine(patches: Tensor, *, centred: bool = False) -> np.ndarray:
         raise ValueError(f"patches of one unit are (k, 1 or 3, h, w), not {tuple(patches.shape)}")
     side = max(patches.shape[2:])
     factor = max(1, round(_CELL / side))  # small ones grow by a whole factor, so the gap can be thin
-    draw = weights.centred if centred else pixels.grey
+    draw = filter_images.centred if centred else pixels.grey
     drawn = [pixels.enlarge(draw(patch), factor) for patch in patches]
     return pixels.tile(drawn, columns=3, gap=max(2, round(_GAP * side * factor)))
 
@@ -133,13 +134,13 @@ def units(
     widths = ([1.0] * both + [0.12]) * columns
     side = min(_SIDE, _WIDTH / sum(widths))
     size = (side * sum(widths), rows * (side + 0.45))
-    fig, axes = paper.figure(size, rows, len(widths), width_ratios=widths, squeeze=False)
+    fig, axes = style.figure(size, rows, len(widths), width_ratios=widths, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for number, (group, title) in enumerate(zip(patches, titles, strict=True)):
         row, place = number // columns, (both + 1) * (number % columns)
         axes[row, place].imshow(nine(group), interpolation="antialiased")
-        axes[row, place].set_title(title, fontsize=paper.TITLE)
+        axes[row, place].set_title(title, fontsize=style.TITLE)
         if projections is not None:
             axes[row, place + 1].imshow(nine(projections[number], centred=True), interpolation="antialiased")
     return fig

@@ -5,25 +5,19 @@ what the sum should be, and what the answer cost.
 """
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from cnnlab.methods.targets import Asked
+from cnnlab.methods.model_runner import Passes, backward, chunks
+from cnnlab.methods.targets import Asked, Target, ask
+from cnnlab.probing import at_rest, relu_graph, relu_rule, undisturbed
+from cnnlab.probing.hooks import rule_back
+from cnnlab.probing.memory_format import as_usual
 
-
-class Passes(NamedTuple):
-    """How often pictures went through the network; ten pictures in one batch are ten.
-
-    Attributes:
-        forward, backward: times one picture.
-    """
-
-    forward: int = 0
-    backward: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.forward} forward, {self.backward} backward"
+Progress = Callable[[int, int], object]
 
 
 class Attribution(NamedTuple):
@@ -77,3 +71,98 @@ def kept(
     if not asked.several:
         parts = tuple(part if part is None else part[:, 0] for part in parts)
     return Attribution(*parts, passes, time.perf_counter() - began)
+
+
+def slopes(
+    model: nn.Module, images: Tensor, asked: Asked, rule: str = "gradient"
+) -> tuple[Tensor, Tensor, int]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W), forward passes of a picture
+    """Scores and their gradients for pictures that fit into one pass, and how often that ran."""
+
+    with undisturbed(model, grad=True):
+        leaf = images.detach()  # the caller's memory: the model gets a copy of it
+        leaf = (leaf.clone() if leaf.is_inference() else leaf).requires_grad_()
+        given = as_usual(model, leaf)
+        with at_rest(model):
+            scores, runs = asked.scores(model, given), 1
+            if rule != "gradient" and not rule_back(relu_graph.plain_relus(scores), rule):
+                # Not all that the rule must meet is seen in the graph: a second pass, watched call by call.
+                with relu_rule(model, rule):
+                    scores, runs = asked.scores(model, as_usual(model, leaf)), 2
+                relu_graph.refuse(scores, rule)
+        down = backward(scores, leaf)
+        down = down[0][:, None] if len(down) == 1 else torch.stack(down, dim=1)
+        return scores.detach(), down, runs
+
+
+def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor:
+    """(N, T) scores without any slopes."""
+
+    with undisturbed(model, grad=False):
+        parts = [
+            asked.rows(rows).scores(model, as_usual(model, images[rows].detach()))
+            for rows in chunks(images, batch)
+        ]
+    return torch.cat(parts)
+
+
+def averaged(
+    pictures: int,
+    weights: Tensor,
+    maps: Callable[[Tensor, Tensor], Tensor],
+    *,
+    batch: int,
+    progress: Progress | None = None,
+) -> Tensor:
+    """One mean for each picture.
+
+    >>> averaged(2, torch.tensor([0.75, 0.25]), lambda picture, point: picture + 10.0 * point, batch=3)
+    tensor([2.5000, 3.5000])
+
+    Args:
+        pictures: how many, N.
+        weights: (K,) of the points, positive, together 1.
+        maps: called with (B,) numbers of pictures and (B,) numbers of points; gives (B, …), and the memory
+            may be used again.
+        batch: the largest B.
+        progress: called with (done, N * K) after each pass. True stops: the mean is over the points so far,
+            of which every picture has at least one.
+
+    Returns:
+        (N, …)
+    """
+    if batch < 1:
+        raise ValueError(f"a pass takes 1 picture or more, not {batch}")
+    total, weight, everything = None, torch.zeros(pictures, dtype=torch.float64), pictures * len(weights)
+    stopped = False
+    for first in range(0, everything, batch):
+        rows = torch.arange(first, min(first + batch, everything))
+        picture, point = rows % pictures, rows // pictures
+        part = maps(picture, point)
+        if total is None:
+            total = part.new_zeros(pictures, *part.shape[1:])
+        share = weights[point].to(part).view(-1, *[1] * (part.dim() - 1))
+        if pictures == 1:  # much faster than adding row by row
+            total[0] += (part * share).sum(dim=0)
+        else:
+            total.index_add_(0, picture.to(part.device), part * share)
+        del part  # not kept while the next ones are made
+        weight.index_add_(0, picture, weights[point].double())
+        done = len(rows) + first
+        stopped |= progress is not None and progress(done, everything) is True
+        if stopped and done >= pictures:
+            break
+    if done < everything:
+        total /= weight.to(total).view(-1, *[1] * (total.dim() - 1))
+    return total
+
+
+def backpropagated(
+    model: nn.Module, images: Tensor, target: Target, rule: str, of: str, batch: int
+) -> Attribution:
+    began = time.perf_counter()
+    asked = ask(model, images, target, of)
+    batch = asked.share(model, images, batch, len(images))
+    parts = [slopes(model, images[rows], asked.rows(rows), rule) for rows in chunks(images, batch)]
+    values, maps = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+    looks = sum(len(part[0]) * part[2] for part in parts)
+    return kept(asked, maps, values, None, Passes(looks, asked.numbers.numel()), began)

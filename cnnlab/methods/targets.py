@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cnnlab.methods.asking import finite, passing, sharing, whole
-from cnnlab.names import unknown
+from cnnlab.errors import unknown
+from cnnlab.methods.model_runner import passing, sharing
 from cnnlab.probing import Recorder, Unit, each_part, layer, undisturbed
+from cnnlab.validation import finite, whole
 
 OF = ("logit", "probability")
 Target = int | str | Tensor | Unit

@@ -1,7 +1,7 @@
 """The pictures that units of the embedded networks ask for, drawn once and shipped.
 
 Type: (network, layer) -> (C, 1 or 3, side, side), one sheet a layer. A semantic dictionary needs them now,
-and to draw them takes minutes: `python -m cnnlab icons NET`, by `cnnlab.methods.superstimuli`.
+and to draw them takes minutes: `python -m cnnlab icons NET`, by `cnnlab.methods.dream.superstimuli`.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnlab import whole
-from cnnlab.data import fetching
-from cnnlab.names import unknown
+from cnnlab import atomic_files
+from cnnlab.data.loading import checked_download
+from cnnlab.errors import unknown
 
 FOLDER = Path(__file__).with_name("icon_sheets")
 SIDE, COLUMNS = 48, 16
@@ -98,10 +98,10 @@ def put(net: str, layer: str, pictures: Tensor, about: Mapping[str, Any], folder
     )
     path, data = folder / f"{net}-{layer}.jpg", stream.getvalue()
     noted = {"net": net, "layer": layer, "channels": count, "sha256": hashlib.sha256(data).hexdigest()}
-    with whole.explaining(path), fetching.alone(folder, "manifest", "writing"):
-        whole.write(path, data)
+    with atomic_files.explaining(path), checked_download.alone(folder, "manifest", "writing"):
+        atomic_files.write(path, data)
         known = {**_manifest(folder), f"{net}-{layer}": {**noted, **about}}
-        whole.write(folder / "manifest.json", json.dumps(known, indent=1) + "\n")
+        atomic_files.write(folder / "manifest.json", json.dumps(known, indent=1) + "\n")
     return path
 
 

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from cnnlab.names import unknown
+from cnnlab.errors import unknown
 
 _KERNELS = {
     "identity": [[0, 0, 0], [0, 1, 0], [0, 0, 0]],

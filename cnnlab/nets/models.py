@@ -7,15 +7,16 @@ and every layer has a name. `load` gives trained weights, `build` random ones.
 import torch
 from torch import nn
 
-from cnnlab.data import shapes, tiny
-from cnnlab.names import unknown
-from cnnlab.nets import pretrained, shelf, small
+from cnnlab.data import shapes
+from cnnlab.data.loading import tiny_imagenet
+from cnnlab.errors import unknown
+from cnnlab.nets import pretrained, small, weight_files
 
 # Built without arguments, except `widths` where a network has some.
 _SMALL = {
     "simpleconvnet": small.simpleconvnet,
     "encoder": small.encoder,
-    "photonet": lambda **sizes: small.photonet(tuple(tiny.CLASSES.values()), **sizes),
+    "photonet": lambda **sizes: small.photonet(tuple(tiny_imagenet.CLASSES.values()), **sizes),
     "shapesnet": lambda **sizes: small.shapesnet(shapes.CLASSES, **sizes),
 }
 # What each was trained on, and the weight file; the first is what `load` takes if nothing else is asked for.
@@ -66,8 +67,8 @@ def load(name: str, trained_on: str | None = None, *, channels: int | None = Non
     Args:
         name: as in `names`.
         trained_on: "digits" (embedded with scikit-learn) or "mnist" for simpleconvnet and encoder; "scenes"
-            or "watermarked" (a net that cheats: see `cnnlab.methods.cheating`) for shapesnet; each other
-            network has one set of weights.
+            or "watermarked" (it cheats: see `cnnlab.methods.evaluation.clever_hans`) for shapesnet; each
+            other network has one set of weights.
         channels: of the pictures that it will be shown, where only such networks will do: 1 or 3.
 
     Returns:
@@ -92,8 +93,8 @@ def load(name: str, trained_on: str | None = None, *, channels: int | None = Non
     if name in pretrained.NAMES:
         return pretrained.load(name)
     file = weight_file(name, trained_on)
-    state = shelf.read(file)
-    model = build(name, **shelf.manifest()[file]["sizes"])
+    state = weight_files.read(file)
+    model = build(name, **weight_files.manifest()[file]["sizes"])
     model.load_state_dict(state)
     return model
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cnnlab.data import fetching
-from cnnlab.names import unknown
+from cnnlab.data.loading import checked_download
+from cnnlab.errors import unknown
 from cnnlab.nets.small import Net, Normalise
 
 NAMES = ("alexnet", "vgg16", "resnet18", "squeezenet1_0", "googlenet")
@@ -92,9 +92,9 @@ def _state(url: str) -> dict[str, torch.Tensor]:
     if not (folder / file).is_file():
         digest = file.rsplit("-", 1)[1].split(".")[0]  # torchvision's file names carry the sha256's beginning
         instead = 'models.load("photonet")'
-        with fetching.careful(folder, file, instead, "TORCH_HOME"):
+        with checked_download.careful(folder, file, instead, "TORCH_HOME"):
             if not (folder / file).is_file():  # another process may have fetched it while this one waited
-                fetching.fetch(fetching.File(file, (url,), digest, "sha256"), folder)
+                checked_download.fetch(checked_download.File(file, (url,), digest, "sha256"), folder)
     try:
         # weights_only: tensors alone are read, no objects are made from what a file says.
         state = hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)

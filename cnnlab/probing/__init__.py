@@ -5,10 +5,11 @@
 
 from cnnlab.probing import receptive
 from cnnlab.probing.at_rest import at_rest
-from cnnlab.probing.flight import FlightRecorder
+from cnnlab.probing.flight_recorder import FlightRecorder
 from cnnlab.probing.hooks import Recorder, edit, relu_rule
-from cnnlab.probing.quiet import evaluating, settled, undisturbed
-from cnnlab.probing.units import Unit, each_part, layer, layers, shapes, stages
+from cnnlab.probing.model_state import evaluating, settled, undisturbed
+from cnnlab.probing.shapes import shapes, stages
+from cnnlab.probing.units import Unit, each_part, layer, layers
 
 __all__ = [
     "FlightRecorder",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from cnnlab.names import unknown
+from cnnlab.errors import unknown
 from cnnlab.probing import rules
 from cnnlab.probing.units import layer, layers, refuse_compiled
 

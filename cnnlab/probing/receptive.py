@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.probing.hooks import Recorder
-from cnnlab.probing.quiet import undisturbed
+from cnnlab.probing.model_state import undisturbed
 from cnnlab.probing.units import layer as find
 
 _POINTWISE = set(

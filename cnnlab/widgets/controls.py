@@ -12,10 +12,10 @@ from typing import Any
 import ipywidgets
 import torch
 
-from cnnlab.names import unknown
-from cnnlab.widgets.look import look
-from cnnlab.widgets.matrix import Matrix, MatrixEditor
-from cnnlab.widgets.picture import Picture, PictureChooser
+from cnnlab.errors import unknown
+from cnnlab.widgets.image_chooser import Picture, PictureChooser
+from cnnlab.widgets.matrix_editor import Matrix, MatrixEditor
+from cnnlab.widgets.style import look
 
 __all__ = ["Control", "Matrix", "Picture", "control"]
 

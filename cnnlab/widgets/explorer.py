@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from cnnlab.data import photos
-from cnnlab.drawing import element
-from cnnlab.names import unknown
+from cnnlab.drawing.raster import html_image
+from cnnlab.errors import unknown
 from cnnlab.widgets import panels
 from cnnlab.widgets.controls import Picture, control
 
@@ -246,7 +246,7 @@ class Explorer(ipywidgets.VBox):
         made = {
             caption: panels.text(part)
             if isinstance(part, str)
-            else element.picture(part, self._words(caption), described_by=self._id)
+            else html_image.picture(part, self._words(caption), described_by=self._id)
             for caption, part in parts.items()
             if not self._is_shown(caption, part)
         }

@@ -16,7 +16,7 @@ import nbformat
 from playwright.sync_api import sync_playwright
 from side_by_side import Row
 
-from cnnlab.course.server import server
+from cnnlab.course.presenting.jupyter_server import server
 
 PRESSES = 25
 CELLS = (

@@ -9,7 +9,8 @@ from matplotlib import pyplot as plt
 from side_by_side import Row, in_turns, medians
 
 from cnnlab.data import photos
-from cnnlab.widgets import convolution, explore
+from cnnlab.widgets import explore
+from cnnlab.widgets.lessons import convolution
 
 ROUNDS = 30
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from cnnlab.course import binder
+from cnnlab.course.authoring import binder
 
 
 def test_every_pin_satisfies_its_range_and_none_is_missing(root):

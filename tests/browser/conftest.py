@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnlab.course.server import server
+from cnnlab.course.presenting.jupyter_server import server
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9][0-9]*_*.ipynb"))

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from cnnlab.course.server import server
+from cnnlab.course.presenting.jupyter_server import server
 
 VIEW = """
 import time

@@ -10,8 +10,8 @@ import nbformat
 import psutil
 import pytest
 
-from cnnlab.course import present
-from cnnlab.course.deck import slides as slides_of
+from cnnlab.course.presenting import present
+from cnnlab.course.presenting.slides import slides as slides_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]*_*.ipynb"))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cnnlab.course import TODO, check, exercise, hint, ledger, progress, references
+from cnnlab.course import TODO, check, exercise, hint, progress, references
 from cnnlab.course.compare import difference
+from cnnlab.course.progress import clear
 from cnnlab.course.references import Exercise, Mistake
 
 ALL = references.all_ids()
@@ -17,9 +18,9 @@ def told(monkeypatch):
     boxes = []
     monkeypatch.setattr("IPython.display.display", lambda box: boxes.append(box))
     monkeypatch.delenv("CNNLAB_STRICT", raising=False)
-    ledger.clear()
+    clear()
     yield boxes
-    ledger.clear()
+    clear()
 
 
 def test_every_lecture_has_its_exercises():

@@ -1,16 +1,20 @@
 """Predictions are locked before the truth shows; quizzes reply to every choice."""
 
+import sys
+
 import pytest
 import torch
 
-from cnnlab.course import ledger, predict, questions, quiz
+from cnnlab.course import predict, quiz
+from cnnlab.course.progress import clear, guess
+from cnnlab.course.quiz import load
 
 
 @pytest.fixture(autouse=True)
 def empty_ledger():
-    ledger.clear()
+    clear()
     yield
-    ledger.clear()
+    clear()
 
 
 def test_the_truth_stays_hidden_and_uncomputed_until_the_guess_is_locked():
@@ -50,7 +54,7 @@ def test_a_number_must_be_typed_before_it_can_be_locked():
     for text in ("", "many", "1,000", "nan", "inf", "1.000,5"):
         asked.choice.value = text
         asked.button.click()
-        assert "Type a number first" in asked.answer.value and ledger.guess("99.p4") is None
+        assert "Type a number first" in asked.answer.value and guess("99.p4") is None
     asked.choice.value = "0,3"
     asked.button.click()
     assert "As you said" in asked.answer.value
@@ -73,7 +77,7 @@ def test_a_tensor_as_truth():
 
 @pytest.mark.parametrize("lecture", ("00", "01"))
 def test_every_quiz_replies_to_every_choice_and_has_one_right_answer(lecture):
-    questions_ = questions.load(lecture)
+    questions_ = load(lecture)
     assert len(questions_) >= 2
     for key, question in questions_.items():
         asked = quiz(f"{lecture}.{key}")
@@ -104,14 +108,14 @@ GOOD = (
 )
 def test_a_broken_quiz_file_is_named(text, problem, tmp_path, monkeypatch):
     (tmp_path / "98.toml").write_text(text)
-    monkeypatch.setattr(questions, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys.modules["cnnlab.course.quiz"], "FOLDER", tmp_path)
     with pytest.raises(ValueError, match=f"98.toml: quiz 'q1' .*{problem}"):
         quiz("98.q1")
 
 
 def test_feedback_is_text_and_a_missing_quiz_is_named(tmp_path, monkeypatch):
     (tmp_path / "98.toml").write_text(GOOD)
-    monkeypatch.setattr(questions, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys.modules["cnnlab.course.quiz"], "FOLDER", tmp_path)
     asked = quiz("98.q1")
     asked.choose(1)
     assert "&lt;b&gt;" in asked.reply.value

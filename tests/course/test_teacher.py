@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from cnnlab.__main__ import main
-from cnnlab.course import build, questions, references, syllabus
-from cnnlab.data import downloads
-from cnnlab.nets import models, pretrained, recipes, sweeps
+from cnnlab.course import references, syllabus
+from cnnlab.course.authoring import build
+from cnnlab.course.quiz import load as load_quizzes
+from cnnlab.data.loading import downloads
+from cnnlab.nets import models, pretrained
+from cnnlab.nets.training import recipes, sweeps
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "solutions" / "teacher"
@@ -72,7 +75,7 @@ def known():
     there, parameters = set(references.all_ids()), {}
     for path in (ROOT / "solutions").glob(f"{syllabus.FILES}.py"):
         number, source = syllabus.number(path.name), build.read(path)
-        there |= {f"{number}.{key}" for key in questions.load(number)}
+        there |= {f"{number}.{key}" for key in load_quizzes(number)}
         there |= {found for cell in source.cells for found in re.findall(r'"(\d\d[a-z]?\.p\d)"', cell.text)}
         cell = next(cell for cell in source.cells if "parameters" in cell.tags)
         parameters[number] = set(re.findall(r"^(\w+) =", cell.text, re.M))

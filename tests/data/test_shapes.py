@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cnnlab.data import scenery, shapes
+from cnnlab.data import scene_parts, shapes
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def many():
 
 
 def test_there_is_enough_to_see(many):
-    assert len(scenery.SHAPES) >= 6 and len(scenery.COLOURS) == 8 and len(scenery.TEXTURES) == 6
+    assert len(scene_parts.SHAPES) >= 6 and len(scene_parts.COLOURS) == 8 and len(scene_parts.TEXTURES) == 6
     assert many.images.shape == (180, 3, 64, 64) and many.images.dtype == torch.float32
     assert 0 <= many.images.min() and many.images.max() <= 1
     for name, mask in many.masks.items():
@@ -79,7 +79,7 @@ def test_nothing_outside_the_deciding_region_tells_the_class():
 
 
 def test_a_colour_mask_holds_pixels_of_that_colour(many):
-    for name, colour in scenery.COLOURS.items():
+    for name, colour in scene_parts.COLOURS.items():
         pixels = many.images.permute(0, 2, 3, 1)[many.masks[f"colour:{name}"]]
         direction = torch.tensor(colour) / torch.tensor(colour).norm()
         cosine = (pixels @ direction) / pixels.norm(dim=1)

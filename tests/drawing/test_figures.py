@@ -9,8 +9,9 @@ import torch
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from cnnlab.drawing import charts, images, pixels, show
+from cnnlab.drawing import charts, images, show
 from cnnlab.drawing.display import Shown, png
+from cnnlab.drawing.raster import pixels
 
 
 @pytest.fixture(autouse=True)

@@ -118,9 +118,8 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_half_written(full):
 
 
 def test_doctor_goes_on_after_a_lecture_that_did_not_fit(python, course):
-    code = (
-        "import cnnlab.course.doctor as d\nd.main = lambda: 0\nprint(json.dumps(main(['doctor', '--full'])))"
-    )
+    code = "import cnnlab.course.running.doctor as d\nd.main = lambda: 0\n"
+    code += "print(json.dumps(main(['doctor', '--full'])))"
     process = python(COURSE.format(quiet=False, course=str(course)) + code, full=100_000)
     out, err = process.communicate(timeout=300)
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}

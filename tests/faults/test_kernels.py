@@ -12,7 +12,7 @@ import jupyter_client
 import pytest
 from safetensors.torch import load_file
 
-from cnnlab.nets import shelf
+from cnnlab.nets import weight_files
 
 START = """
 import itertools, json, sys, torch
@@ -226,7 +226,7 @@ TWO = START + (
     "Path(folder, me).touch()\n"
     "while len(list(Path(folder).glob('[ab]'))) < 2: pass\n"  # both begin at once
     "net = models.load('simpleconvnet')\n"
-    "import cnnlab.methods.top_cache as kept\n"
+    "import cnnlab.methods.top.resume as kept\n"
     "kept._EVERY = 0.0\n"
     "found = top.scan(net, train.images, 'relu2', batch=8, cache=folder + '/kept')\n"
     "for k in range(8):\n"
@@ -244,9 +244,9 @@ def test_two_kernels_in_one_folder_tear_no_file_and_lose_no_line(python, tmp_pat
     sums = [json.loads(out.splitlines()[-1]) for out, _ in ends]
     assert sums[0] == sums[1]
     names = [f"{me}{k}" for me in "ab" for k in range(8)]
-    assert shelf.names(tmp_path / "shelf") == sorted([*names, "both"])
-    for name in shelf.names(tmp_path / "shelf"):
-        assert shelf.read(name, tmp_path / "shelf")["w"].unique().numel() == 1
+    assert weight_files.names(tmp_path / "shelf") == sorted([*names, "both"])
+    for name in weight_files.names(tmp_path / "shelf"):
+        assert weight_files.read(name, tmp_path / "shelf")["w"].unique().numel() == 1
     assert load_file(tmp_path / "best.safetensors")
     left = sorted(path.name for path in tmp_path.rglob(".*"))
     assert left == []

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck
 
-from cnnlab.nets import fitting, layers
+from cnnlab.nets import layer_shapes, layers
 
 KERNELS = [(3, 3), (1, 1), (2, 5)]
 CONVS = [
@@ -67,7 +67,8 @@ TRANSPOSED = [
     for s, p, d in itertools.product([1, 2, (3, 1)], [0, 1, (0, 2)], [1, 2, (3, 1)])
     for o in [0, 1, (1, 0)]
     if all(
-        o_ < max(s_, d_) for o_, s_, d_ in zip(fitting.pair(o), fitting.pair(s), fitting.pair(d), strict=True)
+        o_ < max(s_, d_)
+        for o_, s_, d_ in zip(layer_shapes.pair(o), layer_shapes.pair(s), layer_shapes.pair(d), strict=True)
     )
 ]
 

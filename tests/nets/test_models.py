@@ -6,15 +6,17 @@ import shutil
 import pytest
 import torch
 
-from cnnlab.data import digits, downloads, photos, shapes, tiny
+from cnnlab.data import digits, photos, shapes
 from cnnlab.data.labelled import Labelled
-from cnnlab.methods import activations
-from cnnlab.nets import catalogue, models, recipes, shelf, small, train
+from cnnlab.data.loading import downloads, tiny_imagenet
+from cnnlab.methods.analysis import activations
+from cnnlab.nets import models, small, weight_files
+from cnnlab.nets.training import recipes, train
 from cnnlab.probing import receptive
 
 
 def files():
-    return [name for name in shelf.names() if not name.endswith("-filters")]
+    return [name for name in weight_files.names() if not name.endswith("-filters")]
 
 
 def loaded(file):
@@ -24,7 +26,7 @@ def loaded(file):
 
 @pytest.mark.parametrize("file", ("simpleconvnet-digits", "encoder-digits"))
 def test_embedded_test_digits(file):
-    about = shelf.manifest()[file]
+    about = weight_files.manifest()[file]
     right = train.evaluate(loaded(file), digits.load("test"))[1]
     assert right >= 0.97 and right == pytest.approx(about["test_accuracy"], abs=0.003)
 
@@ -70,14 +72,18 @@ def test_mnist_where_it_is_there(file, least, shared, tmp_path):
     shutil.copytree(shared / "MNIST", tmp_path / "MNIST")
     test = downloads.load("mnist", "test", tmp_path)
     right = train.evaluate(loaded(file), test)[1]
-    assert right >= least and right == pytest.approx(shelf.manifest()[file]["test_accuracy"], abs=0.001)
+    assert right >= least and right == pytest.approx(
+        weight_files.manifest()[file]["test_accuracy"], abs=0.001
+    )
 
 
 def test_tiny_imagenet_where_it_is_there(shared):
-    test = tiny.load(shared / tiny.FILES[0], "test")
+    test = tiny_imagenet.load(shared / tiny_imagenet.FILES[0], "test")
     model = models.load("photonet")
     right = train.evaluate(model, test)[1]
-    assert right >= 0.78 and right == pytest.approx(shelf.manifest()["photonet"]["test_accuracy"], abs=0.004)
+    assert right >= 0.78 and right == pytest.approx(
+        weight_files.manifest()["photonet"]["test_accuracy"], abs=0.004
+    )
     assert model.classes == test.classes
 
 
@@ -96,12 +102,12 @@ def test_in_photonet_the_activations_get_sparser_with_depth():
 
 
 def test_the_page_beside_the_weights_is_that_of_the_manifest():
-    assert (shelf.FOLDER / "README.md").read_text(encoding="utf-8") == catalogue.page()
+    assert (weight_files.FOLDER / "README.md").read_text(encoding="utf-8") == weight_files.page()
 
 
 @pytest.mark.parametrize("file", files())
 def test_every_file_loads_into_its_network(file):
-    model, about = loaded(file), shelf.manifest()[file]
+    model, about = loaded(file), weight_files.manifest()[file]
     assert not model.training and about["test_pictures"] > 300
     assert about["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     channels, rows, columns = model.input_size
@@ -174,9 +180,9 @@ def test_a_network_for_other_pictures_is_refused_where_that_is_asked():
     (("cut", "cut short"), ("alter", "altered"), ("rename", "no file"), ("another net", "too long|altered")),
 )
 def test_a_damaged_file_is_told_and_never_loaded(tmp_path, monkeypatch, damage, text):
-    shutil.copytree(shelf.FOLDER, tmp_path / "weights")
-    monkeypatch.setattr(shelf.read, "__defaults__", (tmp_path / "weights",))
-    monkeypatch.setattr(shelf.manifest, "__defaults__", (tmp_path / "weights",))
+    shutil.copytree(weight_files.FOLDER, tmp_path / "weights")
+    monkeypatch.setattr(weight_files.read, "__defaults__", (tmp_path / "weights",))
+    monkeypatch.setattr(weight_files.manifest, "__defaults__", (tmp_path / "weights",))
     path = tmp_path / "weights" / "simpleconvnet-digits.safetensors"
     data = path.read_bytes()
     if damage == "rename":
@@ -200,9 +206,9 @@ def test_a_recipe_can_be_followed_again(tmp_path):
 
 def test_every_shipped_file_has_its_recipe_and_all_are_small():
     made = {file for name, recipe in recipes.RECIPES.items() for file in recipe.files(name)}
-    assert set(shelf.names()) == made
-    assert {path.stem for path in shelf.FOLDER.glob("*.safetensors")} == set(shelf.names())
-    assert sum(path.stat().st_size for path in shelf.FOLDER.iterdir()) < 10e6
+    assert set(weight_files.names()) == made
+    assert {path.stem for path in weight_files.FOLDER.glob("*.safetensors")} == set(weight_files.names())
+    assert sum(path.stat().st_size for path in weight_files.FOLDER.iterdir()) < 10e6
 
 
 def test_the_seed_builds_the_weights_and_leaves_the_global_state_alone():
@@ -228,7 +234,7 @@ def test_no_recipe_chooses_its_epoch_by_the_test_pictures(tmp_path, monkeypatch)
         seen.update(options, rest=rest)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cnnlab.nets.train.fit", fit)
+    monkeypatch.setattr("cnnlab.nets.training.train.fit", fit)
     with pytest.raises(KeyboardInterrupt):
         recipes.follow("simpleconvnet-digits", tmp_path, progress=False)
     assert seen["keep"] == "last"
@@ -240,8 +246,8 @@ def test_filters_are_kept_with_their_epochs_and_what_they_were_worth(tmp_path, m
     watched = dataclasses.replace(plain, filters=(0, 2), keep=False)
     monkeypatch.setitem(recipes.RECIPES, "watched", watched)
     about = recipes.follow("watched", tmp_path, epochs=2, progress=False)
-    kept = shelf.read("watched-filters", tmp_path)
-    assert shelf.names(tmp_path) == ["watched-filters"] and kept["epochs"].tolist() == [0, 2]
+    kept = weight_files.read("watched-filters", tmp_path)
+    assert weight_files.names(tmp_path) == ["watched-filters"] and kept["epochs"].tolist() == [0, 2]
     first, last = kept["conv1.weight"]
     start = models.build("simpleconvnet", **plain.sizes).conv1.weight
     assert torch.allclose(first, start, atol=1e-3) and not torch.allclose(last, first, atol=1e-2)

@@ -68,11 +68,11 @@ def hub(tmp_path, monkeypatch):
 
 def test_squeezenet_through_torchvisions_own_loading(shared, hub):
     """Its real weights know a goldfish when they see one, which random ones do not."""
-    from cnnlab.data import tiny
+    from cnnlab.data.loading import tiny_imagenet
 
     shutil.copytree(shared / "torch" / "hub" / "checkpoints", hub)
     model = models.load("squeezenet1_0")
-    test = tiny.load(shared / tiny.FILES[0], "test")
+    test = tiny_imagenet.load(shared / tiny_imagenet.FILES[0], "test")
     fish = torch.nn.functional.interpolate(test.images[:50], 224, mode="bilinear")
     butterflies = torch.nn.functional.interpolate(test.images[450:500], 224, mode="bilinear")
     with torch.no_grad():

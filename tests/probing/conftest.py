@@ -1,14 +1,8 @@
-"""The networks of probed_nets.py as fixtures; the path is set so that tests can import that file."""
-
-import sys
-from pathlib import Path
+"""The networks of support/probed_nets.py as fixtures."""
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from probed_nets import SMALL, seeded, torchvision_net  # noqa: E402
+from probed_nets import SMALL, seeded, torchvision_net
 
 
 @pytest.fixture(params=SMALL)

@@ -15,11 +15,11 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from cnnlab.data import photos
-from cnnlab.drawing import packing
+from cnnlab.drawing.raster import html_image
 from cnnlab.widgets import Matrix, Picture, explore
 from cnnlab.widgets.controls import control
 from cnnlab.widgets.explorer import created
-from cnnlab.widgets.picture import YOURS
+from cnnlab.widgets.image_chooser import YOURS
 
 
 def level(value=0.0, flip=False):
@@ -394,12 +394,12 @@ def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():
     widget = explore(lambda photo: photo, photo=Picture(("cat", "coffee"), size=32))
     chooser = widget.controls["photo"].widget
     assert pixel(widget) != 255
-    upload(chooser, packing.encode(np.full((40, 50, 3), 255, np.uint8)))
+    upload(chooser, html_image.encode(np.full((40, 50, 3), 255, np.uint8)))
     assert chooser.value == YOURS and pixel(widget) == 255 and "me.png" in chooser.message.value
     upload(chooser, b"<script>no picture</script>", "bad.png")
     assert 'role="alert"' in chooser.message.value and pixel(widget) == 255
     assert chooser.upload.layout.flex == "0 0 auto"  # the complaint does not squeeze the button
-    upload(chooser, packing.encode(np.full((40, 50, 3), 7, np.uint8)), "<b>.png")
+    upload(chooser, html_image.encode(np.full((40, 50, 3), 7, np.uint8)), "<b>.png")
     assert pixel(widget) == 7 and "&lt;b&gt;" in chooser.message.value
     widget.reset()
     assert chooser.value == "cat"
@@ -409,7 +409,7 @@ def test_another_own_picture_is_one_redraw():
     calls = []
     widget = explore(lambda photo: calls.append(1) or photo, photo=Picture(("cat",), size=8))
     for k in range(3):
-        upload(widget.controls["photo"].widget, packing.encode(np.full((8, 8, 3), 40 * k, np.uint8)))
+        upload(widget.controls["photo"].widget, html_image.encode(np.full((8, 8, 3), 40 * k, np.uint8)))
         assert len(calls) == k + 2 and pixel(widget) == 40 * k
 
 

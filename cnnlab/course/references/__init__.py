@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cnnlab.names import unknown
+from cnnlab.errors import unknown
 
 
 @dataclass(frozen=True)

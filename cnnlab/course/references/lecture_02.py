@@ -3,7 +3,7 @@
 import torch
 
 from cnnlab.course.references import Exercise, Mistake
-from cnnlab.methods.filters import gabor
+from cnnlab.methods.analysis.filters import gabor
 
 
 def for_display(weight):

@@ -1,0 +1,151 @@
+"""How often is photonet fooled, by which attack, at which size? Measured once, and shipped as a table.
+
+Type: (model, pictures, labels) -> rows, one for each eps. `python -m cnnlab sweep attacks` measures all of it
+again. Beside the shares stands what explains them: by how much the logit should fall if the network were
+linear, and by how much it falls.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.atomic_files import possible, replacing
+from cnnlab.data import photos
+from cnnlab.data.loading import downloads
+from cnnlab.methods.adversarial.fgsm import fgsm, random_noise
+from cnnlab.methods.adversarial.linear_approximation import linear_drop
+from cnnlab.methods.adversarial.pgd import pgd
+from cnnlab.methods.adversarial.result import to_its_end
+from cnnlab.methods.targets import best
+from cnnlab.nets import models
+from cnnlab.validation import whole
+
+SIZES = (1, 2, 4, 8)  # of 255
+_FILE = "attacks.csv"
+
+
+class Rates(NamedTuple):
+    """One size of change, on some pictures.
+
+    Attributes:
+        source: where the pictures come from, and what their labels are.
+        pictures: how many.
+        eps255: eps times 255, "linf".
+        noise, fgsm, pgd: the share that is named otherwise: by `random_noise`, `fgsm`, `pgd` of 10 steps.
+        predicted: mean fall of the logit, if the network were linear: eps * |g|_1.
+        within: what is left of that in [0, 1].
+        measured: mean fall of the logit.
+    """
+
+    source: str
+    pictures: int
+    eps255: int
+    noise: float
+    fgsm: float
+    pgd: float
+    predicted: float
+    within: float
+    measured: float
+
+
+def rates(
+    model: nn.Module, images: Tensor, labels: Tensor, source: str, *, chunk: int = 64
+) -> Iterator[Rates]:
+    """A row for each of SIZES.
+
+    Args:
+        model: any classifier.
+        images: (N, C, H, W) in [0, 1].
+        labels: (N,) what it says itself; other pictures are not to be counted.
+        source: to be written down.
+        chunk: pictures per pass.
+
+    Raises:
+        ValueError: the model names a picture otherwise.
+        KeyboardInterrupt: half of an attack gives no row.
+    """
+    wrong = int((best(model, images, 1, batch=chunk)[:, 0] != labels).sum())
+    if wrong:
+        raise ValueError(
+            f"{wrong} of {len(images)} pictures are named wrongly without any attack: leave them out"
+        )
+    for size in SIZES:
+        eps = size / 255
+        shares = [
+            to_its_end(attack(model, images, eps, labels=labels, chunk=chunk)).share
+            for attack in (random_noise, fgsm, pgd)
+        ]
+        drop = linear_drop(model, images, eps, labels=labels, chunk=chunk)
+        means = [float(each.double().mean()) for each in (drop.predicted, drop.within, drop.measured)]
+        yield Rates(source, len(images), size, *shares, *means)
+
+
+def measure(
+    file: Path, *, pictures: int = 200, root: str | Path | None = None, say: Callable[[str], None] = print
+) -> Path:
+    """Measure photonet on crops of the embedded photos and on photos that it has not seen; write the table.
+
+    Args:
+        file: csv.
+        pictures: of each source.
+        root: where Tiny ImageNet lies; see `downloads.cache`.
+        say: told how far it is.
+
+    Raises:
+        OSError, PermissionError: it cannot be written there.
+        ConnectionError: Tiny ImageNet is not on this machine, and there is no network.
+    """
+    pictures = whole(pictures, "pictures is a whole number, 1 or more")
+    possible(file)  # before minutes are spent
+    model, rows = models.load("photonet"), []
+    for source, images, labels in _sources(model, pictures, root):
+        for row in rates(model, images, labels, source):
+            rows.append(row)
+            fooled = f"noise {row.noise:.1%}, FGSM {row.fgsm:.1%}, PGD {row.pgd:.1%}"
+            say(f"{row.source}, {row.eps255}/255: {fooled}")
+    with replacing(file) as part, part.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(Rates._fields)
+        writer.writerows(
+            [f"{value:.5g}" if isinstance(value, float) else value for value in row] for row in rows
+        )
+    return file
+
+
+def load() -> list[Rates]:
+    """The shipped rows.
+
+    Raises:
+        OSError: the file is missing.
+
+    >>> [row.eps255 for row in load()][:4]
+    [1, 2, 4, 8]
+    """
+    text = files("cnnlab.nets").joinpath("runs", _FILE).read_text(encoding="utf-8")
+    kinds = Rates.__annotations__
+    return [
+        Rates(**{name: kinds[name](value) for name, value in row.items()})
+        for row in csv.DictReader(text.splitlines())
+    ]
+
+
+def _sources(
+    model: nn.Module, pictures: int, root: str | Path | None
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, pictures, labels."""
+    crops = photos.crops(size=64, n=pictures, seed=0).images
+    yield "crops of the embedded photos, labelled by photonet itself", crops, best(model, crops, 1)[:, 0]
+    test = downloads.load("tiny_imagenet", "test", root)
+    order = torch.randperm(len(test.labels), generator=torch.Generator().manual_seed(0))
+    answers = best(model, test.images, 1)[:, 0]
+    right = order[(answers == test.labels)[order]][:pictures]
+    yield (
+        "Tiny ImageNet, 20 classes, validation pictures that photonet names rightly",
+        test.images[right],
+        test.labels[right],
+    )

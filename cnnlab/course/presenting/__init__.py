@@ -1,0 +1,1 @@
+"""A lecture as live slides, and as one HTML file."""

@@ -1,0 +1,1 @@
+"""The commands of `python -m cnnlab`, and what runs lectures and measures them."""

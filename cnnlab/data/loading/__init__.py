@@ -1,0 +1,1 @@
+"""Images from outside: checked downloads, folders, uploads."""

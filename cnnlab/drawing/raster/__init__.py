@@ -1,0 +1,1 @@
+"""Images as arrays and bytes, without matplotlib: what a widget draws again at every step of a slider."""

@@ -1,0 +1,160 @@
+"""What in this picture made a unit fire? Its activation is projected back down to the pixels.
+
+Type: (model, image, unit) -> like image, signed: added to the picture, it would strengthen the unit if the
+rectified ways stayed open. All other activations of the unit's layer are set to zero, and the unit's value
+goes back: unpool with the switches, rectify, convolve with the transposed filters.
+
+There are two ways to compute it, and they agree. `project` is back-propagation with another rule at the ReLUs
+(`cnnlab.probing.rules` has the three rules as one line each); `layer_by_layer` walks down as the paper draws
+it, without automatic differentiation.
+
+Papers: Zeiler & Fergus 2014 (deconvnet), Simonyan et al. 2014 (gradient; it is backprop but for the ReLUs),
+Springenberg et al. 2015 (guided).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from cnnlab.errors import unknown
+from cnnlab.probing import Recorder, Unit, each_part, layer, relu_graph, relu_rule, rules, undisturbed
+
+STARTS = ("activation", "one")
+UNREACHED = "{} does not depend on the picture by operations that a signal can go back through"
+
+
+def project(
+    model: nn.Module,
+    image: Tensor,
+    unit: Unit | Sequence[Unit],
+    rule: str = "deconvnet",
+    *,
+    start: str = "activation",
+    batch: int = 16,
+) -> Tensor:
+    """A unit's activation, projected to the pixels by back-propagation with a rule at every ReLU.
+
+    What starts is the value that the layer puts out: of a ReLU the rectified one (a silent unit projects to
+    zero), of a convolution the signed one. A unit without a place stands for its whole map: every place
+    starts with its own value, and their signals are rectified together, so it is not the sum over the places.
+    (Zeiler & Fergus show the strongest place alone: see `strongest`.) Of a layer that runs several times, the
+    first run counts, and nothing after it is computed.
+
+    Without max pooling on the way, "deconvnet" never looks at the picture but for the value of the start.
+
+    Args:
+        model: any network; it runs in eval mode.
+        image: (N, C, H, W) in [0, 1], any number of pictures.
+        unit: one for all pictures, or a list of one for each, all of one layer.
+        rule: "deconvnet" (g * [g > 0]), "gradient" (g * [x > 0]) or "guided" (both).
+        start: "activation", the unit's own value: "gradient" is then the gradient times it; or "one".
+        batch: pictures per pass.
+
+    Returns:
+        (N, C, H, W), one projection for each picture.
+
+    Raises:
+        LookupError: no such layer, rule or start, or the layer does not run.
+        ValueError: no such channel or place; a picture is not finite; the network has no ReLU for the rule.
+    """
+    if rule not in rules.NAMED:
+        raise unknown("rule", rule, rules.NAMED)
+    if start not in STARTS:
+        raise unknown("start", start, STARTS)
+    units = one_each(model, image, unit)
+    if batch < 1:
+        raise ValueError(f"a pass takes 1 picture or more, not {batch}")
+    parts = []
+    for first in range(0, len(image), batch):
+        part = image[first : first + batch]
+        with undisturbed(model, grad=True):
+            leaf = part.detach().clone().requires_grad_()
+            with relu_rule(model, rule), Recorder(model, units[0].layer, stop=True, grad=True) as acts:
+                model(leaf.clone())  # a first layer that works in place must not touch the leaf
+            reached = acts.calls(units[0].layer)[0]
+            relu_graph.refuse(reached, rule)
+            signal = start_signal(reached.detach(), units[first : first + batch], start)
+            if not reached.requires_grad:
+                raise ValueError(UNREACHED.format(units[0].layer))
+            (down,) = torch.autograd.grad(reached, leaf, signal, allow_unused=True)
+        if down is None:
+            raise ValueError(UNREACHED.format(units[0].layer))
+        parts.append(down)
+    return torch.cat(parts)
+
+
+def strongest(model: nn.Module, image: Tensor, layer: str, channel: int) -> Unit:
+    """The place where a feature map is largest in one picture; the first of equals.
+
+    >>> net = nn.Sequential(nn.ReLU())
+    >>> strongest(net, torch.tensor([[[[0.0, 3.0], [1.0, 2.0]]]]), "0", 0)
+    Unit(layer='0', channel=0, row=0, col=1)
+
+    Args:
+        model: any network; it runs in eval mode.
+        image: (1, C, H, W).
+        layer, channel: the feature map.
+
+    Returns:
+        The unit at this place; for a layer without places (N, C), the unit itself.
+
+    Raises:
+        LookupError: no such layer.
+        ValueError: no such channel, or more than one picture.
+    """
+    unit = Unit(layer, channel)
+    one_each(model, image, unit)
+    if len(image) != 1:
+        raise ValueError(f"the strongest place is that of one picture, not of {len(image)}")
+    with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
+        model(image.detach().clone())
+    values = unit.of(acts.calls(layer)[0])  # (1, rows, cols), or (1,)
+    if values.dim() == 1:
+        return unit
+    row, col = divmod(int(values.argmax()), values.shape[2])
+    return unit._replace(row=row, col=col)
+
+
+def one_each(model: nn.Module, image: Tensor, unit: Unit | Sequence[Unit]) -> list[Unit]:
+    """A unit for each picture, after all that can be checked before a pass."""
+    if not isinstance(image, Tensor) or not image.is_floating_point() or image.dim() != 4 or not len(image):
+        given = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"pictures are (N, C, H, W), floating point, at least one; not {given}")
+    if not image.isfinite().all():
+        raise ValueError("a picture holds a number that is not finite (nan or inf)")
+    units = [unit] * len(image) if isinstance(unit, Unit) else list(unit)
+    if not all(isinstance(each, Unit) for each in units):
+        raise TypeError(
+            f"what is projected is Unit(layer, channel, row, col), or a list of units; not {unit!r}"
+        )
+    if len(units) != len(image):
+        raise ValueError(f"one unit, or one for each of {len(image)} pictures, not {len(units)}")
+    names = list(dict.fromkeys(each.layer for each in units))
+    if len(names) > 1:
+        raise ValueError(
+            f"the units of one call are of one layer, not of {', '.join(names)}: call once for each"
+        )
+    layer(model, names[0])  # a wrong name is said before the model runs
+    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in each_part(model)):
+        raise ValueError(
+            "this model has a batch norm without running statistics: what a unit answers to one picture "
+            "depends on the others of the batch, so there is no projection of one picture"
+        )
+    return units
+
+
+def start_signal(activations: Tensor, units: list[Unit], start: str) -> Tensor:
+    """Zero but for the unit of each picture."""
+    signal = torch.zeros_like(activations)
+    if len(signal) != len(units):
+        raise ValueError(f"{units[0].layer} must put out one answer per picture, not {tuple(signal.shape)}")
+    for n, unit in enumerate(units):
+        here = slice(n, n + 1)
+        unit.of(signal[here]).copy_(
+            unit.of(activations[here]) if start == "activation" else torch.tensor(1.0)
+        )
+        if not signal[here].isfinite().all():
+            raise ValueError(f"the activation of {unit} is not finite in picture {n}: nothing to project")
+    return signal

@@ -1,0 +1,76 @@
+"""What a model answers to pictures, each as if it were alone: one pass, and how many may share it.
+
+Type: (model, pictures) -> (P, K) logits, or the mean of a unit. The reference is always one picture in a
+pass, its memory in torch's usual layout. Channels last is faster, and a batch is; but some models answer
+otherwise then: `x / x.max()` mixes the pictures, and with the channels last `h.view(-1, 400)` fails and
+`h.flatten(1).relu_()` means something else. So both are tried before they are trusted.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.probing import Recorder, Unit
+
+LAYOUTS = (torch.channels_last, torch.contiguous_format)  # the faster one first
+RANDOM = (
+    "the model answers the same picture differently every time, so there is nothing to explain: something in "
+    "it is random in eval mode. F.dropout without training=self.training?"
+)
+
+
+def answer(model: nn.Module, unit: Unit | None, pictures: Tensor) -> Tensor:
+    """(P, C, H, W) -> (P, K)
+
+    Args:
+        pictures: a tensor that the model may write into, or a `Region`.
+
+    Raises:
+        ValueError: the model does not give (P, K).
+    """
+    if unit is None:
+        output = model(pictures)
+        if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != len(pictures):
+            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            wanted = f"({len(pictures)}, classes)"
+            raise ValueError(f"a class can be explained where a model gives {wanted}, not {given}")
+        return output.detach().clone()
+    with Recorder(model, unit.layer, stop=True) as acts:
+        model(pictures)
+    maps = acts.calls(unit.layer)[0]
+    if hasattr(maps, "held"):  # a RegionTensor: of the other channels nothing is needed
+        maps, unit = maps[:, unit.channel : unit.channel + 1], unit._replace(channel=0)
+    values = unit.of(maps)
+    return values.reshape(len(values), -1).mean(dim=1, keepdim=True)
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """To rounding: half of the digits of this type. What is not finite must be equal, nan to nan."""
+    finite = other.isfinite()
+    room = torch.finfo(one.dtype).eps ** 0.5 * float(other[finite].abs().max()) if finite.any() else 0.0
+    return torch.allclose(one, other, rtol=0.0, atol=room, equal_nan=True)
+
+
+def shared_layout(
+    model: nn.Module, unit: Unit | None, pictures: Tensor, alone: Tensor
+) -> torch.memory_format | None:
+    """The layout in which pictures can share a pass, each with the answer that it has alone; None: in no one.
+
+    Args:
+        pictures: (P, C, H, W), a few.
+        alone: (P, K), the answer to each of them, alone in its pass.
+
+    Raises:
+        ValueError: the model is random.
+    """
+    mate = pictures[:1] * 10 + 5  # an odd one: brighter and darker than any picture
+    mate[..., ::2] *= -1
+    for layout in LAYOUTS:
+        try:
+            found = answer(model, unit, torch.cat([mate, pictures]).contiguous(memory_format=layout))
+        except Exception:  # noqa: BLE001, S112 of the model's own code: it does not take such a batch
+            continue
+        if same(found[1:], alone):
+            return layout
+    if not same(answer(model, unit, pictures[:1].clone()), alone[:1]):
+        raise ValueError(RANDOM)
+    return None

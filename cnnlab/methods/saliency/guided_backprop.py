@@ -1,0 +1,49 @@
+"""Guided backprop, and back-propagation with any other rule at every ReLU.
+
+Papers: Springenberg et al. 2015 (guided backprop), Zeiler & Fergus 2014 (deconvnet).
+"""
+
+from torch import Tensor, nn
+
+from cnnlab.errors import unknown
+from cnnlab.methods.attribution import Attribution, backpropagated
+from cnnlab.methods.targets import Target
+from cnnlab.probing import rules
+
+
+def guided(
+    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 16
+) -> Attribution:
+    """Guided backprop: the gradient, but at EVERY ReLU only what is positive goes on down.
+
+    Sharp, and with little to say about the class: it shows what the network could see at all.
+
+    Args, Returns: as `gradient`. It is not a gradient of anything: adding it to the picture need not help.
+
+    Raises:
+        ValueError: also if there is no ReLU, or on the way is an activation for which the rule is not
+            defined: the map would be, in part or in whole, the plain gradient.
+
+    Paper: Springenberg et al., Striving for simplicity, 2015.
+    """
+    return rectified(model, images, target, "guided", of=of, batch=batch)
+
+
+def rectified(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    rule: str = "guided",
+    *,
+    of: str = "logit",
+    batch: int = 16,
+) -> Attribution:
+    """Back-propagation with another rule at every ReLU: "guided", "deconvnet" or "gradient".
+
+    `deconvnet.project` does the same for units, and starts with their activation; here the start is one.
+
+    Args, Returns, Raises: as `guided`.
+    """
+    if rule not in rules.NAMED:
+        raise unknown("rule", rule, rules.NAMED)
+    return backpropagated(model, images, target, rule, of, batch)

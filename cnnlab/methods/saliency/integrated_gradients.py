@@ -1,0 +1,191 @@
+"""Integrated gradients: the slopes on the way from a baseline to the picture, added up, give the score.
+
+Type: (model, images, target, baseline) -> Attribution whose sum is f(x) - f(x'). The slope at the picture
+alone may be zero where a unit is saturated; on the way there it was not. With x_a = x' + a (x - x'):
+
+    map = (x - x') * mean over a from 0 to 1 of the gradient at x_a
+
+Paper: Sundararajan, Taly & Yan, Axiomatic attribution for deep networks, ICML 2017.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cnnlab.errors import unknown
+from cnnlab.methods.attribution import Attribution, Progress, averaged, kept, scores, slopes
+from cnnlab.methods.model_runner import Passes
+from cnnlab.methods.targets import Target, ask
+from cnnlab.probing.memory_format import passing_often
+from cnnlab.validation import whole
+
+RULES = ("midpoint", "gauss-legendre")
+Baseline = float | Sequence[float] | Tensor
+
+
+class Path(NamedTuple):
+    """What happens on the way from the baseline to the picture. Of (N, T) targets (N, T, K), not (N, K).
+
+    Attributes:
+        at: (K,) from 0, the baseline, to 1, the picture.
+        scores: (N, K) f at these points.
+        slopes: (N, K) how fast f rises there, for one whole way.
+        sizes: (N, K) the mean size of the gradient, over pixels and channels; near zero: saturated.
+        sums: (N, K) the slopes added up so far (trapezoids), from 0: what scores - f(x') should be.
+    """
+
+    at: Tensor
+    scores: Tensor
+    slopes: Tensor
+    sizes: Tensor
+    sums: Tensor
+
+
+def integrated_gradients(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    baseline: Baseline = 0.0,
+    steps: int = 50,
+    rule: str = "midpoint",
+    of: str = "logit",
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> Attribution:
+    """The slopes along the straight way from a baseline to the picture, times the way.
+
+    A pixel that is as in the baseline gets nothing, whatever the network makes of it. So the baseline is a
+    part of the question: "compared to what?"
+
+    Args:
+        model: any network; it runs in eval mode.
+        images: (N, C, H, W) in [0, 1].
+        target: see `targets`.
+        baseline: a grey value, a colour (C,), a picture (C, H, W), or pictures (1 or N, C, H, W).
+        steps: points on the way.
+        rule: "midpoint" of equal steps, or "gauss-legendre": exact for smooth slopes with fewer points.
+        of: "logit" or "probability".
+        batch: points per pass, over all pictures. The memory depends on it alone, not on `steps`.
+        progress: called with (points done, all points) after each pass. True stops: the points are taken in
+            an order that spreads them over the way, so a rough answer remains. `gap` says how rough.
+
+    Returns:
+        Attribution with a map (N, C, H, W) and the reference f(x'). `gap` is what is missing to completeness.
+
+    Raises:
+        LookupError, ValueError: as `gradient`; no such rule, or a baseline of a wrong shape or not finite.
+    """
+    began = time.perf_counter()
+    asked = ask(model, images, target, of)
+    points, weights = _points(rule, steps)
+    spread = torch.arange(len(points)).mul(0.6180339887).remainder(1).argsort()  # any first few lie evenly
+    points, weights = points[spread], weights[spread]
+    base = start(images, baseline)
+    forward = backward = 0
+
+    def at(picture: Tensor, point: Tensor) -> Tensor:
+        nonlocal forward, backward
+        asked_here = asked.rows(picture)
+        _, down, _ = slopes(model, _between(base, images, picture, points[point]), asked_here)
+        forward, backward = forward + len(picture), backward + asked_here.numbers.numel()
+        return down
+
+    batch = asked.share(model, images, batch, len(images) * len(points))
+    with passing_often(model, images, batch):
+        ends = scores(model, torch.cat([base, images.detach()]), asked.rows(_twice(images)), batch)
+        reference, score = ends.chunk(2)
+        maps = averaged(len(images), weights, at, batch=batch, progress=progress)
+    maps *= (images.detach() - base)[:, None]
+    return kept(asked, maps, score, reference, Passes(forward + 2 * len(images), backward), began)
+
+
+def path(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    *,
+    baseline: Baseline = 0.0,
+    steps: int = 50,
+    of: str = "logit",
+    batch: int = 16,
+) -> Path:
+    """Scores and slopes on the way from the baseline to the picture, at steps + 1 points.
+
+    Args, Raises: as `integrated_gradients`.
+
+    Returns:
+        Path.
+    """
+    asked = ask(model, images, target, of)
+    steps = whole(steps, "steps is a whole number, 1 or more")
+    base = start(images, baseline)
+    at = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    way = (images.detach() - base)[:, None]
+    batch = asked.share(model, images, batch, len(images) * len(at))
+    found = []
+    everything = torch.arange(len(images) * len(at))
+    for rows in everything.split(batch):
+        picture, point = rows // len(at), rows % len(at)
+        values, down, _ = slopes(model, _between(base, images, picture, at[point]), asked.rows(picture))
+        each = (values, (down * way[picture]).sum(dim=(2, 3, 4)), down.abs().mean(dim=(2, 3, 4)))
+        found.append(torch.stack(each))  # (3, B, T)
+    together = torch.cat(found, dim=1).unflatten(1, (len(images), len(at))).transpose(2, 3)  # (3, N, T, K)
+    values, rises, sizes = together if asked.several else together.squeeze(2)
+    trapezoids = (rises[..., 1:] + rises[..., :-1]) / (2 * steps)
+    sums = torch.cat([torch.zeros_like(rises[..., :1]), trapezoids.cumsum(dim=-1)], dim=-1)
+    return Path(at.to(values), values, rises, sizes, sums)
+
+
+def start(images: Tensor, baseline: Baseline) -> Tensor:
+    """The baseline of each picture, (N, C, H, W); a view of one where they share it.
+
+    >>> start(torch.rand(2, 3, 4, 4), (0.5, 0.0, 1.0))[1, :, 0, 0]
+    tensor([0.5000, 0.0000, 1.0000])
+    """
+    try:
+        given = torch.as_tensor(baseline, dtype=images.dtype, device=images.device).detach()
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"a baseline is a number, a colour or pictures, not {type(baseline).__name__}"
+        ) from error
+    known = [(), tuple(images.shape[1:2]), tuple(images.shape[1:]), (1, *images.shape[1:]), images.shape]
+    if tuple(given.shape) not in known:
+        raise ValueError(
+            f"a baseline is a number, a colour ({images.shape[1]},), a picture {known[2]} or pictures "
+            f"{tuple(images.shape)}; not {tuple(given.shape)}"
+        )
+    if not given.isfinite().all():
+        raise ValueError("the baseline holds a number that is not finite (nan or inf)")
+    return (given[:, None, None] if given.dim() == 1 else given).expand_as(images)
+
+
+def _points(rule: str, steps: int) -> tuple[Tensor, Tensor]:
+    """Where on the way from 0 to 1, and with what weights; these add up to 1."""
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    steps = whole(steps, "steps is a whole number, 1 or more")
+    if rule == "gauss-legendre":
+        return _gauss_legendre(steps)
+    points = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+    return points, torch.full_like(points, 1 / steps)
+
+
+@lru_cache(maxsize=32)
+def _gauss_legendre(steps: int) -> tuple[Tensor, Tensor]:
+    points, weights = (torch.from_numpy(each) for each in np.polynomial.legendre.leggauss(steps))
+    return (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
+
+
+def _between(base: Tensor, images: Tensor, picture: Tensor, at: Tensor) -> Tensor:
+    first, last = base[picture], images.detach()[picture]
+    return first + at.to(first).view(-1, 1, 1, 1) * (last - first)
+
+
+def _twice(images: Tensor) -> Tensor:
+    return torch.arange(len(images)).repeat(2)
