@@ -12,7 +12,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGES.md", "LICENSE", "cnnlab/nets/weights/README.md")
+PAGES = tuple(f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGES", "RENAMED"))
+PAGES += ("LICENSE", "cnnlab/nets/weights/README.md")
 _LINK = re.compile(r"""\]\(\s*([^)\s]+)\s*\)|\b(?:src|href)=["']([^"']+)["']""")
 _ADDRESS = re.compile(r"""https?://[^\s"'<>`\\\])]+""")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
