@@ -1,4 +1,4 @@
-"""One setting, REPOSITORY: while it is empty no link to a published course stands anywhere; set, all of them do."""
+"""The setting REPOSITORY: empty, nothing links to a published course; set, all links are there."""
 
 import re
 import shutil
