@@ -37,6 +37,7 @@ def test_while_it_is_empty_nothing_leads_to_a_published_course(root, course):
     for page in [course / "README.md", *(page for page in pages if page != root / "README.md")]:
         text = page.read_text(encoding="utf-8")
         assert "mybinder.org" not in text and "OWNER" not in text and "| online |" not in text, page
+    assert "github.com" not in (course / "README.md").read_text(encoding="utf-8")
 
 
 def test_set_it_and_build_and_the_links_are_there(course, monkeypatch):
