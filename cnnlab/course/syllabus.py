@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from cnnlab.course import timings
 
-# Who publishes the course writes the name of the account here, then `python -m cnnlab build`: every Binder
-# link in the README follows.
-REPOSITORY = "OWNER/cnnlab"
+# Where the course is published on GitHub, as "account/name"; then `python -m cnnlab build`. The README gets
+# the addresses of the files and the links to Binder. While it is empty, there is no such link anywhere.
+REPOSITORY = ""
 BRANCH = "main"
-
+_ACCOUNT_AND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 
 FILES = "[0-9][0-9]*_*"  # how the files of lectures are called, without what follows the dot
 
@@ -100,31 +100,45 @@ def number(file: str) -> str:
     return file.split("_")[0]
 
 
+def repository() -> str:
+    """Where the course is published, "account/name"; empty as long as it is not.
+
+    Raises:
+        ValueError: REPOSITORY is something else.
+    """
+    if REPOSITORY != "" and not _ACCOUNT_AND_NAME.fullmatch(str(REPOSITORY)):
+        raise ValueError(
+            f"REPOSITORY in {__name__} is {REPOSITORY!r}. Write 'account/name', as in 'somebody/course', "
+            "without an address around it; or leave it empty, '', as long as the course is not published."
+        )
+    return REPOSITORY
+
+
 def binder(file: str) -> str:
-    """The address that opens a student's notebook on Binder."""
-    return f"https://mybinder.org/v2/gh/{REPOSITORY}/{BRANCH}?urlpath=lab/tree/notebooks/{file}"
+    """The address that opens a student's notebook on Binder; empty as long as the course is not published."""
+    if not repository():
+        return ""
+    return f"https://mybinder.org/v2/gh/{repository()}/{BRANCH}?urlpath=lab/tree/notebooks/{file}"
 
 
-def table(notebooks: Path | None = None, link: str = "", online: bool = False) -> "Markdown":
+def table(notebooks: Path | None = None, link: str = "", costs: bool = False) -> "Markdown":
     """The course as a markdown table.
 
     Args:
         notebooks: the folder of the student's notebooks; the one of this installation if left out.
         link: what to put before a file name to make a link of it ("notebooks/" in the README).
-        online: columns more: what each lecture costs, and links that open it on Binder.
+        costs: more columns: what each lecture costs and, for a published course, its link to Binder.
 
     Returns:
         One row for each lecture; a lecture that is not there yet has no link and says "to come".
     """
     if notebooks is None:
         notebooks = Path(__file__).resolve().parents[2] / "notebooks"
-    rows = ["| no | lecture | question | minutes |", "|---|---|---|---|"]
-    costs = timings.read() if online else {}
-    if online:
-        rows = [
-            f"{row} {more}"
-            for row, more in zip(rows, ("seconds | MB | online |", "---|---|---|"), strict=True)
-        ]
+    columns = ["no", "lecture", "question", "minutes"]
+    columns += ["seconds", "MB"] if costs else []
+    columns += ["online"] if costs and repository() else []
+    rows = [columns, ["---"] * len(columns)]
+    cost = timings.read() if costs else {}
     for lecture in LECTURES:
         title = lecture.name.replace("_", " ")
         there = lecture.exists(notebooks)
@@ -133,20 +147,46 @@ def table(notebooks: Path | None = None, link: str = "", online: bool = False) -
             f"[{title}]({link}{lecture.file})" if there else f"{title} (to come)",
             lecture.question,
             str(lecture.minutes) if there else f"about {lecture.minutes}",
+            *map(str, cost.get(lecture.number, ("", ""))),
+            f"[Binder]({binder(lecture.file)})" if there else "",
         ]
-        if online:
-            cells += [str(cost) for cost in costs.get(lecture.number, ("", ""))]
-            cells.append(f"[Binder]({binder(lecture.file)})" if there else "")
-        rows.append(f"| {' | '.join(cells)} |")
-    return Markdown("\n".join(rows))
+        rows.append(cells[: len(columns)])
+    return Markdown("\n".join(f"| {' | '.join(cells)} |" for cells in rows))
 
 
 def readme(text: str, notebooks: Path) -> str:
-    """A README whose parts from `<!-- syllabus -->`, `measured` or `binder` to `<!-- end -->` are renewed."""
-    badge = f"[![Binder](https://mybinder.org/badge_logo.svg)]({binder(LECTURES[0].file)})"
-    parts = {"binder": badge, "syllabus": table(notebooks, link="notebooks/", online=True)}
-    parts["measured"] = timings.sentence()
+    """A README whose parts from `<!-- NAME -->` to `<!-- end -->` are renewed.
+
+    The names are `binder` (a button), `files` (where to get them), `syllabus` and `measured`.
+
+    Raises:
+        ValueError: REPOSITORY is not "account/name".
+    """
+    parts = {
+        "binder": _button(),
+        "files": _where_the_files_are(),
+        "syllabus": table(notebooks, link="notebooks/", costs=True),
+        "measured": timings.sentence(),
+    }
     for name, part in parts.items():
-        between = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = between.sub(lambda found, part=part: found[1] + part + found[2], text)
+        between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        lines = f"{part}\n" if part else ""
+        text = between.sub(lambda found, lines=lines: found[1] + lines + found[2], text)
     return text
+
+
+def _button() -> str:
+    if not repository():
+        return ""
+    return f"[![Binder](https://mybinder.org/badge_logo.svg)]({binder(LECTURES[0].file)})"
+
+
+def _where_the_files_are() -> str:
+    if not repository():
+        return "Your lecturer gives you the ZIP file, or the address that `git clone` needs."
+    page = f"https://github.com/{repository()}"
+    return (
+        f"The ZIP file is [here]({page}/archive/refs/heads/{BRANCH}.zip). With git: `git clone {page}`. "
+        "Without an installation, the Binder links below open a lecture in the browser (slower, and nothing "
+        "that you write there is kept)."
+    )

@@ -37,7 +37,9 @@ def build(root: Path, numbers: list[str] | None = None, *, discard: bool = False
     Raises:
         BuildError: a source breaks a rule, or somebody's answers would be lost. Then nothing is written.
         LookupError: there is no lecture with this number.
+        ValueError: the setting REPOSITORY is not "account/name". Then nothing is written, either.
     """
+    syllabus.repository()
     texts = _texts(root, _chosen(root, numbers))
     if not discard and (own := [str(p.relative_to(root)) for p in texts if user_edits.changed(p)]):
         raise BuildError(
@@ -222,7 +224,7 @@ def _texts(root: Path, chosen: list[Path]) -> dict[Path, str]:
 
 
 def _readme(root: Path) -> dict[Path, str]:
-    """The README with the syllabus and the Binder links as they are now; nothing where there is none."""
+    """The README with its generated parts as they are now; nothing where there is none."""
     path = root / "README.md"
     if not path.is_file():
         return {}

@@ -12,12 +12,13 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGES.md", "LICENSE", "cnnlab/nets/weights/README.md")
+PAGES = tuple(f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGES", "RENAMED"))
+PAGES += ("LICENSE", "cnnlab/nets/weights/README.md")
 _LINK = re.compile(r"""\]\(\s*([^)\s]+)\s*\)|\b(?:src|href)=["']([^"']+)["']""")
 _ADDRESS = re.compile(r"""https?://[^\s"'<>`\\\])]+""")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
-# Made of other things when it is used (Binder's of the setting in syllabus.py), or of this machine.
-_NOT_LINKS = re.compile(r"[{}]|://127\.0\.0\.1|://www\.w3\.org/2000/svg|/OWNER/")
+# Made of other things when it is used, or of this machine.
+_NOT_LINKS = re.compile(r"[{}]|://127\.0\.0\.1|://www\.w3\.org/2000/svg")
 _TIMEOUT = 20
 
 
