@@ -4,6 +4,7 @@ To look for examples in a source, pytest would import it, that is run the whole 
 """
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -31,10 +32,29 @@ def lectures(root):
     return names
 
 
-def test_the_sources_of_the_lectures_are_left_out(found):
-    assert {name.split("::")[0] for name in found if name.startswith("solutions/")} == {
-        name.split("::")[0] for name in found if name.startswith("solutions/") and ".ipynb::" in name
-    }
+@pytest.mark.parametrize("left_out", (True, False))
+def test_the_sources_of_the_lectures_are_left_out(root, tmp_path, left_out):
+    """With the conftest.py of solutions/ a planted source is not touched; without, it would be run."""
+    folder = tmp_path / "solutions"
+    folder.mkdir()
+    (folder / "99_planted.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef f():\n    '>>> 1'\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    if left_out:
+        shutil.copy(root / "solutions" / "conftest.py", folder)
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--doctest-modules", "solutions"]
+    told = subprocess.run(
+        [*command, "--import-mode=importlib", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ("99_planted.f" in told.stdout) is not left_out, told.stdout + told.stderr
+    assert (tmp_path / "ran").exists() is not left_out
+
+
+def test_nothing_but_notebooks_is_found_among_the_lectures(found):
+    there = {name.split("::")[0] for name in found if name.startswith("solutions/")}
+    assert there and all(name.endswith(".ipynb") for name in there)
 
 
 def test_nbval_runs_every_code_cell_of_every_answered_lecture(root, found, lectures):

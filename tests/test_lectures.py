@@ -45,7 +45,8 @@ STRICT = """
 import os
 os.environ["CNNLAB_STRICT"] = "1"
 passed, checks = [], {checks!r}
-for source in checks:
+for untouched, source in checks:
+    exec(untouched)
     try:
         exec(source)
     except Exception as error:
@@ -130,7 +131,12 @@ def test_there_are_lectures_and_the_committed_notebooks_are_built_from_them():
 def test_student_notebook_runs_with_other_parameters_without_network(lecture, tmp_path):
     name, student, _ = lecture
     parameters = {"FAST": True, **OTHER.get(name, {})}
-    checks = ["".join(c["source"]) for c in student["cells"] if "check" in c["metadata"].get("tags", ())]
+    code = [cell for cell in student["cells"] if cell["cell_type"] == "code"]
+    checks = [  # each with the cell before it: the function that somebody was to write
+        ("".join(cell["source"]), "".join(after["source"]))
+        for cell, after in zip(code, code[1:], strict=False)
+        if "check" in after["metadata"].get("tags", ())
+    ]
     last = [EVERY_END, PEAK, STRICT.format(checks=checks)]
     ran = run(with_cells(student, [NO_NETWORK], last), tmp_path, parameters)
     assert widget_errors(ran) == []
