@@ -1,8 +1,13 @@
-"""The answered notebooks must pass every check: nbval runs them strictly, see `cnnlab.check`."""
+"""The answered notebooks must pass every check: nbval runs them strictly, see `cnnlab.check`.
+
+Their sources are no tests: to look for examples in them, pytest would import, that is run, every lecture.
+"""
 
 import os
 
 import pytest
+
+collect_ignore_glob = ["*.py"]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -38,6 +38,21 @@ for widget in created():
     widget.reset()
 print("explorers", len(created()), "tried", tried)
 """
+# Runs there, too: every check again, strictly, of what nobody has answered.
+STRICT = """
+import os
+os.environ["CNNLAB_STRICT"] = "1"
+passed, checks = [], {checks!r}
+for untouched, source in checks:
+    exec(untouched)
+    try:
+        exec(source)
+    except Exception as error:
+        assert type(error).__name__ == "NotRight", (source, error)
+    else:
+        passed.append(source)
+print("strict", len(checks), "passed", passed)
+"""
 # VmHWM, not ru_maxrss: that one starts at what the parent process had when it forked.
 PEAK = """
 import time
@@ -80,7 +95,8 @@ def run(notebook, tmp_path, parameters=None, **environment):
             progress_bar=False,
             cwd=ROOT / "notebooks",
             kernel_name="python3",
-            execution_timeout=120,
+            execution_timeout=600,
+            start_timeout=300,
         )
     finally:
         for name, value in before.items():
@@ -113,13 +129,21 @@ def test_there_are_lectures_and_the_committed_notebooks_are_built_from_them():
 def test_student_notebook_runs_with_other_parameters_without_network(lecture, tmp_path):
     name, student, _ = lecture
     parameters = {"FAST": True, **OTHER.get(name, {})}
-    ran = run(with_cells(student, [NO_NETWORK], [EVERY_END, PEAK]), tmp_path, parameters)
+    code = [cell for cell in student["cells"] if cell["cell_type"] == "code"]
+    checks = [  # each with the cell before it: the function that somebody was to write
+        ("".join(cell["source"]), "".join(after["source"]))
+        for cell, after in zip(code, code[1:], strict=False)
+        if "check" in after["metadata"].get("tags", ())
+    ]
+    last = [EVERY_END, PEAK, STRICT.format(checks=checks)]
+    ran = run(with_cells(student, [NO_NETWORK], last), tmp_path, parameters)
     assert widget_errors(ran) == []
     text = printed(ran)
     explorers, tried = re.search(r"explorers (\d+) tried (\d+)", text).groups()
     assert int(explorers) >= 2 and int(tried) >= 2 * int(explorers)
     peak = re.search(r"peak MB (\d+)", text)
     assert peak is None or int(peak[1]) < 1024  # only Linux tells
+    assert f"strict {len(checks)} passed []" in text and len(checks) >= 2  # it fails an untouched notebook
     exercises = len(re.findall(r'check\("', str(student)))
     bugs = len(re.findall(r'check\(\\?"\d\d[a-z]?\.bug', str(student)))
     assert len(re.findall("not started", text)) >= exercises - bugs
@@ -137,9 +161,10 @@ def test_the_student_notebook_as_it_is_runs_in_a_minute_and_a_gigabyte(lecture, 
     assert peak is None or int(peak[1]) < 1024  # only Linux tells
 
 
-def test_strict_mode_fails_an_untouched_notebook(lecture, tmp_path):
-    _, student, _ = lecture
-    with pytest.raises(papermill.PapermillExecutionError):
+def test_strict_mode_fails_an_untouched_notebook(tmp_path):
+    """As a grader runs it; that every check of every lecture is strict is seen in the run above."""
+    student, _ = build.notebooks(SOURCES[0])
+    with pytest.raises(papermill.PapermillExecutionError, match="NotRight"):
         run(student, tmp_path, {"FAST": True}, CNNLAB_STRICT="1")
 
 

@@ -1,7 +1,6 @@
 """A real JupyterLab and a real Chromium. Skipped, with the reason, where there is no Chromium."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,12 @@ OPTIONS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+MINUTES = 180_000  # milliseconds
 READY = """() => {
     const session = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session;
     return session?.kernel?.connectionStatus === 'connected' && session.kernel.status === 'idle';
 }"""
+SHUT = "() => jupyterapp.serviceManager.sessions.shutdownAll()"
 DONE = """() => {
     const panel = jupyterapp.shell.currentWidget;
     const cells = [...panel.content.model.cells].filter(cell => cell.type === 'code');
@@ -38,7 +39,12 @@ def lab(tmp_path_factory):
     # Settings and histories of whoever runs the tests are neither seen nor changed.
     own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
     with server(folder / "notebooks", environment=own) as (address, token):
-        yield lambda notebook: f"{address}/lab/tree/{notebook}?token={token}&reset"
+
+        def place(notebook):
+            return f"{address}/lab/tree/{notebook}?token={token}&reset"
+
+        place.folder = folder / "notebooks"
+        yield place
 
 
 @pytest.fixture(scope="session")
@@ -51,46 +57,66 @@ def browser(lab):
         made.close()
 
 
+@pytest.fixture(scope="session")
+def window(browser):
+    """Open a window of its own: (page, context). On a slow machine, everything in it may take minutes."""
+
+    def opened(width: int, height: int, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(MINUTES)
+        return context.new_page(), context
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def run_whole():
+    """Wait for the kernel of an opened notebook, and let it run all cells."""
+
+    def run(page) -> None:
+        page.wait_for_function(READY)
+        page.evaluate("() => { void jupyterapp.commands.execute('notebook:run-all-cells') }")
+        page.wait_for_function(DONE, timeout=3 * MINUTES)
+
+    return run
+
+
 class Opened:
     """A notebook in the browser, run whole."""
 
-    def __init__(self, page, notebook: str):
+    def __init__(self, page, notebook: str, until):
         self.page, self.notebook, self.complaints = page, notebook, []
+        self.until = lambda condition, words: until(condition, words, pause=lambda: page.wait_for_timeout(50))
         page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def run(self, address: str) -> None:
+    def run(self, address: str, run_whole) -> None:
         self.page.goto(address)
-        self.page.wait_for_function(READY, timeout=90_000)
+        self.page.wait_for_function(READY)
         self.page.evaluate("() => { void jupyterapp.commands.execute('application:toggle-left-area') }")
-        self.page.evaluate("() => { void jupyterapp.commands.execute('notebook:run-all-cells') }")
-        self.page.wait_for_function(DONE, timeout=180_000)
+        run_whole(self.page)
         # Widgets are drawn after the cell that made them is done.
         self.page.wait_for_function(
             "() => [...document.querySelectorAll('.cnnlab-explore')].every(w => w.querySelector('img'))"
         )
 
-    def changed(self, widget, act, seconds: float = 10) -> bool:
+    def changed(self, widget, act) -> bool:
         """Do any of a widget's pictures change after something was done to it?"""
         before = self.settled(widget)
         act()
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if pictures(widget) != before:
-                return True
-            self.page.wait_for_timeout(50)
-        return False
+        return self.until(lambda: pictures(widget) != before, f"{self.notebook}: no picture changes")
 
-    def settled(self, widget, seconds: float = 30) -> list[str]:
+    def settled(self, widget) -> list[str]:
         """A widget's pictures at rest: they come one by one, and some of a redraw may be on their way."""
-        until, before = time.monotonic() + seconds, None
-        while time.monotonic() < until:
-            now = pictures(widget) if self.page.evaluate(READY) else None
-            if now is not None and now == before:
-                return now
-            before = now
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"the pictures of a widget of {self.notebook} do not come to rest")
+        last = [None]
+
+        def rests():
+            before, last[0] = last[0], pictures(widget) if self.page.evaluate(READY) else None
+            self.page.wait_for_timeout(100)  # between two looks
+            return last[0] is not None and last[0] == before
+
+        self.until(rests, f"the pictures of a widget of {self.notebook} do not come to rest")
+        return last[0]
 
 
 def pictures(widget) -> list[str]:
@@ -101,14 +127,14 @@ def pictures(widget) -> list[str]:
 
 
 @pytest.fixture(scope="module", params=NOTEBOOKS)
-def seen(lab, browser, request):
+def seen(lab, window, run_whole, until, request):
     """Each notebook in turn, opened and run once for all tests that look at it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    found = Opened(context.new_page(), request.param)
-    found.run(lab(request.param))
+    page, context = window(1280, 1000)
+    found = Opened(page, request.param, until)
+    found.run(lab(request.param), run_whole)
     yield found
     # Or sixteen kernels would be alive in the end.
-    found.page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+    found.page.evaluate(SHUT)
     context.close()
 
 

@@ -14,15 +14,14 @@ NAMES = sorted({NAMES[0], NAMES[-1]})
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_handout_needs_nothing_but_itself(browser, root, name, tmp_path):
+def test_a_handout_needs_nothing_but_itself(window, root, name, tmp_path):
     file = tmp_path / "page.html"
     command = [sys.executable, "-m", "cnnlab", "handout", name.split("_")[0], "--output", str(file)]
     command += ["-p", "FAST", "true"]  # the page is tested, not the numbers
     made = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert made.returncode == 0 and str(file) in made.stdout, made.stderr
     assert file.stat().st_size < 12e6
-    context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
-    page, asked, errors = context.new_page(), [], []
+    (page, context), asked, errors = window(1280, 720, offline=True), [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
@@ -34,7 +33,7 @@ def test_a_handout_needs_nothing_but_itself(browser, root, name, tmp_path):
         page.keyboard.press("Space")
     assert page.locator("#where").inner_text().startswith(f"{slides} of {slides}")
     page.keyboard.press("ArrowLeft")
-    page.wait_for_url(f"**#{slides - 1}", timeout=5000)  # the browser writes the address a moment later
+    page.wait_for_url(f"**#{slides - 1}")  # the browser writes the address a moment later
     assert page.locator(".notes").count() and page.locator(".notes:visible").count() == 0
     page.keyboard.press("n")
     assert page.locator(".notes:visible").count() == page.locator(".notes").count()

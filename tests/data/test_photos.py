@@ -129,4 +129,4 @@ def test_the_import_is_light():
         "heavy = {'PIL', 'skimage', 'sklearn', 'scipy', 'torchvision', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)

@@ -77,7 +77,7 @@ def commands(course, target):
 
 def ran(process):
     """What a process printed in its last line, read as JSON."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return json.loads(out.splitlines()[-1])
 
@@ -121,7 +121,7 @@ def test_doctor_goes_on_after_a_lecture_that_did_not_fit(python, course):
     code = "import cnnlab.course.running.doctor as d\nd.main = lambda: 0\n"
     code += "print(json.dumps(main(['doctor', '--full'])))"
     process = python(COURSE.format(quiet=False, course=str(course)) + code, full=100_000)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert lines["1"] == "1" and "No space left for" in lines["41_planted"], (out, err)
     assert "\u2713 ok" in lines["40_planted"] and "\u2713 ok" in lines["42_planted"]

@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torchvision.transforms.functional import gaussian_blur
 
 from cnnlab.nets import kernels
 
@@ -49,6 +48,8 @@ def test_a_line_fires_its_own_detector_most(angle):
 
 
 def test_gaussian_agrees_with_torchvision():
+    from torchvision.transforms.functional import gaussian_blur  # seconds, for this test alone
+
     picture = torch.rand(1, 1, 20, 20)
     ours = F.conv2d(F.pad(picture, (4, 4, 4, 4), mode="reflect"), kernels.gaussian(1.3, 9)[None, None])
     torch.testing.assert_close(ours, gaussian_blur(picture, 9, 1.3), atol=1e-6, rtol=0)

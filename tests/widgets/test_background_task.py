@@ -23,7 +23,7 @@ class Work(Background):
         self.began.set()
         if self.fails == "inside":
             raise ValueError("no <memory>")
-        self._stop.wait(20)
+        self._stop.wait(180)
         self.done += 1
 
 
@@ -43,7 +43,7 @@ def test_both_buttons_stay_enabled_and_say_whether_it_is_at_work():
         widget.go.click()  # a second press does nothing
         assert widget._thread is thread
         widget.halt.click()
-        widget.wait(20)
+        widget.wait(180)
     assert widget.done == 2 and looks(widget) == ("play", "")
 
 
@@ -54,7 +54,7 @@ def test_stop_before_and_after_does_nothing():
     widget.wait(0.1)
     assert widget.running  # the stop of before is forgotten
     widget.halt.click()
-    widget.wait(20)
+    widget.wait(180)
     widget.halt.click()
     assert widget.done == 1 and not widget.running
 
@@ -69,12 +69,12 @@ def test_an_error_is_shown_and_raised_wherever_it_happens(where):
     else:
         widget.start()
     with pytest.raises(ValueError, match="no <"):
-        widget.wait(20)
+        widget.wait(180)
     assert '<div role="alert">ValueError: no &lt;' in widget.status.value and looks(widget) == ("play", "")
     widget.fails = ""
     widget.start()
     widget.stop()
-    widget.wait(20)
+    widget.wait(180)
     assert widget.error is None and widget.done == 1
 
 
@@ -82,10 +82,10 @@ def test_two_at_once_stop_one_by_one():
     one, other = Work(), Work()
     one.start()
     other.start()
-    assert one.began.wait(20) and other.began.wait(20)
+    assert one.began.wait(180) and other.began.wait(180)
     one.stop()
-    one.wait(20)
+    one.wait(180)
     assert one.done == 1 and other.running
     other.stop()
-    other.wait(20)
+    other.wait(180)
     assert other.done == 1

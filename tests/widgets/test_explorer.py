@@ -203,14 +203,16 @@ def test_small_pictures_are_enlarged_sharply_and_large_ones_left():
     assert "width: 300px" in large.value and "pixelated" not in large.value
 
 
-def test_a_slow_view_waits_until_the_slider_is_let_go():
-    import time
+def test_a_slow_view_waits_until_the_slider_is_let_go(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("cnnlab.widgets.explorer.time.perf_counter", lambda: clock[0])
 
     def slow(n):
-        time.sleep(0.08)
+        clock[0] += 0.08
         return torch.zeros(2, 2)
 
     def fast(n):
+        clock[0] += 0.01
         return torch.zeros(2, 2)
 
     assert not explore(slow, n=(0, 1)).controls["n"].widget.continuous_update

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 SETTINGS = Path(__file__).with_name("lab")  # JupyterLab's settings for the course
-_PATIENCE = 90  # seconds for JupyterLab to start
+_PATIENCE = 180  # seconds for JupyterLab to start
 _FAREWELL = 20  # seconds for it to end by itself
 
 

@@ -3,6 +3,10 @@
 The notebook is run before the browser opens, in the very kernel to which the browser then connects. So the
 deck starts on its first slide, every picture is there, and every slider answers. (Run in the browser, its
 last cell would be active in the end, and the deck would open on the last slide.)
+
+The deck's own keys work only while something in the notebook has the focus, and its start takes that away for
+a while: the slower the machine, the longer. So the keys are bound once more, to the whole page (in the folder
+lab/present/user): as soon as the first slide is seen, the first key turns it.
 """
 
 import contextlib
@@ -20,7 +24,7 @@ from nbformat.sign import NotebookNotary
 from cnnlab.course.presenting.jupyter_server import SETTINGS, ask, server
 from cnnlab.course.presenting.slides import given, slides
 
-_PATIENCE = 60  # seconds for the kernel to answer
+_PATIENCE = 180  # seconds for the kernel to answer
 
 # What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs. A slide is
 # wider than high: settings stand beside the pictures; above them, in columns, only where those fill it.
@@ -104,15 +108,34 @@ def _ended_by_signals() -> Iterator[None]:
 @contextlib.contextmanager
 def deck(notebook: Path, folder: Path, parameters: Mapping[str, object] | None = None) -> Iterator[str]:
     """The address of a notebook as live slides, as long as the block lasts. Arguments as for `present`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / notebook.name
-    shown = slides(given(nbformat.read(notebook, as_version=4), parameters or {}))
-    shown.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
-    nbformat.write(shown, copy)
+    copy = copied(notebook, folder, parameters)
     # The deck notes in the settings that it is active: those of the server, which nobody else uses.
     with server(folder, SETTINGS / "present") as (address, token):
-        _run(copy, address, token)
-        yield f"{address}/lab/tree/{copy.name}?token={token}&reset"
+        yield shown(copy, address, token)
+
+
+def copied(notebook: Path, folder: Path, parameters: Mapping[str, object] | None = None) -> Path:
+    """Write a lecture as slides into a folder. Arguments as for `present`. Returns the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / notebook.name
+    made = slides(given(nbformat.read(notebook, as_version=4), parameters or {}))
+    made.metadata["@deathbeds/jupyterlab-fonts"] = {"styles": {"": STYLE}}
+    nbformat.write(made, copy)
+    return copy
+
+
+def shown(copy: Path, address: str, token: str) -> str:
+    """Run slides in a kernel of a server that shows their folder.
+
+    Args:
+        copy: from `copied`, in the folder of that server.
+        address, token: of the server, which has the settings for decks.
+
+    Returns:
+        The address at which they are seen.
+    """
+    _run(copy, address, token)
+    return f"{address}/lab/tree/{copy.name}?token={token}&reset"
 
 
 def _run(path: Path, address: str, token: str) -> None:

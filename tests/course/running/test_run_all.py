@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import nbformat
 import pytest
@@ -77,10 +76,10 @@ def test_numbers_and_parameters_choose_what_is_run(course, capsys):
 
 def test_what_is_counted_is_the_kernel_and_what_it_starts(course, capsys, monkeypatch):
     monkeypatch.setattr(run_all, "MEGABYTES", 300)
-    plant(course, "40", "import time; time.sleep(0.5)")
+    plant(course, "40", "import time; time.sleep(2)")
     child = "import time; held = bytearray(150 << 20); time.sleep(2)"
     plant(course, "41", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])")
-    plant(course, "42", "import time; held = bytearray(400 << 20); time.sleep(0.5)")
+    plant(course, "42", "import time; held = bytearray(400 << 20); time.sleep(2)")
     assert main(["doctor", "--full"]) == 0  # a limit that is not kept is a note: the machine may be small
     said = lines(capsys)
     plain, child, large = (float(said[f"{number}_planted"].split()[2]) for number in (40, 41, 42))
@@ -94,8 +93,10 @@ def test_figures_are_kept_for_the_readme_only_when_asked_and_of_the_lectures_as_
     assert main(["doctor", "--full"]) == 1 and not (course / "measured.json").exists()
     assert main(["doctor", "--full", "--keep"]) == 1
     (cost,) = timings.read().values()
-    assert timings.read().keys() == {"00"} and 0 <= cost.seconds < 30 and cost.megabytes % 10 == 0
-    row = next(line for line in syllabus.table(course / "notebooks", costs=True).splitlines() if "00" in line)
+    assert timings.read().keys() == {"00"} and 0 <= cost.seconds < 180 and cost.megabytes % 10 == 0
+    row = next(
+        line for line in syllabus.table(course / "notebooks", costs=True).splitlines() if "00" in line
+    )
     assert f"| {cost.seconds} | {cost.megabytes} |" in row
     assert f"{cost.megabytes}" not in syllabus.table(course / "notebooks")
     for more in (["-p", "FAST", "true"], ["--answered"]):
@@ -132,12 +133,12 @@ def test_every_shipped_figure_belongs_to_a_lecture_and_keeps_the_limits():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl+C cannot be sent to a process of Windows")
-def test_ctrl_c_ends_it_and_shows_what_was_measured(course, root):
+def test_ctrl_c_ends_it_and_shows_what_was_measured(course, root, until):
     plant(course, "40", "pass")
     plant(
         course,
         "41",
-        f"from pathlib import Path\nPath({str(course / 'here')!r}).touch()\nimport time; time.sleep(90)",
+        f"from pathlib import Path\nPath({str(course / 'here')!r}).touch()\nimport time; time.sleep(900)",
     )
     (course / "solutions").mkdir()
     # A shell that starts its children in the background lets them ignore Ctrl+C, and theirs, too.
@@ -147,11 +148,9 @@ def test_ctrl_c_ends_it_and_shows_what_was_measured(course, root):
     code += "from cnnlab.__main__ import main\nsys.exit(main(['doctor', '--full']))"
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", code], cwd=root, **both)
-    began = time.monotonic()
-    while not (course / "here").exists() and time.monotonic() - began < 60:
-        time.sleep(0.1)
+    until((course / "here").exists)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 130 and "1 of 2 lectures" in out and "40_planted" in out
     assert err.strip() == "stopped"
     assert [path.name for path in (course / "runs" / "full").iterdir()] == ["40_planted.ipynb"]

@@ -106,12 +106,12 @@ def test_dropout_follows_the_seed_and_two_such_trainings_do_not_mix(pictures):
 
     def wait(history):
         inside.set()
-        assert leave.wait(30)
+        assert leave.wait(180)
         return True
 
     thread = threading.Thread(target=fit, args=(net(0.5), pictures), kwargs={"watch": wait, "batch": 8})
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(180)
     try:
         with pytest.raises(RuntimeError, match="another training with dropout"):
             fit(net(0.5), pictures, epochs=1)

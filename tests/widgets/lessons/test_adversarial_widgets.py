@@ -1,7 +1,6 @@
 """The widgets of lecture 10: what a dial says is what an attack does; a network practises and is stopped."""
 
 import re
-import time
 
 import pytest
 import torch
@@ -95,21 +94,24 @@ def test_the_sticker_lies_where_it_was_put(cat, net):
 @pytest.mark.parametrize(
     "view", (adversarial.dial_view, lambda eps, cat: adversarial.towards_view(eps, "pizza", cat))
 )
-def test_a_slider_does_not_wait_for_an_attack(view, cat):
+def test_a_slider_does_not_wait_for_an_attack(view, cat, monkeypatch):
+    adversarial._every_size.cache_clear()
+    asked, grad, backward = [], torch.autograd.grad, torch.Tensor.backward
+    monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: asked.append(1) or grad(*a, **k))
+    monkeypatch.setattr(torch.Tensor, "backward", lambda *a, **k: asked.append(1) or backward(*a, **k))
     view(0, cat)  # the attack runs once for each picture
-    took = []
+    gradients = len(asked)
+    assert gradients
     for eps in (2, 4, 6, 8, 10, 8, 6, 4, 2):
-        began = time.perf_counter()
         view(eps, cat)
-        took.append(time.perf_counter() - began)
-    assert sorted(took)[len(took) // 2] < 0.1
+    assert len(asked) == gradients
 
 
 def test_it_practises_and_says_what_it_cost():
     widget = live_adversarial_training.live()
     widget.epochs.value, widget.eps.value = 2, 24
     widget.start()
-    widget.wait(120)
+    widget.wait(180)
     found = widget.found
     assert found.stopped == "finished" and len(found.clean) == 2 and found.eps == pytest.approx(24 / 255)
     assert widget.status.value.count("%") == 4 and "Done after epoch 2 of 2" in widget.status.value
@@ -122,17 +124,15 @@ def test_it_practises_and_says_what_it_cost():
     assert not widget.running and widget.go.icon == "play"
 
 
-def test_stop_ends_the_practice_after_the_epoch():
+def test_stop_ends_the_practice_after_the_epoch(until):
     widget = live_adversarial_training.live(epochs=20)
     widget.attack.value = "none"
     widget.start()
-    until = time.monotonic() + 60
-    while "<svg" not in widget.curve.value and time.monotonic() < until:
-        time.sleep(0.01)
+    until(lambda: "<svg" in widget.curve.value)
     assert widget.running and widget.go.icon == "hourglass"
     widget.start()  # does nothing while it practises
     widget.stop()
-    widget.wait(60)
+    widget.wait(180)
     assert widget.found.stopped == "watcher" and len(widget.found.clean) < 20
     assert "Stopped after epoch" in widget.status.value
 
