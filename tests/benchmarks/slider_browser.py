@@ -23,7 +23,8 @@ CELLS = (
     """
 import ipywidgets, matplotlib.pyplot as plt
 from cnnlab.data import photos
-from cnnlab.widgets import convolution, explore
+from cnnlab.widgets import explore
+from cnnlab.widgets.lessons import convolution
 photo = photos.load("cat", size=256)
 explore(lambda sigma: convolution.blur_view(sigma, photo), sigma=(0.3, 6.0, 0.1))
 """,

@@ -3,8 +3,6 @@
 import nbformat
 import pytest
 
-from cnnlab.course.presenting.jupyter_server import server
-
 # It goes on only when all keys are pressed: as a view that takes longer, on a machine of any speed.
 VIEW = """
 import time

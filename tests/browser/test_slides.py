@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from cnnlab.course.presenting import present
-from cnnlab.course.presenting.slides import slides as slides_of
 from cnnlab.course.presenting.jupyter_server import SETTINGS, server
+from cnnlab.course.presenting.slides import slides as slides_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (ROOT / "solutions").glob("[0-9][0-9]*_*.ipynb"))

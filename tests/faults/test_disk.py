@@ -14,14 +14,14 @@ COURSE = """
 import json, os, sys, warnings
 from pathlib import Path
 sys.stderr = open(os.devnull, "w") if {quiet} else sys.stderr
-import cnnlab.course.commands as commands
+import cnnlab.course.running.commands as commands
 commands.root = lambda: Path({course!r})
 from cnnlab.__main__ import main
 """
 # Every command that writes a file, as (what, its words); in one process, because to start one takes seconds.
 EACH = """
 import contextlib, io
-from cnnlab.nets import sweeps
+from cnnlab.nets.training import sweeps
 told = {}
 for name, words in json.loads(WORDS):
     said = io.StringIO()
@@ -169,7 +169,7 @@ DATA = """
 import gzip, hashlib, json, sys
 from pathlib import Path
 from torchvision.datasets import MNIST
-from cnnlab.data import downloads
+from cnnlab.data.loading import downloads
 raw = Path({folder!r}) / "MNIST" / "raw"
 MNIST.resources = [
     (path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in sorted(raw.glob("*.gz"))

@@ -18,8 +18,8 @@ START = """
 import itertools, json, sys, torch
 from pathlib import Path
 from cnnlab.data import digits
-from cnnlab.nets import models, shelf
-from cnnlab.nets.train import evaluate, fit
+from cnnlab.nets import models, weight_files
+from cnnlab.nets.training import evaluate, fit
 torch.set_num_threads(1)
 train = digits.load("train")
 """
@@ -131,7 +131,7 @@ SWEEP = """
 import sys
 from pathlib import Path
 from cnnlab.__main__ import main
-from cnnlab.nets import sweeps
+from cnnlab.nets.training import sweeps
 sweeps.SWEEPS["tiny"] = sweeps.Sweep("?", {{"dropout": (0.0, 0.5)}}, {{"epochs": {epochs}, "digits": 20}})
 plain = __builtins__.print
 __builtins__.print = lambda *words, **how: plain(*words, **{{**how, "flush": True}})
@@ -173,17 +173,17 @@ def test_a_sweep_whose_kernel_is_killed_says_how_to_go_on(python, tmp_path):
 
 SEARCH = """
 import sys, time
-import cnnlab.methods.top_cache as kept
-from cnnlab.methods import together
+import cnnlab.methods.top.resume as kept
+from cnnlab.methods.top import distributed
 from cnnlab.__main__ import main
 kept._EVERY = 0.0
-plain = together.scan
+plain = distributed.scan
 def slow(*given, progress=None, **options):
     def tell(done, total):
         print(done, flush=True)
         time.sleep({pause})
     return plain(*given, progress=tell, **options)
-together.scan = slow
+distributed.scan = slow
 words = ["top", "photonet", "relu1", {pictures!r}, "--batch", "2"]
 sys.exit(main([*words, "--output", {file!r}, "--cache", {kept!r}]))
 """
@@ -230,8 +230,8 @@ TWO = START + (
     "kept._EVERY = 0.0\n"
     "found = top.scan(net, train.images, 'relu2', batch=8, cache=folder + '/kept')\n"
     "for k in range(8):\n"
-    "    shelf.put(f'{me}{k}', {'w': torch.full((1000,), float(k))}, {}, Path(folder) / 'shelf')\n"
-    "    shelf.put('both', {'w': torch.full((100_000,), float(k))}, {}, Path(folder) / 'shelf')\n"
+    "    weight_files.put(f'{me}{k}', {'w': torch.full((1000,), float(k))}, {}, Path(folder) / 'shelf')\n"
+    "    weight_files.put('both', {'w': torch.full((100_000,), float(k))}, {}, Path(folder) / 'shelf')\n"
     "fit(models.build('simpleconvnet'), train, train, epochs=2, save=folder + '/best.safetensors')\n"
     "print(json.dumps(found.values.double().sum().item()))"
 )

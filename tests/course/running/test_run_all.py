@@ -94,9 +94,7 @@ def test_figures_are_kept_for_the_readme_only_when_asked_and_of_the_lectures_as_
     assert main(["doctor", "--full", "--keep"]) == 1
     (cost,) = timings.read().values()
     assert timings.read().keys() == {"00"} and 0 <= cost.seconds < 180 and cost.megabytes % 10 == 0
-    row = next(
-        line for line in syllabus.table(course / "notebooks", costs=True).splitlines() if "00" in line
-    )
+    row = next(line for line in syllabus.table(course / "notebooks", costs=True).splitlines() if "00" in line)
     assert f"| {cost.seconds} | {cost.megabytes} |" in row
     assert f"{cost.megabytes}" not in syllabus.table(course / "notebooks")
     for more in (["-p", "FAST", "true"], ["--answered"]):
