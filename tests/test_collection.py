@@ -4,6 +4,8 @@ To look for examples in a source, pytest would import it, that is run the whole 
 """
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -105,3 +107,13 @@ def test_the_grammar_of_addresses_is_read_when_one_is_checked(root):
 def test_what_shares_a_kernel_or_a_browser_stays_together(test, group, request):
     (conftest,) = (one for one in request.config.pluginmanager.get_plugins() if hasattr(one, "SPLIT"))
     assert conftest.group(test) == group
+
+
+def test_the_groups_are_those_by_which_processes_get_their_tests(root):
+    """In two processes, tests of one lecture in one of them, of another in the other."""
+    command = [sys.executable, "-m", "pytest", "-n", "2", "-v", "tests/test_lectures.py", "-k"]
+    command += ["(00_start_here or 01_convolution) and (rules or reach or imports)"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    told = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+    ran = re.findall(r"\[(gw\d)\] .*PASSED .*\[(\d\d_\w+)\]", told.stdout)
+    assert len(ran) == 6 and len(set(ran)) == 2 == len({worker for worker, _ in ran}), told.stdout
