@@ -54,11 +54,11 @@ def says(picture):
 
 
 attack = adversarial.pgd(model, photo, eps, seed=SEED)
-show(images.row([photo, 0.5 + 20 * attack.noise, attack.pictures],
-                titles=[says(photo), "what was added, x 20", says(attack.pictures)]),
+show(images.row([photo, 0.5 + 20 * attack.noise, attack.images],
+                titles=[says(photo), "what was added, x 20", says(attack.images)]),
      alt=f"A picture, which the network calls {says(photo)}; the change, enlarged twenty times, looks "
          "like coloured noise; the sum looks like the first picture, and the network calls it "
-         f"{says(attack.pictures)}.")
+         f"{says(attack.images)}.")
 assert attack.linf.item() <= eps + 1e-6 and (NET != "photonet" or PHOTO != "cat" or attack.success.all())
 
 # %% [markdown]
@@ -70,12 +70,12 @@ assert attack.linf.item() <= eps + 1e-6 and (NET != "photonet" or PHOTO != "cat"
 # network of our own, which names four of five test pictures rightly. Large ones are fooled with changes as small as these.
 
 # %% tags=["predict"] slideshow={"slide_type": "subslide"}
-control = adversarial.random_noise(model, data, eps, seed=SEED, chunk=8)
+control = adversarial.random_noise(model, data, eps, seed=SEED, batch=8)
 predict(
     "10.p1",
     f"Now every number of a picture moves by the same {LEVELS} of 255, but up or down by the toss of a "
     "coin. Of 100 pictures, how many get another name?",
-    truth=lambda: round(100 * control.share),
+    truth=lambda: round(100 * control.success_rate),
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -83,13 +83,13 @@ predict(
 
 # %%
 kinds = {"random": control,
-         "one step (FGSM)": adversarial.fgsm(model, data, eps, chunk=8),
-         "many steps (PGD)": adversarial.pgd(model, data, eps, steps=5, seed=SEED, chunk=8)}
+         "one step (FGSM)": adversarial.fgsm(model, data, eps, batch=8),
+         "many steps (PGD)": adversarial.pgd(model, data, eps, steps=5, seed=SEED, batch=8)}
 fig, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
-charts.bars({kind: round(found.share, 2) for kind, found in kinds.items()}, ax=ax,
+charts.bars({kind: round(found.success_rate, 2) for kind, found in kinds.items()}, ax=ax,
             title=f"share of {len(data)} pictures with another name, {LEVELS} of 255")
 ax.set_xlim(0, 1.2)
-show(fig, alt="; ".join(f"{kind} change: {found.share:.0%} of the pictures get another name"
+show(fig, alt="; ".join(f"{kind} change: {found.success_rate:.0%} of the pictures get another name"
                         for kind, found in kinds.items()))
 with torch.no_grad():
     two = torch.cat([model(part).softmax(dim=1).topk(2).values for part in data.split(8)])
@@ -98,7 +98,7 @@ turned = lead[control.success]
 print(f"The coin turned {len(turned)} of {len(data)}. There the first name led the second by "
       f"{', '.join(f'{each:.0%}' for each in turned.tolist()) or 'nothing'}.")
 print(f"Of all pictures, half have a lead of more than {lead.median():.0%}.")
-assert kinds["many steps (PGD)"].share >= kinds["random"].share
+assert kinds["many steps (PGD)"].success_rate >= kinds["random"].success_rate
 
 # %% [markdown]
 # The same pictures, the same size of change in every pixel. Only the **signs** differ. The few that a coin turns were tossed up already:
@@ -201,7 +201,7 @@ show(images.row(steps, side=2.9,
                    for size, step in zip(sizes, steps, strict=True)))
 ours = adversarial.fgsm(model, photo, eps)
 # A slope of nearly zero may have either sign.
-agree = (ours.pictures - steps[2]).abs().lt(1e-4).float().mean()
+agree = (ours.images - steps[2]).abs().lt(1e-4).float().mean()
 assert NET != "photonet" or (agree > 0.99 and loss(steps[2]) > loss(photo))
 
 # %% [markdown]
@@ -430,11 +430,11 @@ pair = {"linf": attack, "l2": longer}
 drawn = {}
 for norm, found in {"$L_\\infty$": attack, "$L_2$": longer}.items():
     drawn[f"{norm}, x 10"] = (0.5 + 10 * found.noise).clamp(0, 1)
-    drawn[f"{norm}: {says(found.pictures)}"] = found.pictures
+    drawn[f"{norm}: {says(found.images)}"] = found.images
 show(images.row(list(drawn.values()), titles=list(drawn), side=2.9),
      alt="; ".join(f"{norm}: the largest change of a number is {255 * found.linf.item():.0f} of 255, "
                    "the network says "
-                   f"{says(found.pictures)}" for norm, found in pair.items()))
+                   f"{says(found.images)}" for norm, found in pair.items()))
 for norm, found in pair.items():
     most = 255 * found.linf.item()
     print(f"{norm:4}: length {found.l2.item():.2f}, the largest change of a number {most:.1f} of 255")
@@ -515,7 +515,7 @@ near = adversarial.deepfool(model, album, candidates=3 if FAST else 6)
 share = near.l2 / album.flatten(1).norm(dim=1)
 before = [targets.name(model, number) for number in model(album).argmax(dim=1).tolist()]
 after = [targets.name(model, number) for number in near.after.tolist()]
-show(images.row(list(near.pictures), side=2.3,
+show(images.row(list(near.images), side=2.3,
                 titles=[f"{one}\n→ {other}\n{part:.2%}"
                         for one, other, part in zip(before, after, share.tolist(), strict=True)]),
      alt="Five pictures at the border to another class, and by which share of its length each changed: "
@@ -533,11 +533,11 @@ assert near.success.all() and (share < 0.5).all()
 
 # %%
 wanted = torch.tensor([len(model.classes) // 7, len(model.classes) // 2, len(model.classes) - 1])
-nothing = adversarial.fooling(model, wanted, steps=20 if FAST else 100, seed=SEED)
-show(images.row(list(nothing.pictures), side=3.2,
-                titles=[says(found[None]) for found in nothing.pictures]),
+nothing = adversarial.fooling_images(model, wanted, steps=20 if FAST else 100, seed=SEED)
+show(images.row(list(nothing.images), side=3.2,
+                titles=[says(found[None]) for found in nothing.images]),
      alt="Three pictures that look like noise of all colours. The network calls them "
-         + "; ".join(says(found[None]) for found in nothing.pictures))
+         + "; ".join(says(found[None]) for found in nothing.images))
 print(f"{nothing.passes.backward} passes back for the three together; "
       f"no number was changed by more than {255 * nothing.linf.max().item():.0f} of 255")
 assert FAST or NET != "photonet" or (nothing.loss_after < 0.1).all()
@@ -554,10 +554,10 @@ assert FAST or NET != "photonet" or (nothing.loss_after < 0.1).all()
 
 # %%
 goal = "ladybug" if "ladybug" in model.classes else model.classes[-1]
-made = adversarial.sticker(model, data, goal, side=side // 4, steps=6 if FAST else 40, batch=8, rate=0.1,
-                           turning=False, seed=SEED)
+made = adversarial.adversarial_patch(model, data, goal, side=side // 4, steps=6 if FAST else 40, batch=8,
+                                     learning_rate=0.1, rotate=False, seed=SEED)
 row, column = side // 16, side - side // 4 - side // 16
-pasted = adversarial.paste(album[1:], made.patch, row, column)
+pasted = adversarial.apply_patch(album[1:], made.patch, row, column)
 show(images.row([made.patch, *pasted], side=2.3,
                 titles=["the sticker", *(says(each[None]) for each in pasted)]),
      alt=f"A sticker that was made for {goal}, and four pictures with it in the upper right corner; the "
@@ -565,7 +565,7 @@ show(images.row([made.patch, *pasted], side=2.3,
          "them " + ", ".join(says(each[None]) for each in pasted))
 grid = [k * (side - side // 4) // 3 for k in range(4)]
 with torch.no_grad():
-    stuck = [adversarial.paste(album[1:], made.patch, y, x) for y in grid for x in grid]
+    stuck = [adversarial.apply_patch(album[1:], made.patch, y, x) for y in grid for x in grid]
     called = torch.cat([model(part).argmax(dim=1) for part in stuck])
 won = (called == model.classes.index(goal)).float().mean()
 print(f"It covers {1 / 16:.0%} of a picture, and was not made with these four. "
@@ -615,13 +615,13 @@ train.fit(dense, digits.load("train"), epochs=2 if FAST else 6, seed=SEED)
 nets = {"convnet": models.load("simpleconvnet"), "MNIST": models.load("simpleconvnet", "mnist"),
         "encoder": models.load("encoder"), "dense": dense.eval()}
 carried = adversarial.transfer(
-    nets, shown, named, lambda net, x, y: adversarial.fgsm(net, x, budget, labels=y, chunk=8), chunk=8
+    nets, shown, named, lambda net, x, y: adversarial.fgsm(net, x, budget, labels=y, batch=8), batch=8
 )
 predict(
     "10.p2",
     "These digits were changed by FGSM to fool the convnet. The encoder has never met the attacker. "
     "Of 100 digits that both name rightly, how many fool the encoder?",
-    truth=lambda: round(100 * carried.share[0, 2].item()),
+    truth=lambda: round(100 * carried.success_rate[0, 2].item()),
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -629,19 +629,19 @@ predict(
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
-images.numbers(carried.share, ax=ax, limits=(0, 1), decimals=2)
+images.numbers(carried.success_rate, ax=ax, limits=(0, 1), decimals=2)
 ax.set_xticks([72 * (k + 0.5) for k in range(4)], carried.names, fontsize=12)
 ax.set_yticks([72 * (k + 0.5) for k in range(4)], carried.names, fontsize=12)
 ax.set_xlabel("shown to", fontsize=13)
 ax.set_ylabel("made for", fontsize=13)
 told = []
-for one, row in zip(carried.names, carried.share.tolist(), strict=True):
+for one, row in zip(carried.names, carried.success_rate.tolist(), strict=True):
     parts = [f"{value:.0%} of {other}" for other, value in zip(carried.names, row, strict=True)]
     told.append(f"made for {one}: {', '.join(parts)}")
 show(fig, alt="Share fooled, rows by the attacked network, columns by the one that looks. "
               + "; ".join(told))
-away = carried.share[~torch.eye(4, dtype=torch.bool)]
-assert carried.share.diag().mean() > away.mean()
+away = carried.success_rate[~torch.eye(4, dtype=torch.bool)]
+assert carried.success_rate.diag().mean() > away.mean()
 
 # %% [markdown]
 # On the diagonal: the network that was attacked. Beside it: networks that **nobody asked**. Some pairs share most of the
@@ -656,10 +656,10 @@ assert carried.share.diag().mean() > away.mean()
 # %%
 convnet = nets["convnet"]
 learnt = digits.load("train").images[: 64 if FAST else 320]
-fits = adversarial.universal(convnet, learnt, 48 / 255, epochs=3, seed=SEED)
-new = {"this noise, its own digits": fits.share,
-       "this noise, new digits": adversarial.judged(convnet, shown, fits.apply(shown)).share,
-       "random noise, new digits": adversarial.random_noise(convnet, shown, 48 / 255, seed=SEED).share}
+fits = adversarial.universal_perturbation(convnet, learnt, 48 / 255, epochs=3, seed=SEED)
+new = {"this noise, its own digits": fits.success_rate,
+       "this noise, new digits": adversarial.evaluated(convnet, shown, fits.apply(shown)).success_rate,
+       "random noise, new digits": adversarial.random_noise(convnet, shown, 48 / 255, seed=SEED).success_rate}
 fig, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained", width_ratios=(1, 2.4))
 images.signed(fits.noise[0], ax=axes[0], title="the noise")
 charts.bars({name: round(value, 2) for name, value in new.items()}, ax=axes[1], title="share fooled")
@@ -712,8 +712,8 @@ naive = {name: adversarial.pgd(net, shown[few], strength, labels=named[few], ste
          for name, net in compared.items()}
 right = {name: train.evaluate(net, test, batch=100)[1] for name, net in compared.items()}
 Table(["network", "right on clean digits", "fooled by PGD, 32 of 255", "pictures without a slope"],
-      [[name, f"{right[name]:.1%}", f"{found.share:.0%}",
-        f"{int(found.no_slope.sum())} of {len(found.success)}"]
+      [[name, f"{right[name]:.1%}", f"{found.success_rate:.0%}",
+        f"{int(found.zero_gradient.sum())} of {len(found.success)}"]
        for name, found in naive.items()],
       "The same convnet, without and with rounding")
 
@@ -730,13 +730,13 @@ predict(
 # ## The pictures were there all the time
 
 # %%
-straight = adversarial.Quantised(convnet, levels=8, straight=True)
+straight = adversarial.Quantised(convnet, levels=8, straight_through=True)
 knowing = adversarial.pgd(straight, shown[few], strength, labels=named[few], steps=10, seed=SEED)
 abroad = adversarial.pgd(nets["encoder"], shown[few], strength, labels=named[few], steps=5, seed=SEED,
-                         chunk=8)
+                         batch=8)
 tries = {"follow its own slope": naive["rounded"], "act as if it were straight": knowing,
          "ask the net without rounding": naive["as it was"], "ask quite another net": abroad}
-fooled = {name: adversarial.judged(rounded, shown[few], found.pictures, labels=named[few]).share
+fooled = {name: adversarial.evaluated(rounded, shown[few], found.images, labels=named[few]).success_rate
           for name, found in tries.items()}
 fig, ax = plt.subplots(figsize=(8.6, 3), layout="constrained")
 charts.bars({name: round(value, 2) for name, value in fooled.items()}, ax=ax,
@@ -756,12 +756,12 @@ assert fooled["follow its own slope"] < 0.1 and fooled["act as if it were straig
 
 # %%
 sharp = adversarial.Sharpened(convnet, factor=1000.0)
-climbs = {"the cross-entropy": "cross-entropy", "right logit against the best other": "odds"}
+climbs = {"the cross-entropy": "cross-entropy", "right logit against the best other": "log-odds"}
 climbed = {name: adversarial.pgd(sharp, shown[few], strength, labels=named[few], steps=5, loss=which,
                                  seed=SEED)
            for name, which in climbs.items()}
 Table(["PGD climbs", "fooled, 32 of 255", "pictures without a slope"],
-      [[name, f"{found.share:.0%}", f"{int(found.no_slope.sum())} of {len(found.success)}"]
+      [[name, f"{found.success_rate:.0%}", f"{int(found.zero_gradient.sum())} of {len(found.success)}"]
        for name, found in climbed.items()],
       "The same convnet, its logits times 1000")
 
@@ -770,12 +770,12 @@ Table(["PGD climbs", "fooled, 32 of 255", "pictures without a slope"],
 # (2017) climbed the **logits** instead. It was as easy to fool as a network without a defence.
 
 # %%
-assert climbed["the cross-entropy"].share < 0.1
-assert climbed["right logit against the best other"].share > 0.6
+assert climbed["the cross-entropy"].success_rate < 0.1
+assert climbed["right logit against the best other"].success_rate > 0.6
 
 # %% [markdown] tags=["teacher"]
 # Two curtains, one window: once the input had no slope, once the loss. Ask before the table is shown: "Which number would you climb
-# instead?" The answer is one line, `loss="odds"`. Against rounding it does not help, and the straight line does not help here.
+# instead?" The answer is one line, `loss="log-odds"`. Against rounding it does not help, and the straight line does not help here.
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
 # ### How to ask a defence
@@ -806,8 +806,10 @@ quiz("10.q2")
 pupils = digits.load("train")
 lesson = 96 if FAST else 800
 pupils = pupils._replace(images=pupils.images[:lesson], labels=pupils.labels[:lesson])
-hard = adversarial.hardened(models.load("simpleconvnet"), eps=32 / 255, steps=2, epochs=1 if FAST else 4,
-                            rate=2e-3, judge=40, judge_steps=2, train=pupils, seed=SEED)
+hard = adversarial.adversarial_training(
+    models.load("simpleconvnet"), eps=32 / 255, steps=2, epochs=1 if FAST else 4, learning_rate=2e-3,
+    n_eval=40, eval_steps=2, train=pupils, seed=SEED
+)
 both = {"before": convnet, "after practice": hard.model}
 doses = [0, 8, 16, 24, 32, 40]
 attacks = {name: [adversarial.pgd(net, shown, dose / 255, labels=named, steps=5, seed=SEED)
@@ -871,7 +873,7 @@ strokes = F.max_pool2d((shown > 0.2).float(), 3, stride=1, padding=1)  # and one
 axes = (1, 2, 3)
 inside = {name: ((found.abs() * strokes).sum(dim=axes) / found.abs().sum(dim=axes)).mean().item()
           for name, found in slopes.items()}
-foretold = {name: adversarial.linear_drop(net, shown, 32 / 255, labels=named).predicted.mean().item()
+foretold = {name: adversarial.linear_approximation(net, shown, 32 / 255, labels=named).predicted.mean().item()
             for name, net in both.items()}
 for name in both:
     print(f"{name:14}  on the strokes or beside them: {inside[name]:.0%} of the slope; "

@@ -18,9 +18,9 @@ from cnnlab.atomic_files import possible, replacing
 from cnnlab.data import photos
 from cnnlab.data.loading import downloads
 from cnnlab.methods.adversarial.fgsm import fgsm, random_noise
-from cnnlab.methods.adversarial.linear_approximation import linear_drop
+from cnnlab.methods.adversarial.linear_approximation import linear_approximation
 from cnnlab.methods.adversarial.pgd import pgd
-from cnnlab.methods.adversarial.result import to_its_end
+from cnnlab.methods.adversarial.result import completed
 from cnnlab.methods.targets import best
 from cnnlab.nets import models
 from cnnlab.validation import whole
@@ -54,7 +54,7 @@ class Rates(NamedTuple):
 
 
 def rates(
-    model: nn.Module, images: Tensor, labels: Tensor, source: str, *, chunk: int = 64
+    model: nn.Module, images: Tensor, labels: Tensor, source: str, *, batch: int = 64
 ) -> Iterator[Rates]:
     """A row for each of SIZES.
 
@@ -63,13 +63,13 @@ def rates(
         images: (N, C, H, W) in [0, 1].
         labels: (N,) what it says itself; other pictures are not to be counted.
         source: to be written down.
-        chunk: pictures per pass.
+        batch: pictures per pass.
 
     Raises:
         ValueError: the model names a picture otherwise.
         KeyboardInterrupt: half of an attack gives no row.
     """
-    wrong = int((best(model, images, 1, batch=chunk)[:, 0] != labels).sum())
+    wrong = int((best(model, images, 1, batch=batch)[:, 0] != labels).sum())
     if wrong:
         raise ValueError(
             f"{wrong} of {len(images)} pictures are named wrongly without any attack: leave them out"
@@ -77,10 +77,10 @@ def rates(
     for size in SIZES:
         eps = size / 255
         shares = [
-            to_its_end(attack(model, images, eps, labels=labels, chunk=chunk)).share
+            completed(attack(model, images, eps, labels=labels, batch=batch)).success_rate
             for attack in (random_noise, fgsm, pgd)
         ]
-        drop = linear_drop(model, images, eps, labels=labels, chunk=chunk)
+        drop = linear_approximation(model, images, eps, labels=labels, batch=batch)
         means = [float(each.double().mean()) for each in (drop.predicted, drop.within, drop.measured)]
         yield Rates(source, len(images), size, *shares, *means)
 

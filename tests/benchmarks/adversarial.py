@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cnnlab.data import digits, photos
-from cnnlab.methods.adversarial import fgsm, judged, pgd
+from cnnlab.methods.adversarial import evaluated, fgsm, pgd
 from cnnlab.nets import models
 
 # network, side, pictures, eps
@@ -69,12 +69,12 @@ def ways(raw: Raw) -> dict[str, dict[str, object]]:
         "FGSM": {
             "passes": lambda: raw.run(1, 0),
             "and told": lambda: raw.run(1, 1),
-            "ours": lambda: fgsm(model, x, eps).pictures,
+            "ours": lambda: fgsm(model, x, eps).images,
         },
         f"PGD-{STEPS}": {
             "passes": lambda: raw.run(STEPS, 0),
             "and told": lambda: raw.run(STEPS, 2),
-            "ours": lambda: pgd(model, x, eps, steps=STEPS).pictures,
+            "ours": lambda: pgd(model, x, eps, steps=STEPS).images,
         },
     }
     try:
@@ -128,9 +128,9 @@ def main() -> None:
             print(line, flush=True)
             for each, run in who.items():
                 if each not in ("passes", "and told"):
-                    found = judged(model, x, run().detach(), labels=raw.labels)
+                    found = evaluated(model, x, run().detach(), labels=raw.labels)
                     change = f"linf {255 * found.linf.mean():.2f}/255, l2 {found.l2.mean():.3f}"
-                    print(f"{'':24} {each:12} fooled {found.share:.1%}, {change}", flush=True)
+                    print(f"{'':24} {each:12} fooled {found.success_rate:.1%}, {change}", flush=True)
 
 
 if __name__ == "__main__":

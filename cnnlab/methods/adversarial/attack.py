@@ -1,7 +1,7 @@
-"""An attack goes through all pictures: a chunk at a time, watched, stoppable, and with the model settled.
+"""An attack goes through all images: a batch at a time, watched, stoppable, and with the model settled.
 
-Type: (victim, steps of an attack) -> Attacked. The steps are a generator: given a chunk of pictures, it gives
-what it has after each step. So whatever stops it, there is something to keep.
+Type: (classifier, steps of an attack) -> AttackResult. The steps are a generator: given a batch of images, it
+gives what it has after each step. So whatever stops it, there is something to keep.
 """
 
 import time
@@ -11,66 +11,72 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from cnnlab.methods.adversarial import norms
-from cnnlab.methods.adversarial.classifier import Look, Trial, Victim
-from cnnlab.methods.adversarial.result import Attacked, joined
+from cnnlab.methods.adversarial.classifier import Attempt, Classifier, Evaluation
+from cnnlab.methods.adversarial.result import AttackResult, concatenate
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.targets import Target
 from cnnlab.probing import settled
 from cnnlab.validation import whole
 
 Progress = Callable[[int, int], object]
-# (steps done, all steps, what is made, share of the last pictures on which it worked) -> True to stop.
-ManyProgress = Callable[[int, int, Tensor, float], object]
-Steps = Callable[[Victim, slice], Iterator[Trial]]
+# (steps done, all steps, what is made, share of the last images on which it worked) -> True to stop.
+SharedProgress = Callable[[int, int, Tensor, float], object]
+Steps = Callable[[Classifier, slice], Iterator[Attempt]]
 
 
-def run(victim: Victim, steps: Steps, each: int, *, chunk: int, progress: Progress | None) -> Attacked:
-    """An attack on all pictures, a chunk at a time.
+def run(
+    classifier: Classifier, steps: Steps, n_steps: int, *, batch: int, progress: Progress | None
+) -> AttackResult:
+    """An attack on all images, a batch at a time.
 
     Args:
-        victim: what is attacked.
+        classifier: what is attacked.
         steps: of the attack.
-        each: how many steps there are at most for a chunk.
-        chunk: pictures per pass; one, if the model's answer to a picture depends on the others.
-        progress: called with (steps done, all steps of all chunks). True stops: what was reached so far is
-            kept, and the rest of the pictures stays as it is.
+        n_steps: how many steps there are at most for a batch.
+        batch: images per pass; one, if the model's answer to an image depends on the others.
+        progress: called with (steps done, all steps of all batches). True stops: what was reached so far is
+            kept, and the rest of the images stays as it is.
 
     Raises:
-        ValueError, LookupError: as `Victim` and `asking.passing`.
+        ValueError, LookupError: as `Classifier` and `asking.passing`.
     """
     began = time.perf_counter()
-    callable_or_none(progress)
-    model, images = victim.model, victim.images
-    chunk = victim.asked.share(model, images, whole(chunk, "a chunk is 1 picture or more"), len(images))
-    rows = [slice(first, first + chunk) for first in range(0, len(images), chunk)]
-    parts, trial, stopped = [], None, "finished"
+    check_callable(progress)
+    model, images = classifier.model, classifier.images
+    batch = classifier.asked.share(model, images, whole(batch, "batch is 1 image or more"), len(images))
+    rows = [slice(first, first + batch) for first in range(0, len(images), batch)]
+    parts, attempt, stopped = [], None, "finished"
     with settled(model, channels_last=False):
         try:
-            for k, some in enumerate(rows):
+            for k, batch_rows in enumerate(rows):
                 done = 0
-                for latest in steps(victim, some):
-                    trial, done = latest, done + 1
-                    stopped = _told(progress, k * each + done, len(rows) * each)
+                for latest in steps(classifier, batch_rows):
+                    attempt, done = latest, done + 1
+                    stopped = _report(progress, k * n_steps + done, len(rows) * n_steps)
                     if stopped != "finished":
                         break
-                if stopped == "finished" and done < each:
-                    stopped = _told(progress, (k + 1) * each, len(rows) * each)
+                if stopped == "finished" and done < n_steps:
+                    stopped = _report(progress, (k + 1) * n_steps, len(rows) * n_steps)
                 if stopped != "finished":
                     break
-                part, trial = victim.done(trial, some), None  # not to be taken for the next chunk's
+                part = classifier.result(attempt, batch_rows)
+                attempt = None  # not to be taken for the next batch's
                 parts.append(part)
         except KeyboardInterrupt:
             stopped = "interrupted"
         if stopped != "finished":
-            for k, some in enumerate(rows[len(parts) :]):
+            for k, batch_rows in enumerate(rows[len(parts) :]):
                 parts.append(
-                    victim.done(trial if k == 0 and trial is not None else _idle(victim, some), some)
+                    classifier.result(
+                        attempt if k == 0 and attempt is not None else _unchanged(classifier, batch_rows),
+                        batch_rows,
+                    )
                 )
-    passes = Passes(victim.forwards, victim.backwards)
-    return joined(parts, images, passes, time.perf_counter() - began, stopped)
+    passes = Passes(classifier.forwards, classifier.backwards)
+    return concatenate(parts, images, passes, time.perf_counter() - began, stopped)
 
 
-def callable_or_none(progress: object) -> None:
+def check_callable(progress: object) -> None:
     """Refuse, before anything runs, what cannot be called then.
 
     Raises:
@@ -80,48 +86,48 @@ def callable_or_none(progress: object) -> None:
         raise TypeError(f"progress is a function, called after each step, not {progress!r}")
 
 
-def flat(look: Look) -> Tensor:
-    """(B,) bool: is the slope zero for all pixels?"""
-    return ~look.slope.flatten(1).any(dim=1)
+def has_zero_gradient(evaluation: Evaluation) -> Tensor:
+    """(B,) bool: is the gradient zero for all pixels?"""
+    return ~evaluation.gradient.flatten(1).any(dim=1)
 
 
-def _idle(victim: Victim, rows: slice) -> Trial:
-    look = victim.look(victim.images[rows], rows)
-    return Trial(victim.images[rows].clone(), look, look)
+def _unchanged(classifier: Classifier, rows: slice) -> Attempt:
+    evaluation = classifier.evaluate(classifier.images[rows], rows)
+    return Attempt(classifier.images[rows].clone(), evaluation, evaluation)
 
 
-def _told(progress: Progress | None, done: int, every: int) -> str:
-    stop = progress is not None and progress(done, every) is True and done < every
+def _report(progress: Progress | None, done: int, total: int) -> str:
+    stop = progress is not None and progress(done, total) is True and done < total
     return "stopped" if stop else "finished"
 
 
-class Step(NamedTuple):
+class SharedStep(NamedTuple):
     """One step.
 
     Attributes:
-        reached: (B,) bool, of the pictures of this step: had it worked before the step?
-        slope: (B, C, H, W).
+        reached: (B,) bool, of the images of this step: had it worked before the step?
+        gradient: (B, C, H, W).
         made: as it is after the step.
     """
 
     reached: Tensor
-    slope: Tensor
+    gradient: Tensor
     made: Tensor
 
 
-def made_for_many(
-    victim: Victim,
-    steps: Iterator[Step],
+def optimise_shared(
+    classifier: Classifier,
+    steps: Iterator[SharedStep],
     count: int,
     made: Tensor,
-    progress: ManyProgress | None,
+    progress: SharedProgress | None,
     *,
     what: str,
 ) -> tuple[Tensor, list[float], str]:
     """Go through the steps, with the model settled.
 
     Args:
-        victim: what is attacked.
+        classifier: what is attacked.
         steps: of the attack.
         count: how many there are.
         made: as it is before the first step.
@@ -129,65 +135,65 @@ def made_for_many(
         what: its name, for an error.
 
     Returns:
-        What was made; for each step the share of its pictures on which it worked before; and "finished",
+        What was made; for each step the share of its images on which it worked before; and "finished",
         "stopped" or "interrupted".
 
     Raises:
         TypeError: progress is no function.
-        ValueError: not one picture had a slope.
+        ValueError: not one image had a gradient.
     """
-    callable_or_none(progress)
-    history, sloped, stopped = [], False, "finished"
-    with settled(victim.model, channels_last=False):
+    check_callable(progress)
+    history, had_gradient, stopped = [], False, "finished"
+    with settled(classifier.model, channels_last=False):
         try:
             for step in steps:
                 made = step.made
                 history.append(float(step.reached.double().mean()))
-                sloped |= bool(step.slope.any())
+                had_gradient |= bool(step.gradient.any())
                 if progress is not None and progress(len(history), count, made.clone(), history[-1]) is True:
                     stopped = "stopped" if len(history) < count else stopped
                     break
         except KeyboardInterrupt:
             stopped = "interrupted"
-    if history and not sloped:
-        raise ValueError(f"no picture had a slope to follow, so no {what} was made: the network hides it")
+    if history and not had_gradient:
+        raise ValueError(f"no image had a gradient to follow, so no {what} was made: the network hides it")
     return made, history, stopped
 
 
-def judged(
+def evaluated(
     model: nn.Module,
     originals: Tensor,
-    pictures: Tensor,
+    images: Tensor,
     *,
     labels: Target | None = None,
     target: Target | None = None,
-    chunk: int = 64,
+    batch: int = 64,
     progress: Progress | None = None,
-) -> Attacked:
+) -> AttackResult:
     """What a network says before and after a change.
 
     Args:
         model: any classifier that gives logits; it runs in eval mode.
-        originals, pictures: (N, C, H, W) in [0, 1].
+        originals, images: (N, C, H, W) in [0, 1].
         labels: the true classes, or None: what the network says of the originals.
         target: the class that the change was to lead to, or None.
-        chunk, progress: as in `fgsm`.
+        batch, progress: as in `fgsm`.
 
     Returns:
-        Attacked.
+        AttackResult.
 
     Raises:
-        LookupError, ValueError: as `fgsm`; not as many pictures as originals, or of another shape.
+        LookupError, ValueError: as `fgsm`; not as many images as originals, or of another shape.
     """
-    norms.refuse(pictures)
-    victim = Victim(model, originals, labels, target)
-    if pictures.shape != originals.shape:
+    norms.check_unit_range(images)
+    classifier = Classifier(model, originals, labels, target)
+    if images.shape != originals.shape:
         raise ValueError(
-            f"each picture has its original: of {tuple(originals.shape)} they are {tuple(pictures.shape)}"
+            f"each image has its original: of {tuple(originals.shape)} they are {tuple(images.shape)}"
         )
-    changed = pictures.detach()
+    changed = images.detach()
 
-    def steps(victim: Victim, rows: slice) -> Iterator[Trial]:
-        yield Trial(changed[rows].clone(), victim.look(victim.images[rows], rows))
+    def steps(classifier: Classifier, rows: slice) -> Iterator[Attempt]:
+        yield Attempt(changed[rows].clone(), classifier.evaluate(classifier.images[rows], rows))
 
-    return run(victim, steps, 1, chunk=chunk, progress=progress)
+    return run(classifier, steps, 1, batch=batch, progress=progress)

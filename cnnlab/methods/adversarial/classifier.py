@@ -1,7 +1,7 @@
 """A network that is attacked: where does its loss rise, what does it say now, and has it been led away?
 
-Type: (model, images, labels or target) -> Victim, which can be looked at, with a slope or without, and which
-counts its passes.
+Type: (model, images, labels or target) -> Classifier, which can be looked at, with a gradient or without, and
+which counts its passes.
 
 Paper: Goodfellow, Shlens & Szegedy, Explaining and harnessing adversarial examples, 2015.
 """
@@ -13,53 +13,53 @@ from torch import Tensor, nn
 
 from cnnlab.errors import unknown
 from cnnlab.methods.adversarial import norms
-from cnnlab.methods.adversarial.result import Attacked
+from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.model_runner import Passes, backward
 from cnnlab.methods.targets import Target, are_probabilities, ask
 from cnnlab.probing import Unit
 from cnnlab.probing.memory_format import as_usual
 from cnnlab.validation import finite
 
-LOSSES = ("cross-entropy", "odds")
+LOSSES = ("cross-entropy", "log-odds")
 
 
-class Look(NamedTuple):
-    """One look at some pictures.
+class Evaluation(NamedTuple):
+    """One look at some images.
 
     Attributes:
-        answers: (B,) the class with the highest logit.
+        predictions: (B,) the class with the highest logit.
         loss: (B,) cross-entropy at the label, or at the target.
         gain: (B,) what the attack raises.
-        slope: (B, C, H, W) of the gain, or None if it was not asked for.
+        gradient: (B, C, H, W) of the gain, or None if it was not asked for.
     """
 
-    answers: Tensor
+    predictions: Tensor
     loss: Tensor
     gain: Tensor
-    slope: Tensor | None
+    gradient: Tensor | None
 
 
-class Trial(NamedTuple):
-    """What an attack has made of a chunk so far.
+class Attempt(NamedTuple):
+    """What an attack has made of a batch so far.
 
     Attributes:
-        pictures: (B, C, H, W).
-        first, last: at the originals, and at these pictures; None, if there was no look at them yet.
-        no_slope: (B,) bool; None where no slope was asked for.
+        images: (B, C, H, W).
+        first, last: at the originals, and at these images; None, if there was no look at them yet.
+        zero_gradient: (B,) bool; None where no gradient was asked for.
     """
 
-    pictures: Tensor
-    first: Look
-    last: Look | None = None
-    no_slope: Tensor | None = None
+    images: Tensor
+    first: Evaluation
+    last: Evaluation | None = None
+    zero_gradient: Tensor | None = None
 
 
-class Victim:
-    """A network, some pictures, and where to: away from the labels, or to a target. All checked.
+class Classifier:
+    """A network, some images, and where to: away from the labels, or to a target. All checked.
 
     Attributes:
         images: (N, C, H, W), detached; never written to.
-        labels: (N,); -1 where it is still to be asked for: the first look at a picture answers it.
+        labels: (N,); -1 where it is still to be asked for: the first look at an image answers it.
         target: (N,) or None.
         forwards, backwards: passes so far.
     """
@@ -74,79 +74,81 @@ class Victim:
     ):
         if not isinstance(model, nn.Module):
             raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
-        norms.refuse(images)
+        norms.check_unit_range(images)
         if loss not in LOSSES:
             raise unknown("loss", loss, LOSSES, plural="losses")
-        self.model, self.of = model, loss
+        self.model, self.loss = model, loss
         self.forwards = self.backwards = 0
         with torch.inference_mode(False):  # what is born in the caller's could not be kept for the way back
             self.images = images.detach().clone() if images.is_inference() else images.detach()
             self.asked = ask(model, images, 0)
             self.labels = torch.full((len(images),), -1)
             if labels is not None:
-                self.labels = one_each(model, self.images, labels, "labels")
-            self.target = None if target is None else one_each(model, self.images, target, "target")
+                self.labels = class_per_image(model, self.images, labels, "labels")
+            self.target = None if target is None else class_per_image(model, self.images, target, "target")
 
-    def look(self, pictures: Tensor, rows: slice | Tensor) -> Look:
-        """Without a slope: (B, C, H, W) -> Look."""
+    def evaluate(self, images: Tensor, rows: slice | Tensor) -> Evaluation:
+        """Without a gradient: (B, C, H, W) -> Evaluation."""
         with torch.no_grad():
-            return self.read(self.logits(pictures, rows), rows)
+            return self.evaluate_logits(self.logits(images, rows), rows)
 
-    def read(self, logits: Tensor, rows: slice | Tensor) -> Look:
-        """What these logits say, without another pass: (B, classes) -> Look without a slope."""
-        return Look(logits.detach().argmax(dim=1).cpu(), *self._losses(logits, rows), None)
+    def evaluate_logits(self, logits: Tensor, rows: slice | Tensor) -> Evaluation:
+        """What these logits say, without another pass: (B, classes) -> Evaluation without a gradient."""
+        return Evaluation(logits.detach().argmax(dim=1).cpu(), *self._losses(logits, rows), None)
 
-    def slopes(self, pictures: Tensor, rows: slice | Tensor) -> Look:
-        """With a slope."""
-        self.backwards += len(pictures)
-        leaf = pictures.detach().requires_grad_()  # the same memory: the model gets a copy of it
+    def evaluate_with_gradient(self, images: Tensor, rows: slice | Tensor) -> Evaluation:
+        """With a gradient."""
+        self.backwards += len(images)
+        leaf = images.detach().requires_grad_()  # the same memory: the model gets a copy of it
         logits = self.logits(leaf, rows)
-        look = self.read(logits, rows)
-        (slope,) = backward(look.gain[:, None], leaf)
-        return look._replace(loss=look.loss.detach(), gain=look.gain.detach(), slope=slope)
+        evaluation = self.evaluate_logits(logits, rows)
+        (gradient,) = backward(evaluation.gain[:, None], leaf)
+        return evaluation._replace(
+            loss=evaluation.loss.detach(), gain=evaluation.gain.detach(), gradient=gradient
+        )
 
-    def reached(self, look: Look, rows: slice | Tensor) -> Tensor:
+    def reached(self, evaluation: Evaluation, rows: slice | Tensor) -> Tensor:
         """(B,) bool: does the network say what it should?"""
         if self.target is not None:
-            return look.answers == self.target[rows]
-        return look.answers != self.labels[rows]
+            return evaluation.predictions == self.target[rows]
+        return evaluation.predictions != self.labels[rows]
 
-    def done(self, trial: Trial, rows: slice) -> Attacked:
-        """The books of a chunk."""
-        last = self.look(trial.pictures, rows) if trial.last is None else trial.last
-        change = trial.pictures - self.images[rows]
-        no_slope = trial.no_slope
-        if no_slope is None:
-            no_slope = torch.zeros(len(change), dtype=torch.bool)
-        return Attacked(
-            trial.pictures,
+    def result(self, attempt: Attempt, rows: slice) -> AttackResult:
+        """The books of a batch."""
+        last = self.evaluate(attempt.images, rows) if attempt.last is None else attempt.last
+        change = attempt.images - self.images[rows]
+        zero_gradient = attempt.zero_gradient
+        if zero_gradient is None:
+            zero_gradient = torch.zeros(len(change), dtype=torch.bool)
+        return AttackResult(
+            attempt.images,
             self.images[rows],
             self.labels[rows],
             None if self.target is None else self.target[rows],
-            trial.first.answers,
-            last.answers,
+            attempt.first.predictions,
+            last.predictions,
             self.reached(last, rows),
-            norms.sizes(change, "linf"),
-            norms.sizes(change, "l2"),
-            trial.first.loss,
+            norms.norm(change, "linf"),
+            norms.norm(change, "l2"),
+            attempt.first.loss,
             last.loss,
-            no_slope,
+            zero_gradient,
             Passes(),
             0.0,
             "",
         )
 
-    def logits(self, pictures: Tensor, rows: slice | Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, classes), in the graph of the pictures if they have one. One pass forward.
+    def logits(self, images: Tensor, rows: slice | Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, classes), in the graph of the images if they have one. One pass forward.
 
         Raises:
             ValueError: the model does not give logits (B, classes), two or more, finite; or the reasons of
                 `asking.passing`.
             LookupError: it has no such class.
         """
-        self.forwards += len(pictures)
+        self.forwards += len(images)
         asked = self.asked.rows(rows)
-        logits = asked.output(self.model, as_usual(self.model, pictures))
+        logits = asked.output(self.model, as_usual(self.model, images))
         asked.read(logits)  # (B, classes), or an error that says what it is
         if logits.shape[1] < 2:
             raise ValueError("a network with one output has no other class to be led to")
@@ -167,14 +169,14 @@ class Victim:
 
     def _losses(self, logits: Tensor, rows: slice | Tensor) -> tuple[Tensor, Tensor]:
         numbers = (self.labels if self.target is None else self.target)[rows].to(logits.device)
-        odds = odds_against(logits, numbers)
-        loss = torch.logaddexp(odds.new_zeros(()), odds)  # log(1 + exp(odds)) = -log p
-        gain = loss if self.of == "cross-entropy" else odds
+        log_odds = log_odds_against(logits, numbers)
+        loss = torch.logaddexp(log_odds.new_zeros(()), log_odds)  # log(1 + exp(log_odds)) = -log p
+        gain = loss if self.loss == "cross-entropy" else log_odds
         return loss, gain if self.target is None else -gain
 
 
-def one_each(model: nn.Module, images: Tensor, numbers: Target, what: str) -> Tensor:
-    """(N,) a class for each picture, checked.
+def class_per_image(model: nn.Module, images: Tensor, numbers: Target, what: str) -> Tensor:
+    """(N,) a class for each image, checked.
 
     Args:
         model, images: as in `ask`.
@@ -183,25 +185,25 @@ def one_each(model: nn.Module, images: Tensor, numbers: Target, what: str) -> Te
 
     Raises:
         TypeError: a unit, or what is no class.
-        ValueError: several classes for a picture, or not as many as pictures.
+        ValueError: several classes for an image, or not as many as images.
         LookupError: there is no such class.
     """
     if isinstance(numbers, Unit):
         raise TypeError(f"{what}: a class number or name, or (N,) numbers; a Unit cannot be attacked here")
     asked = ask(model, images, numbers)
     if asked.several:
-        raise ValueError(f"{what}: one class for each picture, not {tuple(asked.numbers.shape)}")
+        raise ValueError(f"{what}: one class for each image, not {tuple(asked.numbers.shape)}")
     return asked.numbers[:, 0].clone()
 
 
-def odds_against(logits: Tensor, numbers: Tensor) -> Tensor:
+def log_odds_against(logits: Tensor, numbers: Tensor) -> Tensor:
     """log((1 - p) / p) of a class: below 0 where it has more than half of the probability.
 
-    The cross-entropy is log(1 + exp(odds)). Written so, its slope keeps all its digits where p is nearly 1:
-    1 - p is never computed as a difference. Its factor 1 - p still becomes zero beyond odds of -103; the
-    slope of the odds themselves never does.
+    The cross-entropy is log(1 + exp(log_odds)). Written so, its gradient keeps all its digits where p is
+    nearly 1: 1 - p is never computed as a difference. Its factor 1 - p still becomes zero beyond log odds of
+    -103; the gradient of the log odds never does.
 
-    >>> odds_against(torch.tensor([[0.0, 0.0], [1000.0, 0.0]]), torch.tensor([0, 0]))
+    >>> log_odds_against(torch.tensor([[0.0, 0.0], [1000.0, 0.0]]), torch.tensor([0, 0]))
     tensor([    0., -1000.])
 
     Args:
@@ -211,6 +213,6 @@ def odds_against(logits: Tensor, numbers: Tensor) -> Tensor:
     Returns:
         (N,)
     """
-    here = numbers[:, None]
-    others = logits.scatter(1, here, -torch.inf).logsumexp(dim=1)
-    return others - logits.gather(1, here)[:, 0]
+    index = numbers[:, None]
+    others = logits.scatter(1, index, -torch.inf).logsumexp(dim=1)
+    return others - logits.gather(1, index)[:, 0]

@@ -1,6 +1,6 @@
-"""The fast gradient sign method: one step along the slope of the loss, as far as allowed.
+"""The fast gradient sign method: one step along the gradient of the loss, as far as allowed.
 
-Type: (model, images, eps) -> Attacked. A network is nearly linear near a picture; the change of size eps
+Type: (model, images, eps) -> AttackResult. A network is nearly linear near an image; the change of size eps
 that raises w·x most is eps times the sign of w, and raises it by eps times the sum of all |w|: little in each
 pixel, much in all.
 
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from cnnlab.methods.adversarial import norms
-from cnnlab.methods.adversarial.attack import Progress, flat, run
-from cnnlab.methods.adversarial.classifier import Trial, Victim
-from cnnlab.methods.adversarial.result import Attacked
+from cnnlab.methods.adversarial.attack import Progress, has_zero_gradient, run
+from cnnlab.methods.adversarial.classifier import Attempt, Classifier
+from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.targets import Target
 
 
@@ -27,49 +27,49 @@ def fgsm(
     target: Target | None = None,
     norm: str = "linf",
     loss: str = "cross-entropy",
-    chunk: int = 64,
+    batch: int = 64,
     progress: Progress | None = None,
-) -> Attacked:
-    """Pictures changed by one step of size eps.
+) -> AttackResult:
+    """Images changed by one step of size eps.
 
     Args:
         model: any classifier that gives logits (N, classes); it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
-        eps: the size of the step, as 8/255; or (N,), one for each picture.
+        eps: the size of the step, as 8/255; or (N,), one for each image.
         labels: the true classes: a number, a name, or (N,) numbers. None: what the network says itself.
         target: a class to lead to, in the same forms. None: away from the labels.
-        norm: "linf", a step of eps in every pixel by the sign of the slope; or "l2", along the slope.
-        loss: whose slope: "cross-entropy"; or "odds", which has a slope even where p is 1.
-        chunk: pictures per pass.
-        progress: called with (chunks done, all chunks); True stops.
+        norm: "linf", a step of eps in every pixel by the sign of the gradient; or "l2", along the gradient.
+        loss: whose gradient: "cross-entropy"; or "log-odds", which has a gradient even where p is 1.
+        batch: images per pass.
+        progress: called with (batches done, all batches); True stops.
 
     Returns:
-        Attacked. A picture whose slope is zero stays as it is, and `no_slope` says so.
+        AttackResult. An image whose gradient is zero stays as it is, and `zero_gradient` says so.
 
     Raises:
         LookupError: no such class, norm or loss.
-        ValueError: pictures outside of [0, 1] or of a wrong shape; an eps below 0, or above any change there
-            is; a slope that is not finite; a model that is random in eval mode, or puts out no logits.
+        ValueError: images outside of [0, 1] or of a wrong shape; an eps below 0, or above any change there
+            is; a gradient that is not finite; a model that is random in eval mode, or puts out no logits.
 
     >>> from cnnlab.data import digits
     >>> from cnnlab.nets import models
     >>> data = digits.load("test")
-    >>> found = fgsm(models.load("simpleconvnet"), data.images[:50], 0.2, labels=data.labels[:50])
-    >>> found.share > 0.4
+    >>> result = fgsm(models.load("simpleconvnet"), data.images[:50], 0.2, labels=data.labels[:50])
+    >>> result.success_rate > 0.4
     True
 
     Paper: Goodfellow, Shlens & Szegedy, 2015.
     """
-    victim = Victim(model, images, labels, target, loss)
-    eps = norms.amounts(eps, images, norm)
+    classifier = Classifier(model, images, labels, target, loss)
+    eps = norms.check_eps(eps, images, norm)
 
-    def steps(victim: Victim, rows: slice) -> Iterator[Trial]:
-        original = victim.images[rows]
-        look = victim.slopes(original, rows)
-        moved = original + norms.per_picture(eps[rows]) * norms.steepest(look.slope, norm)
-        yield Trial(moved.clamp_(0, 1), look, no_slope=flat(look))
+    def steps(classifier: Classifier, rows: slice) -> Iterator[Attempt]:
+        original = classifier.images[rows]
+        evaluation = classifier.evaluate_with_gradient(original, rows)
+        perturbed = original + norms.per_image(eps[rows]) * norms.steepest_ascent(evaluation.gradient, norm)
+        yield Attempt(perturbed.clamp_(0, 1), evaluation, zero_gradient=has_zero_gradient(evaluation))
 
-    return run(victim, steps, 1, chunk=chunk, progress=progress)
+    return run(classifier, steps, 1, batch=batch, progress=progress)
 
 
 def random_noise(
@@ -81,29 +81,30 @@ def random_noise(
     seed: int = 0,
     labels: Target | None = None,
     target: Target | None = None,
-    chunk: int = 64,
+    batch: int = 64,
     progress: Progress | None = None,
-) -> Attacked:
+) -> AttackResult:
     """The control: a change of the same size as that of `fgsm`, but a random one.
 
     Args:
         norm: "linf", every number moves by +eps or -eps; "l2", any direction, of length eps.
         seed: of the noise.
-        model, images, eps, labels, target, chunk, progress: as in `fgsm`.
+        model, images, eps, labels, target, batch, progress: as in `fgsm`.
 
     Returns:
-        Attacked, without backward passes.
+        AttackResult, without backward passes.
 
     Raises:
         LookupError, ValueError: as `fgsm`.
     """
-    victim = Victim(model, images, labels, target)
-    eps, generator = norms.amounts(eps, images, norm), norms.chance(seed)
+    classifier = Classifier(model, images, labels, target)
+    eps, generator = norms.check_eps(eps, images, norm), norms.generator(seed)
 
-    def steps(victim: Victim, rows: slice) -> Iterator[Trial]:
-        original = victim.images[rows]
-        look = victim.look(original, rows)
-        moved = original + norms.per_picture(eps[rows]) * norms.drawn(original, norm, generator)
-        yield Trial(moved.clamp_(0, 1), look)
+    def steps(classifier: Classifier, rows: slice) -> Iterator[Attempt]:
+        original = classifier.images[rows]
+        evaluation = classifier.evaluate(original, rows)
+        noise = norms.random_perturbation(original, norm, generator)
+        perturbed = original + norms.per_image(eps[rows]) * noise
+        yield Attempt(perturbed.clamp_(0, 1), evaluation)
 
-    return run(victim, steps, 1, chunk=chunk, progress=progress)
+    return run(classifier, steps, 1, batch=batch, progress=progress)

@@ -1,8 +1,8 @@
-"""Why do small changes work? Because many of them add up: eps times the sum of all slopes.
+"""Why do small changes work? Because many of them add up: eps times the sum of all gradients.
 
-Type: (model, images, eps) -> Drop: by how much the logit of a class should fall if the network were linear,
-and by how much it falls. Each pixel moves by no more than eps, but there are very many pixels; noise of the
-same size adds up to little, because its signs agree with those of the slope only by chance.
+Type: (model, images, eps) -> LinearApproximation: by how much the logit of a class should fall if the network
+were linear, and by how much it falls. Each pixel moves by no more than eps, but there are very many pixels;
+noise of the same size adds up to little, because its signs agree with those of the gradient only by chance.
 
 Paper: Goodfellow, Shlens & Szegedy, Explaining and harnessing adversarial examples, 2015, section 3.
 """
@@ -13,20 +13,20 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from cnnlab.methods.adversarial import norms
-from cnnlab.methods.adversarial.classifier import one_each
+from cnnlab.methods.adversarial.classifier import class_per_image
 from cnnlab.methods.attribution import scores
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.saliency.gradient import gradient
 from cnnlab.methods.targets import Target, ask, best
 
 
-class Drop(NamedTuple):
-    """What was predicted, and what was measured, for each picture.
+class LinearApproximation(NamedTuple):
+    """What was predicted, and what was measured, for each image.
 
     Attributes:
         labels: (N,) the class whose logit it is about.
-        logit: (N,) of the picture itself.
-        predicted: (N,) eps * |g|_1 of the slope g; of "l2" eps * |g|_2.
+        logit: (N,) of the image itself.
+        predicted: (N,) eps * |g|_1 of the gradient g; of "l2" eps * |g|_2.
         within: (N,) what is left of it in [0, 1], where no pixel can leave: minus the sum of g times the
             change that was made.
         measured: (N,) logit before minus logit after this change.
@@ -43,19 +43,19 @@ class Drop(NamedTuple):
     seconds: float
 
 
-def linear_drop(
+def linear_approximation(
     model: nn.Module,
     images: Tensor,
     eps: float | Tensor,
     *,
     labels: Target | None = None,
     norm: str = "linf",
-    chunk: int = 64,
-) -> Drop:
-    """Predict how far a logit falls when the picture goes down its slope by eps; then do it, and measure.
+    batch: int = 64,
+) -> LinearApproximation:
+    """Predict how far a logit falls when the image goes down its gradient by eps; then do it, and measure.
 
     Of a linear model, `within` is `measured`, and where no pixel is cut off both are `predicted`. It is not
-    quite `fgsm`, which follows the slope of the loss: that of all logits together.
+    quite `fgsm`, which follows the gradient of the loss: that of all logits together.
 
     Args:
         model: any classifier that gives logits; it runs in eval mode.
@@ -63,10 +63,10 @@ def linear_drop(
         eps: the size of the step, as 8/255; or (N,).
         labels: the classes: a number, a name, or (N,) numbers. None: what the network says.
         norm: "linf" or "l2".
-        chunk: pictures per pass.
+        batch: images per pass.
 
     Returns:
-        Drop; positive is a fall.
+        LinearApproximation; positive is a fall.
 
     Raises:
         LookupError: no such class or norm.
@@ -74,32 +74,32 @@ def linear_drop(
 
     >>> import torch
     >>> from cnnlab.nets import models
-    >>> found = linear_drop(models.load("photonet"), torch.rand(1, 3, 64, 64), 0.1 / 255)
-    >>> bool((found.measured / found.within - 1).abs() < 0.1)
+    >>> result = linear_approximation(models.load("photonet"), torch.rand(1, 3, 64, 64), 0.1 / 255)
+    >>> bool((result.measured / result.within - 1).abs() < 0.1)
     True
 
     Paper: Goodfellow, Shlens & Szegedy, 2015.
     """
     began = time.perf_counter()
-    norms.refuse(images)
-    room = norms.per_picture(norms.amounts(eps, images, norm))
+    norms.check_unit_range(images)
+    radius = norms.per_image(norms.check_eps(eps, images, norm))
     labelled = labels is not None
     if not labelled:
-        labels = best(model, images, 1, batch=chunk)[:, 0]
-    numbers = one_each(model, images, labels, "labels")
+        labels = best(model, images, 1, batch=batch)[:, 0]
+    numbers = class_per_image(model, images, labels, "labels")
     asked = ask(model, images, numbers)
-    found = gradient(model, images, numbers, batch=chunk)
+    result = gradient(model, images, numbers, batch=batch)
     original = images.detach()
-    step = norms.steepest(found.map, norm)
-    change = (original - room * step).clamp_(0, 1) - original
-    after = scores(model, original + change, asked, asked.share(model, images, chunk, len(images)))
+    step = norms.steepest_ascent(result.map, norm)
+    change = (original - radius * step).clamp_(0, 1) - original
+    after = scores(model, original + change, asked, asked.share(model, images, batch, len(images)))
     n = len(images) * (2 if labelled else 3)
-    return Drop(
+    return LinearApproximation(
         numbers,
-        found.score,
-        (room * step * found.map).sum(dim=(1, 2, 3)),
-        -(change * found.map).sum(dim=(1, 2, 3)),
-        found.score - after[:, 0],
+        result.score,
+        (radius * step * result.map).sum(dim=(1, 2, 3)),
+        -(change * result.map).sum(dim=(1, 2, 3)),
+        result.score - after[:, 0],
         Passes(n, len(images)),
         time.perf_counter() - began,
     )

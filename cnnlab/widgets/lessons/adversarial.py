@@ -14,7 +14,7 @@ from cnnlab.data import photos
 from cnnlab.drawing.raster import pixels, plots
 from cnnlab.methods import adversarial, targets
 from cnnlab.methods.adversarial import norms
-from cnnlab.methods.adversarial.result import to_its_end
+from cnnlab.methods.adversarial.result import completed
 from cnnlab.widgets import Picture, cached, explore
 
 _LARGE = 3  # how much a picture of 64 pixels is enlarged: three stand on a slide
@@ -68,7 +68,7 @@ def dial_view(eps: int, picture: Tensor) -> dict:
     for kind, found in drawn.items():
         chance, number = found.chances[eps].max(dim=0)
         lines.append(f"{kind + ':':13} {model.classes[int(number)]} {chance:.0%}")
-    shown = {kind: pixels.enlarge(pixels.grey(found.pictures[eps]), _LARGE) for kind, found in drawn.items()}
+    shown = {kind: pixels.enlarge(pixels.grey(found.images[eps]), _LARGE) for kind, found in drawn.items()}
     return {**shown, "how sure": curve, "": "\n".join(lines)}
 
 
@@ -98,7 +98,7 @@ def towards_view(eps: int, target: str, picture: Tensor) -> dict:
     """
     model = cached.net("photonet")
     found = _every_size("PGD", *_key(picture), target)
-    changed = found.pictures[[eps // _EVERY]]
+    changed = found.images[[eps // _EVERY]]
     bars = [_bars(model, found.chances[size]) for size in (0, eps // _EVERY)]
     return {
         "the picture": pixels.enlarge(pixels.grey(picture), _LARGE),
@@ -118,15 +118,15 @@ def stick(model: nn.Module, stickers: dict[str, Tensor], pictures: dict[str, Ten
         stickers: name -> (C, S, S), all of one size; the first is there at the start.
         pictures: name -> (1, C, H, W), all of one size.
     """
-    room = next(iter(pictures.values())).shape[-1] - next(iter(stickers.values())).shape[-1]
+    limit = next(iter(pictures.values())).shape[-1] - next(iter(stickers.values())).shape[-1]
     return explore(
         functools.partial(stick_view, model=model, stickers=stickers, pictures=pictures),
         title="Move the sticker",
-        row=(0, room),
-        column=(0, room),
+        row=(0, limit),
+        column=(0, limit),
         sticker=list(stickers),
         picture=list(pictures),
-        start={"row": room // 8, "column": room // 8},
+        start={"row": limit // 8, "column": limit // 8},
         alt="a picture with a sticker on it",
     )
 
@@ -153,7 +153,7 @@ def stick_view(
     """
     plain = pictures[picture]
     place = torch.tensor([row]), torch.tensor([column])
-    pasted = adversarial.paste(plain, stickers[sticker], *place)
+    pasted = adversarial.apply_patch(plain, stickers[sticker], *place)
     factor = max(1, _LARGE * 64 // plain.shape[-1])
     with torch.no_grad():
         bars = [_bars(model, chances) for chances in model(torch.cat([plain, pasted])).softmax(dim=1)]
@@ -167,7 +167,7 @@ def stick_view(
 class _Sizes(NamedTuple):
     """One picture, changed in all sizes: (sizes, 3, S, S), and what the network says, (sizes, classes)."""
 
-    pictures: Tensor
+    images: Tensor
     chances: Tensor
 
 
@@ -178,14 +178,14 @@ def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes
     levels = _LEVELS if target is None else _LEVELS[::_EVERY]
     many = picture.repeat(len(levels), 1, 1, 1)
     if kind == "random noise":  # one toss for all sizes: the dial makes a noise stronger, and not another one
-        toss = norms.drawn(picture, "linf", norms.chance(0))
-        changed = (many + norms.per_picture(levels) * toss).clamp(0, 1)
+        toss = norms.random_perturbation(picture, "linf", norms.generator(0))
+        changed = (many + norms.per_image(levels) * toss).clamp(0, 1)
     else:
-        options = {"steps": _STEPS, "start": "picture"} if kind == "PGD" else {}
+        options = {"steps": _STEPS, "start": "image"} if kind == "PGD" else {}
         attack = adversarial.pgd if kind == "PGD" else adversarial.fgsm
         found = attack(model, many, levels, target=target, **options)
-        to_its_end(found)  # half an attack is not to be remembered
-        changed = found.pictures
+        completed(found)  # half an attack is not to be remembered
+        changed = found.images
     with torch.no_grad():
         return _Sizes(changed, model(changed).softmax(dim=1))
 

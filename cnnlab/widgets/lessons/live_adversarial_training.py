@@ -55,7 +55,7 @@ class Live(Background):
             value=epochs, min=1, max=max(20, epochs), description="epochs", **look()
         )
         self.curve = ipywidgets.HTML()
-        self.found: adversarial.Hardened | None = None
+        self.found: adversarial.AdversarialTraining | None = None
         self._seed, self._planned = seed, epochs
         self._clean, self._attacked = [], []
         self.children = [self.eps, self.attack, self.epochs, self.buttons, self.status, self.curve]
@@ -74,18 +74,18 @@ class Live(Background):
         self._clean = [evaluate(model, test)[1]]
         self._attacked = [1 - before.success.double().mean().item()]
         self._draw()
-        self.found = adversarial.hardened(
+        self.found = adversarial.adversarial_training(
             model,
             eps=eps,
             attack=attack,
             steps=_STEPS,
             epochs=epochs,
-            rate=_RATE,
-            judge=_JUDGED,
+            learning_rate=_RATE,
+            n_eval=_JUDGED,
             train=train,
             test=test,
             seed=self._seed,
-            watch=self._watch,
+            callback=self._watch,
         )
         self._say(f"{_ENDS[self.found.stopped]} {self._numbers()}")
 

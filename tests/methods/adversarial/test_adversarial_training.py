@@ -7,7 +7,7 @@ from explained_nets import CutShort
 from cnnlab.course import attack_table
 from cnnlab.data import digits
 from cnnlab.data.labelled import Labelled
-from cnnlab.methods.adversarial import adversarial_training, fgsm, hardened, linear_drop, pgd, random_noise
+from cnnlab.methods.adversarial import adversarial_training, fgsm, linear_approximation, pgd, random_noise
 from cnnlab.nets import models
 from cnnlab.nets.training.train import fit
 
@@ -19,9 +19,9 @@ def few():
 
 
 def test_hardened_digits_withstand_more_than_ordinary_ones(few):
-    options = {"eps": 0.1, "epochs": 2, "judge": 50, "judge_steps": 4, "train": few}
-    plain = hardened(models.load("simpleconvnet"), attack="none", **options)
-    hard = hardened(models.load("simpleconvnet"), attack="pgd", steps=2, **options)
+    options = {"eps": 0.1, "epochs": 2, "n_eval": 50, "eval_steps": 4, "train": few}
+    plain = adversarial_training(models.load("simpleconvnet"), attack="none", **options)
+    hard = adversarial_training(models.load("simpleconvnet"), attack="pgd", steps=2, **options)
     assert len(hard.clean) == len(hard.attacked) == 2 and hard.stopped == "finished" and hard.eps == 0.1
     assert plain.clean[-1] > 0.8 and hard.clean[-1] > 0.8
     assert hard.attacked[-1] > plain.attacked[-1] + 0.15
@@ -35,42 +35,46 @@ def test_hardened_digits_withstand_more_than_ordinary_ones(few):
 
 def test_the_training_can_be_watched_stopped_and_repeated(few):
     told = []
-    options = {"epochs": 3, "judge": 20, "judge_steps": 1, "train": few, "attack": "fgsm"}
+    options = {"epochs": 3, "n_eval": 20, "eval_steps": 1, "train": few, "attack": "fgsm"}
     chance = torch.get_rng_state()
-    found = hardened(watch=lambda clean, attacked: told.append((clean, attacked)) or True, **options)
+    found = adversarial_training(
+        callback=lambda clean, attacked: told.append((clean, attacked)) or True, **options
+    )
     assert found.stopped == "watcher" and told == [(found.clean, found.attacked)]
-    again = hardened(watch=lambda *_: True, **options)
+    again = adversarial_training(callback=lambda *_: True, **options)
     assert torch.equal(chance, torch.get_rng_state())
     for one, other in zip(found.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, other)
     with pytest.raises(LookupError, match="no attack 'cw'"):
-        hardened(attack="cw")
-    with pytest.raises(ValueError, match="judge"):
-        hardened(judge=0)
+        adversarial_training(attack="cw")
+    with pytest.raises(ValueError, match="n_eval"):
+        adversarial_training(n_eval=0)
     with pytest.raises(ValueError, match="eps"):
-        hardened(eps=-1, train=few, epochs=1)
+        adversarial_training(eps=-1, train=few, epochs=1)
 
 
 @pytest.mark.parametrize("attack", ("pgd", "fgsm"))
 @pytest.mark.parametrize("last", (False, True))
 def test_ctrl_c_in_an_attack_ends_the_training(attack, last, few):
     """Most of the time it hits an attack, which keeps what it has: the training went on for good."""
-    options = {"attack": attack, "steps": 2, "epochs": 2, "judge": 20, "judge_steps": 2, "train": few}
+    options = {"attack": attack, "steps": 2, "epochs": 2, "n_eval": 20, "eval_steps": 2, "train": few}
     whole, cut = (CutShort(models.load("simpleconvnet"), 0) for _ in range(2))
-    hardened(whole, **options | {"epochs": 1})
+    adversarial_training(whole, **options | {"epochs": 1})
     cut.n = whole.count[0] if last else 5  # the last pass of an epoch is of the attack that judges
-    found = hardened(cut, **options)
+    found = adversarial_training(cut, **options)
     assert found.stopped == "interrupted" and found.clean == found.attacked == []
     assert cut.count[0] < cut.n + 10
 
 
 def test_each_batch_is_attacked_from_a_start_of_its_own(few, monkeypatch):
-    seeds, real = [], adversarial_training.pgd
-    monkeypatch.setattr(
-        adversarial_training, "pgd", lambda *a, seed=0, **k: seeds.append(seed) or real(*a, seed=seed, **k)
+    seeds, real = [], pgd
+    monkeypatch.setitem(
+        adversarial_training.__globals__,
+        "pgd",
+        lambda *a, seed=0, **k: seeds.append(seed) or real(*a, seed=seed, **k),
     )
     for _ in range(2):
-        hardened(train=few, epochs=1, steps=1, judge=10, judge_steps=1)
+        adversarial_training(train=few, epochs=1, steps=1, n_eval=10, eval_steps=1)
     assert len(set(seeds[:4])) == 4 and seeds[:4] == seeds[5:9]  # the fifth is of the attack that judges
 
 
@@ -78,16 +82,16 @@ def test_half_an_attack_gives_no_row():
     net, x = CutShort(models.load("simpleconvnet"), 9), digits.load("test").images[:24]
     labels = net.model(x).argmax(1)
     with pytest.raises(KeyboardInterrupt):
-        list(attack_table.rates(net, x, labels, "digits", chunk=8))
+        list(attack_table.rates(net, x, labels, "digits", batch=8))
 
 
 def test_wrong_options_are_refused_before_an_epoch_is_spent(few):
     seen = []
-    options = {"attack": "none", "train": few, "watch": lambda *_: seen.append(1)}
+    options = {"attack": "none", "train": few, "callback": lambda *_: seen.append(1)}
     bright = few._replace(images=few.images * 255)
-    for change in ({"eps": -1}, {"eps": 8}, {"steps": 0}, {"judge_steps": 0}, {"test": bright}):
+    for change in ({"eps": -1}, {"eps": 8}, {"steps": 0}, {"eval_steps": 0}, {"test": bright}):
         with pytest.raises(ValueError):
-            hardened(**options | change)
+            adversarial_training(**options | change)
     assert not seen
 
 
@@ -134,9 +138,9 @@ def test_a_row_is_what_the_attacks_say():
         labels = net(x).argmax(1)
     row = next(attack_table.rates(net, x, labels, "digits"))
     assert (row.source, row.pictures, row.eps255) == ("digits", 24, 1)
-    shares = [attack(net, x, 1 / 255, labels=labels).share for attack in (random_noise, fgsm, pgd)]
+    shares = [attack(net, x, 1 / 255, labels=labels).success_rate for attack in (random_noise, fgsm, pgd)]
     assert [row.noise, row.fgsm, row.pgd] == shares
-    drop = linear_drop(net, x, 1 / 255, labels=labels)
+    drop = linear_approximation(net, x, 1 / 255, labels=labels)
     assert row.measured == pytest.approx(float(drop.measured.mean()), rel=1e-5)
     with pytest.raises(ValueError, match="24 of 24 pictures are named wrongly"):
         next(attack_table.rates(net, x, (labels + 1) % 10, "wrong"))

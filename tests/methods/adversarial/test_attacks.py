@@ -13,14 +13,14 @@ from cnnlab.methods.adversarial import (
     Quantised,
     Sharpened,
     deepfool,
+    evaluated,
     fgsm,
-    judged,
-    linear_drop,
+    linear_approximation,
     pgd,
     random_noise,
 )
-from cnnlab.methods.adversarial.classifier import Look, Victim, odds_against
-from cnnlab.methods.adversarial.norms import steepest
+from cnnlab.methods.adversarial.classifier import Classifier, Evaluation, log_odds_against
+from cnnlab.methods.adversarial.norms import steepest_ascent
 from cnnlab.methods.adversarial.pgd import _better
 from cnnlab.nets import models
 from cnnlab.probing import Unit
@@ -28,7 +28,7 @@ from cnnlab.probing import Unit
 ATTACKS = {
     "fgsm": fgsm,
     "pgd": lambda *a, **k: pgd(*a, steps=3, **k),
-    "pgd from the picture": lambda *a, **k: pgd(*a, steps=3, start="picture", **k),
+    "pgd from the picture": lambda *a, **k: pgd(*a, steps=3, start="image", **k),
     "random_noise": random_noise,
 }
 LABELS = torch.tensor([1, 4, 0])
@@ -57,11 +57,11 @@ def test_the_logit_of_a_linear_model_falls_by_eps_times_the_norm_of_its_weights(
     weight = torch.randn(3, 4, 4, dtype=torch.float64)
     model, x = linear(weight, 0.3), torch.full((2, 3, 4, 4), 0.5, dtype=torch.float64)
     eps = torch.tensor([0.1, 0.05], dtype=torch.float64)
-    found = linear_drop(model, x, eps, labels=0, norm=norm)
+    found = linear_approximation(model, x, eps, labels=0, norm=norm)
     for drop in (found.predicted, found.within, found.measured):
         assert torch.allclose(drop, eps * size(weight), rtol=1e-12)
     attacked = fgsm(model, x, eps, labels=0, norm=norm)
-    fall = model(x)[:, 0] - model(attacked.pictures)[:, 0]
+    fall = model(x)[:, 0] - model(attacked.images)[:, 0]
     assert torch.allclose(fall, eps * size(weight), rtol=1e-12)
     assert torch.allclose(attacked.linf if norm == "linf" else attacked.l2, eps, rtol=1e-12)
     assert tuple(attacked.passes) == (4, 2) and tuple(found.passes) == (4, 2)
@@ -70,7 +70,7 @@ def test_the_logit_of_a_linear_model_falls_by_eps_times_the_norm_of_its_weights(
 def test_a_pixel_at_the_edge_cannot_move_and_the_prediction_says_so():
     weight = torch.ones(1, 1, 4)
     model, x = linear(weight, 1.0), torch.tensor([[[[0.5, 0.5, 0.0, 0.05]]]], dtype=torch.float64)
-    found = linear_drop(model, x, 0.1)
+    found = linear_approximation(model, x, 0.1)
     assert found.labels.tolist() == [0] and tuple(found.passes) == (3, 1)
     assert found.predicted.item() == pytest.approx(0.4)
     assert found.within.item() == pytest.approx(0.25) == found.measured.item()
@@ -81,15 +81,15 @@ def test_fgsm_is_the_textbooks_on_every_build(name):
     model, x = awkward(name), picture(n=3)
     for norm in ("linf", "l2"):
         for options, sign in (({"labels": LABELS}, 1), ({"target": LABELS}, -1)):
-            found = fgsm(model, x, 0.03, norm=norm, chunk=2, **options)
+            found = fgsm(model, x, 0.03, norm=norm, batch=2, **options)
             slope = slope_of(model, x, LABELS, sign)
             sure = slope.abs() > 1e-9 * slope.abs().max()  # no sign that rounding could turn
             unit = slope.sign() if norm == "linf" else slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
             expected = (x + 0.03 * unit).clamp(0, 1)
-            assert sure.any() and torch.allclose(found.pictures[sure], expected[sure], rtol=0, atol=1e-12)
-            loss = F.cross_entropy(model(found.pictures.clone()), LABELS, reduction="none")
+            assert sure.any() and torch.allclose(found.images[sure], expected[sure], rtol=0, atol=1e-12)
+            loss = F.cross_entropy(model(found.images.clone()), LABELS, reduction="none")
             assert torch.allclose(found.loss_after, loss, rtol=1e-10)
-            assert torch.equal(found.no_slope, ~slope.flatten(1).any(dim=1))
+            assert torch.equal(found.zero_gradient, ~slope.flatten(1).any(dim=1))
 
 
 @pytest.mark.parametrize("norm", ("linf", "l2"))
@@ -97,7 +97,7 @@ def test_fgsm_is_the_textbooks_on_every_build(name):
 def test_pgd_is_a_naive_loop(name, norm):
     model, x = awkward(name), picture(n=2)
     eps, alpha, labels = (0.02, 0.008, LABELS[:2]) if norm == "linf" else (0.4, 0.2, LABELS[:2])
-    found = pgd(model, x, eps, norm=norm, steps=4, alpha=alpha, start="picture", labels=labels)
+    found = pgd(model, x, eps, norm=norm, steps=4, step_size=alpha, start="image", labels=labels)
     now, kept, best = x.clone(), None, None
     for _ in range(4):
         slope = slope_of(model, now, labels)
@@ -116,16 +116,16 @@ def test_pgd_is_a_naive_loop(name, norm):
         else:
             kept = torch.where((rank >= best).view(-1, 1, 1, 1), now, kept)
             best = torch.maximum(rank, best)
-    assert torch.allclose(found.pictures, kept, rtol=0, atol=1e-9)
+    assert torch.allclose(found.images, kept, rtol=0, atol=1e-9)
     assert torch.allclose(found.loss_after, best % 1000, rtol=1e-7)
     assert tuple(found.passes) == (2 * 5, 2 * 4)
 
 
 def test_one_step_of_pgd_from_the_picture_is_fgsm(net, data):
     for norm, eps in (("linf", 0.1), ("l2", 1.5)):
-        one = pgd(net, data.images, eps, norm=norm, steps=1, alpha=eps, start="picture", labels=data.labels)
+        one = pgd(net, data.images, eps, norm=norm, steps=1, step_size=eps, start="image", labels=data.labels)
         other = fgsm(net, data.images, eps, norm=norm, labels=data.labels)
-        assert (one.pictures - other.pictures).abs().max() <= 1e-6
+        assert (one.images - other.images).abs().max() <= 1e-6
         assert torch.equal(one.after, other.after) and one.passes == other.passes
 
 
@@ -136,7 +136,7 @@ def test_the_loss_and_its_slope_keep_their_digits_where_p_is_nearly_1():
 
     def both(values):
         leaf = values.clone().requires_grad_()
-        odds = odds_against(leaf, numbers)
+        odds = log_odds_against(leaf, numbers)
         loss = torch.logaddexp(torch.zeros((), dtype=leaf.dtype), odds)
         return loss.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
 
@@ -149,7 +149,7 @@ def test_the_loss_and_its_slope_keep_their_digits_where_p_is_nearly_1():
         slope.double(), right, rtol=1e-5
     )
     assert loss[0] > 0 and F.cross_entropy(logits, numbers, reduction="none")[0] == 0
-    small = steepest(torch.tensor([[[[3e-30, -4e-30]]]]), "l2")
+    small = steepest_ascent(torch.tensor([[[[3e-30, -4e-30]]]]), "l2")
     assert small.flatten().tolist() == pytest.approx([0.6, -0.8])
 
 
@@ -161,32 +161,39 @@ def test_the_loss_and_its_slope_keep_their_digits_where_p_is_nearly_1():
 def test_the_books_are_right_and_the_change_is_allowed(attack, norm, eps, net, data):
     x, y = data.images, data.labels
     found = attack(net, x, eps, norm=norm, labels=y)
-    assert found.pictures.min() >= 0 and found.pictures.max() <= 1
-    change = (found.pictures - x).flatten(1)
+    assert found.images.min() >= 0 and found.images.max() <= 1
+    change = (found.images - x).flatten(1)
     assert torch.allclose(found.linf, change.abs().max(1).values) and torch.allclose(
         found.l2, change.norm(dim=1)
     )
     size = found.linf if norm == "linf" else found.l2
     assert (size <= eps + 1e-6).all() and (size > 0.5 * eps).all()
     with torch.no_grad():
-        before, after = net(x), net(found.pictures)
+        before, after = net(x), net(found.images)
     assert torch.equal(found.before, before.argmax(1)) and torch.equal(found.after, after.argmax(1))
     assert torch.equal(found.success, found.after != y) and torch.equal(found.labels, y)
     assert torch.allclose(found.loss_after, F.cross_entropy(after, y, reduction="none"), atol=1e-5)
     assert torch.allclose(found.probability, after.softmax(1)[range(len(y)), y], atol=1e-5)
     right = found.before == y
-    assert found.share == pytest.approx(float((found.after != y)[right].float().mean()))
-    assert found.originals.data_ptr() == x.data_ptr() and found.target is None and not found.no_slope.any()
-    assert found.stopped == "finished" and found.seconds > 0 and torch.equal(found.noise, found.pictures - x)
+    assert found.success_rate == pytest.approx(float((found.after != y)[right].float().mean()))
+    assert (
+        found.originals.data_ptr() == x.data_ptr() and found.target is None and not found.zero_gradient.any()
+    )
+    assert found.stopped == "finished" and found.seconds > 0 and torch.equal(found.noise, found.images - x)
     still = attack(net, x, 0.0, norm=norm, labels=y)
-    assert torch.equal(still.pictures, x) and torch.equal(still.before, still.after)
+    assert torch.equal(still.images, x) and torch.equal(still.before, still.after)
 
 
 def test_an_attack_that_does_nothing_or_no_better_than_noise_fails_here(net, data):
     x, y = data.images, data.labels
     for norm, eps in (("linf", 0.15), ("l2", 2.0)):
         noise, one, many = (f(net, x, eps, norm=norm, labels=y) for f in (random_noise, fgsm, pgd))
-        assert noise.share < 0.1 and one.share > 0.5 and many.share > 0.9 and many.share >= one.share
+        assert (
+            noise.success_rate < 0.1
+            and one.success_rate > 0.5
+            and many.success_rate > 0.9
+            and many.success_rate >= one.success_rate
+        )
         assert (one.loss_after > noise.loss_after).double().mean() > 0.9
         assert (many.loss_after > one.loss_after).double().mean() > 0.8
         # In float32 the sum of squares of hundreds of numbers is rounded, too.
@@ -197,12 +204,12 @@ def test_towards_a_target(net, data):
     x, y = data.images, data.labels
     wanted = (y + 1) % 10
     found = pgd(net, x, 0.25, labels=y, target=wanted)
-    assert found.share > 0.9 and torch.equal(found.success, found.after == wanted)
+    assert found.success_rate > 0.9 and torch.equal(found.success, found.after == wanted)
     assert (found.loss_after < found.loss_before).all()
-    assert random_noise(net, x, 0.25, target=wanted).share < 0.2
+    assert random_noise(net, x, 0.25, target=wanted).success_rate < 0.2
     three = fgsm(net, x, 0.25, target="3")  # also by its name; what says 3 already does not count
-    assert three.target.tolist() == [3] * len(x) and not three.open[y == 3].any()
-    assert three.share == pytest.approx(float(three.success[three.open].float().mean()))
+    assert three.target.tolist() == [3] * len(x) and not three.attackable[y == 3].any()
+    assert three.success_rate == pytest.approx(float(three.success[three.attackable].float().mean()))
     other = (three.after != 3) & (three.after != three.before)  # led away, and not to the target
     assert torch.equal(three.success, three.after == 3) and other.any()
 
@@ -212,22 +219,22 @@ def test_chunks_and_neighbours_change_nothing(attack):
     model, x = awkward("residual"), picture(n=5)
     whole = attack(model, x, 0.05)
     assert torch.equal(whole.labels, whole.before)  # its own answers
-    for chunk in (1, 2, 5):
-        part = attack(model, x, 0.05, chunk=chunk)
-        assert torch.allclose(part.pictures, whole.pictures, rtol=0, atol=1e-9)
+    for batch in (1, 2, 5):
+        part = attack(model, x, 0.05, batch=batch)
+        assert torch.allclose(part.images, whole.images, rtol=0, atol=1e-9)
         assert torch.allclose(part.loss_after, whole.loss_after) and torch.equal(part.labels, whole.labels)
     eps = torch.tensor([0.05, 0.0, 0.02, 0.05, 0.01], dtype=torch.float64)
     each = attack(model, x, eps)
-    assert torch.equal(each.pictures[1], x[1]) and (each.linf <= eps + 1e-12).all()
-    assert torch.allclose(each.pictures[0], whole.pictures[0], rtol=0, atol=1e-9)
+    assert torch.equal(each.images[1], x[1]) and (each.linf <= eps + 1e-12).all()
+    assert torch.allclose(each.images[0], whole.images[0], rtol=0, atol=1e-9)
     alone = attack(model, x[:1], 0.05)  # a batch of one
-    assert torch.allclose(alone.pictures, whole.pictures[:1], rtol=0, atol=1e-9)
+    assert torch.allclose(alone.images, whole.images[:1], rtol=0, atol=1e-9)
 
 
 def test_the_seed_makes_the_start_and_the_noise(net, data):
     x = data.images[:4]
     for attack in (random_noise, ATTACKS["pgd"]):
-        first, again, other = (attack(net, x, 0.1, seed=seed).pictures for seed in (0, 0, 1))
+        first, again, other = (attack(net, x, 0.1, seed=seed).images for seed in (0, 0, 1))
         assert torch.equal(first, again) and not torch.equal(first, other)
 
 
@@ -238,10 +245,10 @@ def test_the_control_is_as_large_as_the_attack_and_a_start_is_anywhere_within():
     assert torch.allclose(noise.abs(), torch.full_like(x, 0.1), rtol=1e-12) and noise.mean().abs() < 0.01
     ball = random_noise(model, x, 0.1, norm="l2").noise.flatten(1)
     assert torch.allclose(ball.norm(dim=1), torch.full((6,), 0.1).double(), rtol=1e-12)
-    start = pgd(model, x, 0.1, steps=1, alpha=0.0).noise / 0.1  # a step of nothing
+    start = pgd(model, x, 0.1, steps=1, step_size=0.0).noise / 0.1  # a step of nothing
     assert start.abs().max() <= 1 + 1e-9 and start.mean().abs() < 0.05
     assert start.square().mean().item() == pytest.approx(1 / 3, abs=0.02)  # uniform from -1 to 1
-    balls = pgd(model, x, 0.1, norm="l2", steps=1, alpha=0.0).noise.flatten(1)
+    balls = pgd(model, x, 0.1, norm="l2", steps=1, step_size=0.0).noise.flatten(1)
     assert ((balls.norm(dim=1) > 0.098) & (balls.norm(dim=1) <= 0.1 + 1e-12)).all()  # of 768 dimensions
     assert (balls @ balls.T / 0.01).triu(1).abs().max() < 0.2  # each another way
 
@@ -262,7 +269,7 @@ class Strict(nn.Module):
 def test_the_network_is_never_asked_about_what_is_not_allowed(attack):
     x = picture()
     x[..., :4], x[..., 4:8] = 0.0, 1.0
-    assert (attack(Strict(x, 0.05), x, 0.05).pictures != x).any()
+    assert (attack(Strict(x, 0.05), x, 0.05).images != x).any()
 
 
 @pytest.mark.parametrize("norm", ("linf", "l2"))
@@ -271,9 +278,9 @@ def test_a_flat_network_changes_nothing(norm):
     flat, x = Quantised(awkward("sequential")), picture(n=2)
     for attack in (fgsm, ATTACKS["pgd from the picture"]):
         found = attack(flat, x, 0.5, norm=norm)
-        assert torch.equal(found.pictures, x) and found.no_slope.all() and not found.success.any()
+        assert torch.equal(found.images, x) and found.zero_gradient.all() and not found.success.any()
     once, often = (pgd(flat, x, 0.5, norm=norm, steps=steps) for steps in (1, 3))  # moved at random only
-    assert often.no_slope.all() and torch.equal(once.pictures, often.pictures)
+    assert often.zero_gradient.all() and torch.equal(once.images, often.images)
 
 
 def test_a_slope_that_goes_flat_on_the_way_was_there():
@@ -284,8 +291,8 @@ def test_a_slope_that_goes_flat_on_the_way_was_there():
             mean = x.flatten(1).mean(dim=1)
             return torch.stack([1 + 0 * mean, 10 * (mean - 0.5).clamp(max=0.02)], dim=1)
 
-    found = pgd(Hill(), torch.full((1, 3, 4, 4), 0.5), 0.2, start="picture", steps=5)
-    assert not found.no_slope.any() and not found.success.any()
+    found = pgd(Hill(), torch.full((1, 3, 4, 4), 0.5), 0.2, start="image", steps=5)
+    assert not found.zero_gradient.any() and not found.success.any()
 
 
 class Peak(nn.Module):
@@ -298,9 +305,9 @@ class Peak(nn.Module):
 
 def test_the_best_picture_is_kept_at_the_end_and_when_stopped():
     x = torch.full((1, 1, 2, 2), 0.49, dtype=torch.float64)
-    options = {"start": "picture", "alpha": 0.03, "labels": 0}  # to 0.52, 0.49, 0.52, ...
+    options = {"start": "image", "step_size": 0.03, "labels": 0}  # to 0.52, 0.49, 0.52, ...
     best = pgd(Peak(), x, 0.1, steps=1, **options)
-    assert best.pictures.mean().item() == pytest.approx(0.52)
+    assert best.images.mean().item() == pytest.approx(0.52)
     for steps in (2, 3, 4):
         end = pgd(Peak(), x, 0.1, steps=steps, **options)
         stopped = pgd(Peak(), x, 0.1, steps=9, **options, progress=lambda done, _, k=steps: done == k)
@@ -310,9 +317,9 @@ def test_the_best_picture_is_kept_at_the_end_and_when_stopped():
 
 def test_of_two_pictures_the_one_that_fools_is_better_then_the_one_with_more_loss():
     """With three classes a picture can be wrong at a small loss, and right at a larger one."""
-    victim = Victim(awkward("sequential"), picture(n=4), torch.tensor([0, 0, 0, 0]), None)
+    victim = Classifier(awkward("sequential"), picture(n=4), torch.tensor([0, 0, 0, 0]), None)
     looks = [
-        Look(torch.tensor(answers), gain, gain, None)
+        Evaluation(torch.tensor(answers), gain, gain, None)
         for answers, gain in (
             ([1, 0, 0, 1], torch.tensor([0.8, 1.0, 1.0, 0.9])),
             ([0, 2, 0, 2], torch.tensor([1.05, 0.7, 0.9, 0.95])),
@@ -320,15 +327,15 @@ def test_of_two_pictures_the_one_that_fools_is_better_then_the_one_with_more_los
     ]
     old, new = torch.zeros(4, 3, 16, 16), torch.ones(4, 3, 16, 16)
     pictures, look = _better(victim, slice(0, 4), (old, looks[0]), new, looks[1])
-    assert pictures[:, 0, 0, 0].tolist() == [0, 1, 0, 1] and look.answers.tolist() == [1, 2, 0, 2]
+    assert pictures[:, 0, 0, 0].tolist() == [0, 1, 0, 1] and look.predictions.tolist() == [1, 2, 0, 2]
     assert torch.equal(look.loss, torch.tensor([0.8, 0.7, 1.0, 0.95]))
 
 
 def test_the_steps_are_as_long_as_the_help_says():
     model, x = awkward("residual"), picture(n=2)
     for norm in ("linf", "l2"):
-        told = pgd(model, x, 0.04, norm=norm, steps=5, alpha=2.5 * 0.04 / 5)
-        assert torch.equal(pgd(model, x, 0.04, norm=norm, steps=5).pictures, told.pictures)
+        told = pgd(model, x, 0.04, norm=norm, steps=5, step_size=2.5 * 0.04 / 5)
+        assert torch.equal(pgd(model, x, 0.04, norm=norm, steps=5).images, told.images)
 
 
 def test_the_summary_counts_what_was_open_and_says_the_largest_change():
@@ -337,8 +344,8 @@ def test_the_summary_counts_what_was_open_and_says_the_largest_change():
     labels[0] = (labels[0] + 1) % 5  # wrong by itself: no success of the attack
     eps = torch.tensor([0.0, 0.0, 51 / 255], dtype=torch.float64)
     found = fgsm(model, x, eps, labels=labels)
-    assert found.success[0] and not found.open[0]
-    assert str(found).startswith(f"{int(found.success[2])} of 2 pictures fooled; change at most 51.0/255, ")
+    assert found.success[0] and not found.attackable[0]
+    assert str(found).startswith(f"{int(found.success[2])} of 2 images fooled; change at most 51.0/255, ")
 
 
 class MixesPictures(nn.Module):
@@ -357,20 +364,20 @@ def test_a_model_that_mixes_the_pictures_of_a_batch_gets_them_one_by_one():
     found = fgsm(model, x, 0.05, labels=LABELS)
     for n in range(3):
         alone = fgsm(model, x[n : n + 1], 0.05, labels=LABELS[n : n + 1])
-        assert torch.allclose(found.pictures[n], alone.pictures[0])
+        assert torch.allclose(found.images[n], alone.images[0])
 
 
 def test_pictures_changed_elsewhere_are_judged_alike(net, data):
     x, y = data.images, data.labels
     found = fgsm(net, x, 0.15, labels=y)
-    again = judged(net, x, found.pictures, labels=y)
+    again = evaluated(net, x, found.images, labels=y)
     for one, other in zip(found[:-3], again[:-3], strict=True):
         assert one is None and other is None or torch.allclose(one.double(), other.double(), atol=1e-5)
-    with pytest.raises(ValueError, match="each picture has its original"):
-        judged(net, x, found.pictures[:3])
-    for wrong, said in ((found.pictures * 255, "divide by 255"), (found.pictures / 0, "not finite")):
+    with pytest.raises(ValueError, match="each image has its original"):
+        evaluated(net, x, found.images[:3])
+    for wrong, said in ((found.images * 255, "divide by 255"), (found.images / 0, "not finite")):
         with pytest.raises(ValueError, match=said):
-            judged(net, x, wrong)
+            evaluated(net, x, wrong)
 
 
 # --- promises ---------------------------------------------------------------------------------------------
@@ -387,8 +394,8 @@ def test_nothing_of_the_callers_is_disturbed(attack, mode):
         inner = state(model, x)
         found = attack(model, x, 0.05)
         assert state(model, x) == inner
-    assert state(model, x) == was and not found.pictures.requires_grad
-    assert (found.pictures - x).abs().max() > 0.04
+    assert state(model, x) == was and not found.images.requires_grad
+    assert (found.images - x).abs().max() > 0.04
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
@@ -398,8 +405,8 @@ def test_pictures_born_in_inference_mode(attack):
         x, labels = picture(n=2) * 1.0, torch.tensor([1, 2])
         found = attack(model, x, torch.tensor(0.05), labels=labels)
     same = attack(model, picture(n=2), 0.05, labels=torch.tensor([1, 2]))
-    assert torch.allclose(found.pictures, same.pictures)
-    assert torch.allclose(attack(model, x, 0.05, labels=labels).pictures, same.pictures)
+    assert torch.allclose(found.images, same.images)
+    assert torch.allclose(attack(model, x, 0.05, labels=labels).images, same.images)
 
 
 class Fails(nn.Module):
@@ -431,32 +438,32 @@ def test_nothing_is_disturbed_by_an_error_half_way():
 def test_progress_counts_and_stops_and_what_was_reached_stays(net, data):
     x, y = data.images[:12], data.labels[:12]
     told = []
-    whole = pgd(net, x, 0.15, steps=5, labels=y, chunk=4, progress=lambda *a: told.append(a))
+    whole = pgd(net, x, 0.15, steps=5, labels=y, batch=4, progress=lambda *a: told.append(a))
     assert told == [(k, 15) for k in range(1, 16)] and whole.stopped == "finished"
-    found = pgd(net, x, 0.15, steps=5, labels=y, chunk=4, progress=lambda done, _: done == 7)
+    found = pgd(net, x, 0.15, steps=5, labels=y, batch=4, progress=lambda done, _: done == 7)
     assert found.stopped == "stopped" and "stopped before the end" in str(found)
-    assert torch.equal(found.pictures[:4], whole.pictures[:4])  # the first chunk was done
-    assert not torch.equal(found.pictures[4:8], x[4:8]) and (found.linf[4:8] <= 0.15 + 1e-6).all()
-    assert torch.equal(found.pictures[8:], x[8:]) and torch.equal(found.after[8:], found.before[8:])
+    assert torch.equal(found.images[:4], whole.images[:4])  # the first chunk was done
+    assert not torch.equal(found.images[4:8], x[4:8]) and (found.linf[4:8] <= 0.15 + 1e-6).all()
+    assert torch.equal(found.images[8:], x[8:]) and torch.equal(found.after[8:], found.before[8:])
     with torch.no_grad():
-        assert torch.equal(found.after, net(found.pictures).argmax(1))
+        assert torch.equal(found.after, net(found.images).argmax(1))
     with pytest.raises(TypeError, match="progress is a function"):
         fgsm(net, x, 0.1, progress=3)
 
 
 def test_ctrl_c_keeps_the_best_so_far():
     model, x = Fails(KeyboardInterrupt()), picture(n=2)
-    found = pgd(model, x, 0.05, steps=9, start="picture", labels=LABELS[:2], chunk=1)
+    found = pgd(model, x, 0.05, steps=9, start="image", labels=LABELS[:2], batch=1)
     assert found.stopped == "interrupted"
     assert found.linf[0] > 0 and found.linf[1] == 0
-    assert torch.equal(found.after, model.net(found.pictures).argmax(1))
+    assert torch.equal(found.after, model.net(found.images).argmax(1))
 
 
 def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
     model, x = CutShort(awkward("in place"), 3), picture(n=3)  # of a chunk: one pass, and one to judge
-    found = fgsm(model, x, 0.05, chunk=1)
+    found = fgsm(model, x, 0.05, batch=1)
     assert found.stopped == "interrupted" and found.linf[0] > 0
-    assert torch.equal(found.pictures[1:], x[1:]) and torch.equal(found.after[1:], found.before[1:])
+    assert torch.equal(found.images[1:], x[1:]) and torch.equal(found.after[1:], found.before[1:])
 
 
 # --- refusals ---------------------------------------------------------------------------------------------
@@ -475,7 +482,7 @@ def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
         ({"eps": float("nan")}, ValueError, "eps is 0 or more"),
         ({"eps": "much"}, ValueError, "eps is a number"),
         ({"eps": torch.tensor(True)}, ValueError, "eps is a number"),
-        ({"eps": torch.zeros(3)}, ValueError, "for N = 1 pictures"),
+        ({"eps": torch.zeros(3)}, ValueError, "for N = 1 images"),
         ({"norm": "l1"}, LookupError, "no norm 'l1'"),
         ({"loss": "mse"}, LookupError, "no loss 'mse'"),
         ({"labels": 5}, LookupError, "no class 5"),
@@ -483,7 +490,7 @@ def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
         ({"labels": "cat"}, LookupError, "no class 'cat'"),
         ({"labels": torch.zeros(1, 2, dtype=torch.int64)}, ValueError, "labels: one class for each"),
         ({"target": Unit("0", 1)}, TypeError, "a Unit cannot be attacked"),
-        ({"chunk": 0}, ValueError, "a chunk is 1 picture or more, not 0"),
+        ({"batch": 0}, ValueError, "batch is 1 image or more, not 0"),
         ({"model": lambda x: x}, TypeError, "a model"),
         ({"model": nn.Sequential(awkward("sequential"), nn.Softmax(1))}, ValueError, "probabilities already"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(768, 1)).double()}, ValueError, "one output"),
@@ -502,7 +509,7 @@ def test_options_of_pgd_and_noise_are_checked():
     model, x = awkward("sequential"), picture()
     for options, error in (
         ({"steps": 0}, ValueError),
-        ({"alpha": -1}, ValueError),
+        ({"step_size": -1}, ValueError),
         ({"start": "anywhere"}, LookupError),
         ({"seed": 0.5}, ValueError),
     ):
@@ -577,18 +584,18 @@ def test_foolbox_finds_the_same_in_float64(data, peer):
     theirs = peer.PyTorchModel(model, bounds=(0, 1), device="cpu")
 
     def attacked(attack, eps):
-        return judged(model, x, attack(theirs, x, y, epsilons=eps)[1], labels=y)
+        return evaluated(model, x, attack(theirs, x, y, epsilons=eps)[1], labels=y)
 
     mine, other = fgsm(model, x, 0.1, labels=y), attacked(peer.attacks.LinfFastGradientAttack(), 0.1)
     # A slope of zero, to rounding, may have either sign.
-    assert ((mine.pictures - other.pictures).abs() > 1e-6).double().mean() < 0.001
-    assert torch.equal(mine.after, other.after) and 0.3 < mine.share < 0.9
+    assert ((mine.images - other.images).abs() > 1e-6).double().mean() < 0.001
+    assert torch.equal(mine.after, other.after) and 0.3 < mine.success_rate < 0.9
 
     for norm, eps, step, attack in (
         ("linf", 0.1, 0.04, peer.attacks.LinfPGD),
         ("l2", 1.0, 0.5, peer.attacks.L2PGD),
     ):
-        mine = pgd(model, x, eps, norm=norm, steps=5, alpha=step, start="picture", labels=y)
+        mine = pgd(model, x, eps, norm=norm, steps=5, step_size=step, start="image", labels=y)
         other = attacked(attack(abs_stepsize=step, steps=5, random_start=False), eps)
         assert mine.success.sum() >= other.success.sum() > 10
         assert (mine.loss_after >= other.loss_after - 1e-6).all()  # ours keeps the best, theirs the last

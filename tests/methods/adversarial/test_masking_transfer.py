@@ -6,7 +6,7 @@ from explained_nets import awkward
 from probed_nets import picture, state
 from torch import nn
 
-from cnnlab.methods.adversarial import Attacked, Quantised, Sharpened, fgsm, judged, pgd, transfer
+from cnnlab.methods.adversarial import AttackResult, Quantised, Sharpened, evaluated, fgsm, pgd, transfer
 from cnnlab.nets import models
 from cnnlab.probing import Unit
 
@@ -16,20 +16,20 @@ def test_a_hidden_slope_stops_the_attack_and_is_said_and_does_not_protect(net, d
     masked = Quantised(net, levels=4)
     assert masked.classes == net.classes and masked.input_size == net.input_size and not masked.training
     vain = fgsm(masked, x, 0.2, labels=y)
-    assert vain.no_slope.all() and torch.equal(vain.pictures, x) and vain.share == 0
-    assert "40 pictures had no slope to follow" in str(vain)
-    assert pgd(masked, x, 0.2, labels=y).no_slope.all()
-    through = judged(masked, x, pgd(net, x, 0.2, labels=y).pictures, labels=y)
-    straight = pgd(Quantised(net, levels=4, straight=True), x, 0.2, labels=y)
-    assert through.share > 0.8 and straight.share > 0.9 and not straight.no_slope.any()
+    assert vain.zero_gradient.all() and torch.equal(vain.images, x) and vain.success_rate == 0
+    assert "40 images had no gradient to follow" in str(vain)
+    assert pgd(masked, x, 0.2, labels=y).zero_gradient.all()
+    through = evaluated(masked, x, pgd(net, x, 0.2, labels=y).images, labels=y)
+    straight = pgd(Quantised(net, levels=4, straight_through=True), x, 0.2, labels=y)
+    assert through.success_rate > 0.8 and straight.success_rate > 0.9 and not straight.zero_gradient.any()
     # What fools the straight one fools the masked one: their answers are the same.
-    assert torch.equal(judged(masked, x, straight.pictures, labels=y).after, straight.after)
+    assert torch.equal(evaluated(masked, x, straight.images, labels=y).after, straight.after)
 
 
 def test_the_straight_slope_is_that_of_the_network_at_the_rounded_picture():
     model, x = awkward("sequential"), picture()
     leaf = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(Quantised(model, levels=5, straight=True)(leaf)[0, 2], leaf)
+    (slope,) = torch.autograd.grad(Quantised(model, levels=5, straight_through=True)(leaf)[0, 2], leaf)
     rounded = ((x * 4).round() / 4).requires_grad_()
     (expected,) = torch.autograd.grad(model(rounded)[0, 2], rounded)
     assert torch.allclose(slope, expected, atol=1e-12) and slope.any()
@@ -39,8 +39,8 @@ def test_a_saturated_softmax_hides_the_slope_of_the_loss_but_not_that_of_the_odd
     x, y = data.images, data.labels
     sharp = Sharpened(net)
     vain = fgsm(sharp, x, 0.15, labels=y)
-    assert vain.share < 0.1 and vain.no_slope[vain.open].double().mean() > 0.8
-    assert pgd(sharp, x, 0.15, labels=y, loss="odds").share > 0.9
+    assert vain.success_rate < 0.1 and vain.zero_gradient[vain.attackable].double().mean() > 0.8
+    assert pgd(sharp, x, 0.15, labels=y, loss="log-odds").success_rate > 0.9
     gentle = Sharpened(net, factor=2.0)  # not flat yet: as open as the network itself
     assert fgsm(gentle, x, 0.15, labels=y).success.sum() == pytest.approx(
         int(fgsm(net, x, 0.15, labels=y).success.sum()), abs=3
@@ -73,16 +73,16 @@ def test_the_table_counts_what_all_name_rightly(net, data):
         right = torch.stack([each(x).argmax(1) == y for each in nets.values()]).all(0)
         assert torch.equal(found.right, right) and 20 < right.sum() < 40
         for row, source in enumerate(nets.values()):
-            made = fgsm(source, x[right], 0.2, labels=y[right]).pictures
-            assert torch.equal(found.pictures[row], made)
+            made = fgsm(source, x[right], 0.2, labels=y[right]).images
+            assert torch.equal(found.images[row], made)
             for column, other in enumerate(nets.values()):
                 share = (other(made).argmax(1) != y[right]).double().mean()
-                assert found.share[row, column].item() == pytest.approx(share.item(), abs=1e-6)
+                assert found.success_rate[row, column].item() == pytest.approx(share.item(), abs=1e-6)
     assert found.names == ("digits", "masked", "mnist") and told == [(1, 3), (2, 3), (3, 3)]
     assert all(n == right.sum() and torch.equal(labels, y[right]) for n, labels in seen)
-    assert found.share[1].sum() == 0  # nothing comes from a network without a slope,
-    assert found.share[0, 1] > 0.8  # but it is fooled
-    assert found.share[0, 0] > 0.8 and found.share[0, 2] < found.share[0, 0]
+    assert found.success_rate[1].sum() == 0  # nothing comes from a network without a slope,
+    assert found.success_rate[0, 1] > 0.8  # but it is fooled
+    assert found.success_rate[0, 0] > 0.8 and found.success_rate[0, 2] < found.success_rate[0, 0]
 
 
 def test_transfer_stops_and_disturbs_nothing_and_refuses():
@@ -98,7 +98,11 @@ def test_transfer_stops_and_disturbs_nothing_and_refuses():
         nets["two"] = Quantised(nets["one"], levels=200)
     was = [state(model, x) for model in nets.values()]
     found = transfer(nets, x, labels, attack, progress=lambda *_: True)
-    assert found.stopped == "stopped" and found.share[1].isnan().all() and not found.share[0].isnan().any()
+    assert (
+        found.stopped == "stopped"
+        and found.success_rate[1].isnan().all()
+        and not found.success_rate[0].isnan().any()
+    )
     assert [state(model, x) for model in nets.values()] == was
 
     def late(model, images, labels):
@@ -108,7 +112,7 @@ def test_transfer_stops_and_disturbs_nothing_and_refuses():
 
     assert transfer(nets, x, labels, late).stopped == "interrupted"
     half = transfer(nets, x, labels, lambda *given: attack(*given)._replace(stopped="interrupted"))
-    assert half.stopped == "interrupted" and half.share.isnan().all() and not half.pictures
+    assert half.stopped == "interrupted" and half.success_rate.isnan().all() and not half.images
     for wrong, error in ((labels[:, None], ValueError), (Unit("0", 0), TypeError)):
         with pytest.raises(error, match="labels"):
             transfer(nets, x, wrong, attack)
@@ -124,6 +128,6 @@ def test_transfer_stops_and_disturbs_nothing_and_refuses():
         transfer({}, x, labels, attack)
     with pytest.raises(TypeError, match="an attack is a function"):
         transfer(nets, x, labels, "fgsm")
-    with pytest.raises(ValueError, match="an attack gives Attacked of the same"):
+    with pytest.raises(ValueError, match="an attack gives AttackResult of the same"):
         transfer(nets, x, labels, lambda model, images, labels: images)
-    assert isinstance(attack(nets["one"], x, labels), Attacked)
+    assert isinstance(attack(nets["one"], x, labels), AttackResult)

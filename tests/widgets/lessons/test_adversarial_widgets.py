@@ -34,13 +34,13 @@ def test_the_dial_shows_what_each_attack_does(cat, net):
     made = {
         "random noise": methods.random_noise(net, cat, 3 / 255, labels=None),
         "FGSM": methods.fgsm(net, cat, 3 / 255),
-        "PGD": methods.pgd(net, cat, 3 / 255, steps=8, start="picture"),
+        "PGD": methods.pgd(net, cat, 3 / 255, steps=8, start="image"),
     }
     lines = dict(re.findall(r"^(.+?): +(.+)$", view[""], re.M))
     for kind in made:
-        assert lines[kind] == " ".join(said(net, made[kind].pictures))
+        assert lines[kind] == " ".join(said(net, made[kind].images))
         drawn = torch.from_numpy(view[kind][::3, ::3].copy()).permute(2, 0, 1) / 255
-        assert (drawn - made[kind].pictures[0]).abs().max() <= 0.51 / 255
+        assert (drawn - made[kind].images[0]).abs().max() <= 0.51 / 255
     assert lines["random noise"].startswith("tabby cat") and not lines["PGD"].startswith("tabby cat")
     assert lines["random noise"].split()[-1] != lines["FGSM"].split()[-1]
 
@@ -65,7 +65,7 @@ def test_the_dial_makes_one_noise_stronger_and_draws_no_other(cat):
 
 def test_eight_steps_are_enough_for_these_sizes(cat, net):
     """The widget takes few steps, so that it answers soon; more would hardly raise the loss."""
-    few, many = (methods.pgd(net, cat, 4 / 255, steps=steps, start="picture") for steps in (8, 40))
+    few, many = (methods.pgd(net, cat, 4 / 255, steps=steps, start="image") for steps in (8, 40))
     assert few.loss_after > 0.7 * many.loss_after
 
 
@@ -75,8 +75,8 @@ def test_a_class_is_led_to(cat, net):
     first = after[""].split("after")[1].splitlines()[1]
     assert "pizza" in first and int(re.search(r"(\d+)%", first)[1]) > 50
     assert (before["what is added, x 10"] == 128).all()
-    found = methods.pgd(net, cat, 8 / 255, steps=8, start="picture", target="pizza")
-    assert found.success.all() and said(net, found.pictures)[1].removesuffix("%") in first
+    found = methods.pgd(net, cat, 8 / 255, steps=8, start="image", target="pizza")
+    assert found.success.all() and said(net, found.images)[1].removesuffix("%") in first
 
 
 def test_the_sticker_lies_where_it_was_put(cat, net):
@@ -87,7 +87,7 @@ def test_the_sticker_lies_where_it_was_put(cat, net):
     assert (drawn[:, 5:21, 40:56] - patch).abs().max() <= 0.51 / 255
     drawn[:, 5:21, 40:56] = cat[0, :, 5:21, 40:56]
     assert (drawn - cat[0]).abs().max() <= 0.51 / 255
-    name, chance = said(net, methods.paste(cat, patch, 5, 40))
+    name, chance = said(net, methods.apply_patch(cat, patch, 5, 40))
     assert name in view[""].split("with it")[1].splitlines()[1] and chance in view[""]
 
 
