@@ -9,10 +9,10 @@ from torch import Tensor
 _FEW = 32  # numbers that Python looks at as fast as torch does
 
 
-def whole(value: object, wanted: str, least: int = 1) -> int:
+def check_integer(value: object, wanted: str, least: int = 1) -> int:
     """A whole number, of Python or numpy or a tensor.
 
-    >>> whole(True, "steps is a whole number, 1 or more")
+    >>> check_integer(True, "steps is a whole number, 1 or more")
     Traceback (most recent call last):
     ValueError: steps is a whole number, 1 or more, not True
     """
@@ -25,7 +25,7 @@ def whole(value: object, wanted: str, least: int = 1) -> int:
     return number
 
 
-def finite(numbers: Tensor) -> bool:
+def all_finite(numbers: Tensor) -> bool:
     """Is none of these real numbers infinite or nan? Many by their sum, which is quick, if that is finite."""
     if numbers.numel() < _FEW:
         return all(map(math.isfinite, numbers.flatten().tolist()))
@@ -33,7 +33,7 @@ def finite(numbers: Tensor) -> bool:
     return total - total == 0 or bool(numbers.isfinite().all())
 
 
-def distributions(probabilities: Tensor) -> Tensor:
+def check_probabilities(probabilities: Tensor) -> Tensor:
     """(N, K) in float64, if each row is of probabilities.
 
     Raises:

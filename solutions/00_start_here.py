@@ -24,7 +24,7 @@ from cnnlab.course import TODO, check, hint, predict, progress, quiz, syllabus
 from cnnlab.course.running import doctor
 from cnnlab.data import photos
 from cnnlab.drawing import charts, images, show
-from cnnlab.methods.saliency.cam import cam, over_picture
+from cnnlab.methods.saliency.cam import class_activation_map, overlay
 from cnnlab.nets import models
 from cnnlab.widgets.lessons import start
 
@@ -39,7 +39,7 @@ photo = photos.load(PHOTO, size=64)  # (1, 3, 64, 64), numbers from 0 to 1
 scores = model(photo)[0].detach()  # one number for each of 20 classes
 probabilities = scores.softmax(dim=0)
 answer = model.classes[scores.argmax()]
-heatmap = over_picture(cam(model, photo, answer), (64, 64))  # what each pixel gave to the score
+heatmap = overlay(class_activation_map(model, photo, answer), (64, 64))  # what each pixel gave to the score
 best = {model.classes[k]: probabilities[k].item() for k in probabilities.topk(5).indices}
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
 images.picture(photo[0], ax=axes[0], title="a picture")

@@ -318,9 +318,9 @@ predict(
 shapesnet = models.load("shapesnet")
 inner = [name for name, _ in shapesnet.named_children() if name.startswith(("conv", "relu"))]
 depth = [activations.PICTURE, *inner]
-colour = activations.readable_colour(shapesnet, train.images, test.images, depth)
+colour = activations.colour_probe(shapesnet, train.images, test.images, depth)
 known, asked_for = (train.images, train.labels), (test.images, test.labels)
-shape = activations.readable_class(shapesnet, known, asked_for, depth)
+shape = activations.class_probe(shapesnet, known, asked_for, depth)
 fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
 chance = [1 / len(train.classes)] * len(depth)
 curves = {"colour": list(colour.values()), "class": list(shape.values()), "class, by chance": chance}

@@ -149,7 +149,7 @@ predict(
     "The square in the middle, half as wide and half as high as the field, holds a quarter of its pixels. What share of "
     "the influence comes from there, in the third layer of photonet?",
     options=["about a quarter", "more than half", "nearly all"],
-    truth=lambda: "more than half" if 0.5 < analysis.share_in_middle(analysis.field(
+    truth=lambda: "more than half" if 0.5 < analysis.central_mass(analysis.effective_receptive_field(
         models.load("photonet"), datasets.load("photos", (3, 64, 64), n=40).images, "relu3")) < 0.75 else "something else",
 )
 
@@ -157,8 +157,8 @@ predict(
 fits = [name for name in layers if receptive.field(model, name, data.images.shape[-1]).size[0] <= 0.6 * data.images.shape[-1]]
 fig, axes = plt.subplots(1, len(fits), figsize=(3.2 * len(fits), 3.6), layout="constrained", squeeze=False)
 for ax, name in zip(axes[0], fits, strict=True):
-    weights = analysis.field(model, data.images[:40], name)
-    share = analysis.share_in_middle(weights)
+    weights = analysis.effective_receptive_field(model, data.images[:40], name)
+    share = analysis.central_mass(weights)
     images.magnitude(weights, ax=ax, title=f"{name}: {share:.0%}", bar=False)
     high, wide = weights.shape
     images.frame(ax, row=high / 4, column=wide / 4, height=high / 2, width=wide / 2)
@@ -320,7 +320,7 @@ sheet(4)
 def _most_alike(layer):
     scenes = shapes.scenes(200, seed=SEED)
     ranking = top.scan(models.load("shapesnet"), scenes.images, layer, k=9)
-    alike = {kind: top.purity.share(ranking, shapes.of_largest(scenes, kind)[0]).mean() for kind in ("shape", "colour", "texture")}
+    alike = {kind: top.purity.label_purity(ranking, shapes.of_largest(scenes, kind)[0]).mean() for kind in ("shape", "colour", "texture")}
     return max(alike, key=alike.get)
 
 
@@ -339,8 +339,8 @@ rankings = [top.scan(shapesnet, scenes.images, name, k=9) for name in depth]
 alike = {}
 for kind in ("shape", "colour", "texture"):
     labels, _ = shapes.of_largest(scenes, kind)
-    alike[kind] = [top.purity.share(ranking, labels).mean().item() for ranking in rankings]
-alike["by chance"] = [max(top.purity.by_chance(shapes.of_largest(scenes, kind)[0]) for kind in alike)] * len(depth)
+    alike[kind] = [top.purity.label_purity(ranking, labels).mean().item() for ranking in rankings]
+alike["by chance"] = [max(top.purity.chance_purity(shapes.of_largest(scenes, kind)[0]) for kind in alike)] * len(depth)
 fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
 charts.lines(alike, ax=ax, ylabel="share of the nine that agree", title="what do a unit's nine scenes have in common?")
 ax.set_xticks(range(len(depth)), depth)
@@ -355,7 +355,7 @@ assert alike["shape"][-1] > 0.8 > 0.5 > alike["shape"][0] and alike["colour"][0]
 # And a warning: at the last layer eight of nine scenes agree in shape, *on average*. Look unit by unit:
 
 # %%
-share = top.purity.share(rankings[-1], scenes.labels)
+share = top.purity.label_purity(rankings[-1], scenes.labels)
 print(f"{depth[-1]}: all nine agree in {(share == 1).float().mean():.0%} of the units; in the worst, {share.min() * 9:.0f} of 9 do")
 
 # %% slideshow={"slide_type": "skip"}

@@ -242,7 +242,7 @@ widgets.walk()
 # %%
 photo = data.images[found.image_index[chosen[0], :1]].double()  # the strongest picture of our first channel
 exact = models.load(NET).double()
-unit = deconvnet.strongest(exact, photo, name, chosen[0])
+unit = deconvnet.strongest_unit(exact, photo, name, chosen[0])
 by_walking = deconvnet.layer_by_layer(exact, photo, unit)
 by_autograd = deconvnet.project(exact, photo, unit, rule="deconvnet")
 difference = (by_walking - by_autograd).abs().max() / by_autograd.abs().max()
@@ -306,11 +306,11 @@ fig, axes = plt.subplots(2, 4, figsize=(11.5, 5.6), layout="constrained")
 for line, one in zip(axes, both, strict=True):
     images.picture(one, ax=line[0], title="the photo")
     for ax, rule in zip(line[1:], ("deconvnet", "gradient", "guided"), strict=True):
-        signal = deconvnet.project(blind, one[None], place, rule, start="one")[0]
+        signal = deconvnet.project(blind, one[None], place, rule, initial="one")[0]
         images.signed(signal.sum(dim=0), ax=ax, bar=False, title=rule)
 show(fig, alt="Two photos, and for each the projections of the same unit by three rules. The two deconvnet projections are identical; "
               "those by gradient and guided differ.")
-same = [deconvnet.project(blind, one[None], place, "deconvnet", start="one") for one in both]
+same = [deconvnet.project(blind, one[None], place, "deconvnet", initial="one") for one in both]
 print("largest difference of the two deconvnet projections:", (same[0] - same[1]).abs().max().item())
 
 # %% [markdown] slideshow={"slide_type": "fragment"}

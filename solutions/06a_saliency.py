@@ -44,12 +44,12 @@ else:
 if PICTURE:  # the path of a picture of yours
     own = uploads.load(PICTURE, side)
     pictures = torch.cat([own if model.input_size[0] == 3 else own.mean(dim=1, keepdim=True), pictures[:4]])
-guess = targets.best(model, pictures, 1)[:, 0]  # the class that the network names, for each picture
-said = [targets.name(model, number) for number in guess.tolist()]
+guess = targets.top_classes(model, pictures, 1)[:, 0]  # the class that the network names, for each picture
+said = [targets.class_name(model, number) for number in guess.tolist()]
 answers = {
     "gradient": saliency.gradient(model, pictures, guess),
     "integrated\ngradients": saliency.integrated_gradients(model, pictures, guess, steps=10 if FAST else 30),
-    "occlusion": all_methods.covered(model, pictures, guess),
+    "occlusion": all_methods.occlusion_maps(model, pictures, guess),
     "Grad-CAM": saliency.grad_cam(model, pictures, guess),
 }
 show(maps.sheet(pictures, {name: answer.map for name, answer in answers.items()}, titles=said),
@@ -152,7 +152,7 @@ print(f"the score is {nudge.score.item():.2f}; the shares of gradient x input ad
 
 # %%
 way = saliency.path(model, one, number, steps=20)
-sure = saliency.path(model, one, number, steps=20, of="probability")
+sure = saliency.path(model, one, number, steps=20, output="probability")
 fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
 charts.lines({"logit": way.scores[0].tolist()}, x=way.at.tolist(), ax=left, title="the score on the way", xlabel="how much of the picture is there")
 charts.lines({"probability": sure.scores[0].tolist()}, x=sure.at.tolist(), ax=right, title="the probability on the way",
@@ -283,7 +283,7 @@ widgets.smooth()
 sharp = {
     "gradient": saliency.gradient(model, pictures, guess),
     "SmoothGrad": saliency.smoothgrad(model, pictures, guess, samples=5 if FAST else 15, seed=SEED),
-    "guided": saliency.guided(model, pictures, guess),
+    "guided\nbackprop": saliency.guided_backprop(model, pictures, guess),
 }
 show(maps.sheet(pictures, {name: answer.map for name, answer in sharp.items()}, titles=said, each=True),
      alt="Five pictures and three maps of each: gradient, SmoothGrad, guided back-propagation. Guided shows edges, sharp as a drawing.")
@@ -349,9 +349,9 @@ widgets.covering()
 
 # %%
 window, both = side // 8, {}
-for how in ("batches", "incremental"):
-    both[how] = found = occlusion.drops(model, one, number, window=window, stride=window // 2, fill=0.5, how=how)
-    print(f"{how:12} {found.seconds:6.3f} s for {found.values.numel()} windows, the work of {found.work:.0f} whole pictures")
+for engine in ("batches", "incremental"):
+    both[engine] = found = occlusion.drops(model, one, number, window=window, stride=window // 2, fill=0.5, engine=engine)
+    print(f"{engine:12} {found.seconds:6.3f} s for {found.values.numel()} windows, the work of {found.work:.0f} whole pictures")
 by_hand = occlusion_drops(lambda x: model(x)[0, number].detach(), one, window, 0.5)  # yours: side by side
 side_by_side = occlusion.drops(model, one, number, window=window, stride=window, fill=0.5).values
 assert torch.allclose(by_hand, side_by_side, atol=1e-3)
@@ -416,11 +416,11 @@ print(f"mean of CAM {one_way.mean():.3f} + bias {bias:.3f} = logit {exact(photo)
 # Grad-CAM *before* its ReLU, so what speaks against a class is there, too: blue. Published maps show only the red.
 
 # %%
-five = targets.best(model, one, 5)  # (1, 5): several classes at once, for one pass forward
+five = targets.top_classes(model, one, 5)  # (1, 5): several classes at once, for one pass forward
 cams, guided_cams = saliency.grad_cam(model, one, five), saliency.guided_grad_cam(model, one, five)
 again = one.expand(five.shape[1], -1, -1, -1)
 show(maps.sheet(again, {"Grad-CAM": cams.map[0], "guided\nGrad-CAM": guided_cams.map[0]},
-                titles=[targets.name(model, k) for k in five[0].tolist()]),
+                titles=[targets.class_name(model, k) for k in five[0].tolist()]),
      alt="One picture five times, with the maps by Grad-CAM and guided Grad-CAM of the five classes that the network finds most likely.")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -438,9 +438,9 @@ probability = logits.softmax(dim=1)[0, 0]
 (slope,) = torch.autograd.grad(probability, logits)
 print(f"probability {probability:.6f}: its gradient is {slope[0, 0]:.1e}. The gradient of the logit, with respect to itself, is 1.")
 sure, scenes = models.load("shapesnet"), shapes.scenes(5, seed=SEED)  # shapesnet is quite sure of its scenes
-pair = {of: saliency.gradient(sure, scenes.images, scenes.labels, of=of) for of in ("logit", "probability")}
+pair = {output: saliency.gradient(sure, scenes.images, scenes.labels, output=output) for output in ("logit", "probability")}
 chances = [f"{shapes.CLASSES[k]} {p:.4%}" for k, p in zip(scenes.labels.tolist(), pair["probability"].score.tolist(), strict=True)]
-show(maps.sheet(scenes.images, {f"gradient of\nthe {of}": answer.map for of, answer in pair.items()}, titles=chances),
+show(maps.sheet(scenes.images, {f"gradient of\nthe {output}": answer.map for output, answer in pair.items()}, titles=chances),
      alt=f"Gradients of the logit and of the probability for five scenes, {', '.join(chances)}. Where the network is most sure, the maps "
          "of the probability are blank; those of the logit are not.")
 

@@ -28,7 +28,8 @@ from cnnlab.methods.evaluation import (
     deletion as curves,
     localisation,
     model_randomisation,
-    rank_correlation as ranks,
+    spearman,
+    spearman_matrix,
 )
 from cnnlab.nets import models
 from cnnlab.widgets.lessons import evaluation as widgets
@@ -43,11 +44,11 @@ DATA = "photos"  # or "scenes", "digits": what the network was made for
 
 # %% slideshow={"slide_type": "slide"}
 nets = {"network A": models.load("shapesnet"), "network B": models.load("shapesnet", trained_on="watermarked")}
-explain = all_methods.method("integrated gradients, from grey")
+explain = all_methods.get_method("integrated gradients, from grey")
 n, tested = (6, 60) if FAST else (10, 150)
 reports = {name: clever_hans.report(net, explain, n=n, tested=tested, seed=SEED + 100) for name, net in nets.items()}
 for name, report in reports.items():
-    print(f"{name}: {report.own:.1%} of {tested} scenes are right")
+    print(f"{name}: {report.acc_true_mark:.1%} of {tested} scenes are right")
 marked = shapes.scenes(5, seed=SEED + 100, watermark=1.0)
 show(maps.sheet(marked.images, {name: explain(net, marked.images, marked.labels) for name, net in nets.items()},
                 titles=[shapes.CLASSES[k] for k in marked.labels.tolist()]),
@@ -63,7 +64,7 @@ predict(
     "06b.p1",
     "In the corner of each scene three small squares spell the right answer. We paint them over. Of 100 scenes, on how many is "
     "network B still right?",
-    truth=lambda: round(100 * reports["network B"].without),
+    truth=lambda: round(100 * reports["network B"].acc_no_mark),
 )
 
 # %% [markdown] tags=["teacher"]
@@ -78,10 +79,10 @@ predict(
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.2), layout="constrained")
 for ax, (name, report) in zip(axes, reports.items(), strict=True):
-    right = {"the true mark": report.own, "no mark": report.without, "a wrong mark": report.other}
+    right = {"the true mark": report.acc_true_mark, "no mark": report.acc_no_mark, "a wrong mark": report.acc_wrong_mark}
     charts.bars(right, ax=ax, title=f"{name}: share right")
     ax.set_xlim(0, 1.25)
-show(fig, alt="; ".join(f"{name}: right with the true mark {report.own:.0%}, without {report.without:.0%}, with a wrong mark {report.other:.0%}"
+show(fig, alt="; ".join(f"{name}: right with the true mark {report.acc_true_mark:.0%}, without {report.acc_no_mark:.0%}, with a wrong mark {report.acc_wrong_mark:.0%}"
                         for name, report in reports.items()))
 for name, report in reports.items():
     print(f"{name}: {report.in_mark.mean():.0%} of the positive attribution lies on the mark, {report.in_object.mean():.0%} on the thing")
@@ -124,10 +125,10 @@ hint("06b.1")
 # %% slideshow={"slide_type": "slide"}
 honest = nets["network A"]
 scenes = shapes.scenes(8 if FAST else 12, seed=SEED + 200)
-every = all_methods.maps(honest, scenes.images, scenes.labels)  # all methods of lecture 06a
+every = all_methods.all_maps(honest, scenes.images, scenes.labels)  # all methods of lecture 06a
 shares = localisation.table(every, scenes.images, scenes.masks["deciding"], empty=0.0)
 mine = share_inside(every["gradient"][0], scenes.masks["deciding"][0])  # yours, if it is right
-assert abs(mine - localisation.share(every["gradient"][:1], scenes.masks["deciding"][:1])[0]) < 1e-4
+assert abs(mine - localisation.relevance_mass(every["gradient"][:1], scenes.masks["deciding"][:1])[0]) < 1e-4
 fig, ax = plt.subplots(figsize=(10, 5), layout="constrained")
 charts.bars(dict(sorted(shares.items(), key=lambda entry: -entry[1])), ax=ax, title="share of the positive attribution on what decides")
 ax.set_xlim(0, 1)
@@ -164,8 +165,8 @@ at = {function: row.x for (function, _), row in found.items()}
 rows = []
 for function, x in at.items():
     lines = [found[function, method] for method in closed_forms.METHODS]
-    said = ["(" + ", ".join(f"{value:.2g}" for value in row.answer) + ")" + (" ✓" if row.complete else "") for row in lines]
-    rows.append([f"{function} at ({', '.join(f'{value:g}' for value in x)})", f"{lines[0].due:.3g}", *said])
+    said = ["(" + ", ".join(f"{value:.2g}" for value in row.attribution) + ")" + (" ✓" if row.complete else "") for row in lines]
+    rows.append([f"{function} at ({', '.join(f'{value:g}' for value in x)})", f"{lines[0].expected:.3g}", *said])
 Table(["function", "f(x) - f(0)", *closed_forms.METHODS], rows, "What each method gives to each pixel; ✓ it adds up to f(x) - f(0)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"}
@@ -186,18 +187,18 @@ quiz("06b.q1")
 predict(
     "06b.p2",
     "The upper half of the layers is shuffled: the network guesses blindly. Which map still looks most like the one before?",
-    options=["gradient", "integrated gradients", "guided", "Grad-CAM"],
-    truth="guided",
+    options=["gradient", "integrated gradients", "guided backprop", "Grad-CAM"],
+    truth="guided backprop",
 )
 
 # %% slideshow={"slide_type": "subslide"}
 model = models.load(NET)
 pictures = datasets.load(DATA, model.input_size, n=2 if FAST else 3, seed=SEED).images
-guess = targets.best(model, pictures, 1)[:, 0]
-chosen = ("gradient", "gradient x input", "integrated gradients", "guided", "Grad-CAM", "guided Grad-CAM")
-layers = list(model_randomisation.layers_from_the_top(model, pictures[:1]))
+guess = targets.top_classes(model, pictures, 1)[:, 0]
+chosen = ("gradient", "gradient x input", "integrated gradients", "guided backprop", "Grad-CAM", "guided Grad-CAM")
+layers = list(model_randomisation.weight_layers_top_down(model, pictures[:1]))
 depths = sorted({*range(0, len(layers), 3 if len(layers) > 6 else 1), len(layers)})  # the last: all of them
-fallen = {name: model_randomisation.check(model, pictures, guess, all_methods.method(name), depths=depths, seed=SEED) for name in chosen}
+fallen = {name: model_randomisation.sanity_check(model, pictures, guess, all_methods.get_method(name), depths=depths, seed=SEED) for name in chosen}
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
 charts.lines({name: found.signed.mean(dim=1).tolist() for name, found in fallen.items()}, x=depths, ax=ax,
              title=f"is the map of {NET} still the same?", xlabel="layers shuffled, from the last one on", ylabel="rank correlation")
@@ -252,9 +253,9 @@ rank_correlation = check("06b.2", rank_correlation)
 hint("06b.2")
 
 # %% slideshow={"slide_type": "slide"}
-table = ranks.table(every, constant=0.0)
+table = spearman_matrix(every, constant=0.0)
 one, other = every["SmoothGrad"][0, 0], every["SmoothGrad"][1, 0]  # of two scenes, and without equal numbers
-assert abs(rank_correlation(one, other) - ranks.correlation(one[None, None], other[None, None])[0]) < 0.01  # yours and ours
+assert abs(rank_correlation(one, other) - spearman(one[None, None], other[None, None])[0]) < 0.01  # yours and ours
 fig, ax = plt.subplots(figsize=(11, 6.2), layout="constrained")
 images.numbers(table, ax=ax, title="rank correlation of the maps, mean over the scenes", is_signed=True, limits=(-1, 1))
 ax.set_xticks([72 * (k + 0.5) for k in range(len(every))], list(every), rotation=40, ha="right", fontsize=11)
@@ -339,12 +340,12 @@ quiz("06b.q2")
 # One network, one set of scenes, all methods.
 
 # %%
-first, half = slice(0, 2 if FAST else 4), len(model_randomisation.layers_from_the_top(honest, scenes.images[:1])) // 2
+first, half = slice(0, 2 if FAST else 4), len(model_randomisation.weight_layers_top_down(honest, scenes.images[:1])) // 2
 bright = scenes.images.sum(dim=1, keepdim=True)  # the picture itself as a map
 areas["deletion"]["|input|"] = curves.deletion(honest, scenes.images, scenes.labels, bright, steps=10).area.mean().item()
 rows = [[name, shares[name], None, areas["deletion"][name]] for name in ("random", "|input|")]
 for name, map_ in every.items():
-    kept = model_randomisation.check(honest, scenes.images[first], scenes.labels[first], all_methods.method(name), depths=(half,), seed=SEED)
+    kept = model_randomisation.sanity_check(honest, scenes.images[first], scenes.labels[first], all_methods.get_method(name), depths=(half,), seed=SEED)
     gone = curves.deletion(honest, scenes.images, scenes.labels, map_, steps=10).area.mean().item()
     rows.append([name, shares[name], kept.signed[-1].mean().item(), gone])
 Table(["method", "share on what decides (large is good)", f"the same after {half} layers were shuffled (near 0 is good)",

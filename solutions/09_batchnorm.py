@@ -118,7 +118,7 @@ he = check("09.1", he)
 hint("09.1")
 
 # %% slideshow={"slide_type": "slide"}
-chains = {f"{c:g} / n": signal_propagation.chain(20, variance=c, seed=SEED) for c in (1.0, 2.0, 3.0)}
+chains = {f"{c:g} / n": signal_propagation.propagate(20, variance=c, seed=SEED) for c in (1.0, 2.0, 3.0)}
 fig, axes = plt.subplots(1, 2, figsize=(12, 3.7), layout="constrained")
 forward = {name: chain.forward.tolist() for name, chain in chains.items()}
 backward = {name: chain.backward.tolist() for name, chain in chains.items()}

@@ -50,7 +50,7 @@ photo = album[:1]
 def says(picture):
     """What the network says, and how sure it is: "tabby cat 76 %"."""
     chances = model(picture).softmax(dim=1)[0]
-    return f"{targets.name(model, int(chances.argmax()))} {chances.max().item():.0%}"
+    return f"{targets.class_name(model, int(chances.argmax()))} {chances.max().item():.0%}"
 
 
 attack = adversarial.pgd(model, photo, eps, seed=SEED)
@@ -307,7 +307,7 @@ with torch.no_grad():
     sure = torch.cat([model(cell.clamp(0, 1)) for cell in torch.cat(cells).split(16)])
 sure = sure.softmax(dim=1)[:, first.item()].view(n, n)
 fig, ax = plt.subplots(figsize=(6, 4.4), layout="constrained")
-images.magnitude(sure, ax=ax, limit=1.0, title=f"probability of {targets.name(model, first.item())}")
+images.magnitude(sure, ax=ax, limit=1.0, title=f"probability of {targets.class_name(model, first.item())}")
 ax.plot((n - 1) / 2, (n - 1) / 2, "o", color="#D55E00", markersize=12)
 ax.set_xlabel(f"along the gradient: ±{reach * LEVELS} of 255", fontsize=13)
 ax.set_ylabel("along random signs: the same", fontsize=13)
@@ -513,8 +513,8 @@ widgets.towards()
 # %%
 near = adversarial.deepfool(model, album, candidates=3 if FAST else 6)
 share = near.l2 / album.flatten(1).norm(dim=1)
-before = [targets.name(model, number) for number in model(album).argmax(dim=1).tolist()]
-after = [targets.name(model, number) for number in near.after.tolist()]
+before = [targets.class_name(model, number) for number in model(album).argmax(dim=1).tolist()]
+after = [targets.class_name(model, number) for number in near.after.tolist()]
 show(images.row(list(near.images), side=2.3,
                 titles=[f"{one}\n→ {other}\n{part:.2%}"
                         for one, other, part in zip(before, after, share.tolist(), strict=True)]),

@@ -21,9 +21,9 @@ from cnnlab.methods.adversarial.fgsm import fgsm, random_noise
 from cnnlab.methods.adversarial.linear_approximation import linear_approximation
 from cnnlab.methods.adversarial.pgd import pgd
 from cnnlab.methods.adversarial.result import completed
-from cnnlab.methods.targets import best
+from cnnlab.methods.targets import top_classes
 from cnnlab.nets import models
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 SIZES = (1, 2, 4, 8)  # of 255
 _FILE = "attacks.csv"
@@ -69,7 +69,7 @@ def rates(
         ValueError: the model names a picture otherwise.
         KeyboardInterrupt: half of an attack gives no row.
     """
-    wrong = int((best(model, images, 1, batch=batch)[:, 0] != labels).sum())
+    wrong = int((top_classes(model, images, 1, batch=batch)[:, 0] != labels).sum())
     if wrong:
         raise ValueError(
             f"{wrong} of {len(images)} pictures are named wrongly without any attack: leave them out"
@@ -100,7 +100,7 @@ def measure(
         OSError, PermissionError: it cannot be written there.
         ConnectionError: Tiny ImageNet is not on this machine, and there is no network.
     """
-    pictures = whole(pictures, "pictures is a whole number, 1 or more")
+    pictures = check_integer(pictures, "pictures is a whole number, 1 or more")
     possible(file)  # before minutes are spent
     model, rows = models.load("photonet"), []
     for source, images, labels in _sources(model, pictures, root):
@@ -139,10 +139,14 @@ def _sources(
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, pictures, labels."""
     crops = photos.crops(size=64, n=pictures, seed=0).images
-    yield "crops of the embedded photos, labelled by photonet itself", crops, best(model, crops, 1)[:, 0]
+    yield (
+        "crops of the embedded photos, labelled by photonet itself",
+        crops,
+        top_classes(model, crops, 1)[:, 0],
+    )
     test = downloads.load("tiny_imagenet", "test", root)
     order = torch.randperm(len(test.labels), generator=torch.Generator().manual_seed(0))
-    answers = best(model, test.images, 1)[:, 0]
+    answers = top_classes(model, test.images, 1)[:, 0]
     right = order[(answers == test.labels)[order]][:pictures]
     yield (
         "Tiny ImageNet, 20 classes, validation pictures that photonet names rightly",

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.model_runner import Passes, backward, chunks
-from cnnlab.methods.targets import Asked, Target, ask
+from cnnlab.methods.model_runner import Passes, batches, input_gradients
+from cnnlab.methods.targets import ResolvedTarget, Target, resolve
 from cnnlab.probing import at_rest, relu_graph, relu_rule, undisturbed
 from cnnlab.probing.hooks import rule_back
 from cnnlab.probing.memory_format import as_usual
@@ -56,8 +56,13 @@ class Attribution(NamedTuple):
         return None if self.reference is None else self.total - self.difference
 
 
-def kept(
-    asked: Asked, maps: Tensor, scores: Tensor, reference: Tensor | None, passes: Passes, began: float
+def collect(
+    resolved: ResolvedTarget,
+    maps: Tensor,
+    scores: Tensor,
+    reference: Tensor | None,
+    passes: Passes,
+    began: float,
 ) -> Attribution:
     """The result of a method that worked on (N, T, …); where one target was asked for, that axis goes.
 
@@ -67,14 +72,14 @@ def kept(
         passes: through the network.
         began: time.perf_counter() at the start.
     """
-    parts = (maps, asked.numbers, scores, reference)
-    if not asked.several:
+    parts = (maps, resolved.indices, scores, reference)
+    if not resolved.multi:
         parts = tuple(part if part is None else part[:, 0] for part in parts)
     return Attribution(*parts, passes, time.perf_counter() - began)
 
 
-def slopes(
-    model: nn.Module, images: Tensor, asked: Asked, rule: str = "gradient"
+def scores_and_gradients(
+    model: nn.Module, images: Tensor, resolved: ResolvedTarget, rule: str = "gradient"
 ) -> tuple[Tensor, Tensor, int]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W), forward passes of a picture
     """Scores and their gradients for pictures that fit into one pass, and how often that ran."""
 
@@ -83,29 +88,29 @@ def slopes(
         leaf = (leaf.clone() if leaf.is_inference() else leaf).requires_grad_()
         given = as_usual(model, leaf)
         with at_rest(model):
-            scores, runs = asked.scores(model, given), 1
+            scores, runs = resolved.scores(model, given), 1
             if rule != "gradient" and not rule_back(relu_graph.plain_relus(scores), rule):
                 # Not all that the rule must meet is seen in the graph: a second pass, watched call by call.
                 with relu_rule(model, rule):
-                    scores, runs = asked.scores(model, as_usual(model, leaf)), 2
+                    scores, runs = resolved.scores(model, as_usual(model, leaf)), 2
                 relu_graph.refuse(scores, rule)
-        down = backward(scores, leaf)
+        down = input_gradients(scores, leaf)
         down = down[0][:, None] if len(down) == 1 else torch.stack(down, dim=1)
         return scores.detach(), down, runs
 
 
-def scores(model: nn.Module, images: Tensor, asked: Asked, batch: int) -> Tensor:
+def scores(model: nn.Module, images: Tensor, resolved: ResolvedTarget, batch: int) -> Tensor:
     """(N, T) scores without any slopes."""
 
     with undisturbed(model, grad=False):
         parts = [
-            asked.rows(rows).scores(model, as_usual(model, images[rows].detach()))
-            for rows in chunks(images, batch)
+            resolved.rows(rows).scores(model, as_usual(model, images[rows].detach()))
+            for rows in batches(images, batch)
         ]
     return torch.cat(parts)
 
 
-def averaged(
+def weighted_mean(
     pictures: int,
     weights: Tensor,
     maps: Callable[[Tensor, Tensor], Tensor],
@@ -115,7 +120,7 @@ def averaged(
 ) -> Tensor:
     """One mean for each picture.
 
-    >>> averaged(2, torch.tensor([0.75, 0.25]), lambda picture, point: picture + 10.0 * point, batch=3)
+    >>> weighted_mean(2, torch.tensor([0.75, 0.25]), lambda picture, point: picture + 10.0 * point, batch=3)
     tensor([2.5000, 3.5000])
 
     Args:
@@ -156,13 +161,16 @@ def averaged(
     return total
 
 
-def backpropagated(
-    model: nn.Module, images: Tensor, target: Target, rule: str, of: str, batch: int
+def attribute_by_backprop(
+    model: nn.Module, images: Tensor, target: Target, rule: str, output: str, batch: int
 ) -> Attribution:
     began = time.perf_counter()
-    asked = ask(model, images, target, of)
-    batch = asked.share(model, images, batch, len(images))
-    parts = [slopes(model, images[rows], asked.rows(rows), rule) for rows in chunks(images, batch)]
+    resolved = resolve(model, images, target, output)
+    batch = resolved.independent_batch_size(model, images, batch, len(images))
+    parts = [
+        scores_and_gradients(model, images[rows], resolved.rows(rows), rule)
+        for rows in batches(images, batch)
+    ]
     values, maps = (torch.cat([part[k] for part in parts]) for k in (0, 1))
-    looks = sum(len(part[0]) * part[2] for part in parts)
-    return kept(asked, maps, values, None, Passes(looks, asked.numbers.numel()), began)
+    forward = sum(len(part[0]) * part[2] for part in parts)
+    return collect(resolved, maps, values, None, Passes(forward, resolved.indices.numel()), began)

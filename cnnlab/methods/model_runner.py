@@ -1,8 +1,8 @@
 """How a model is run for a method: guarded passes, images that may share a pass, batches, gradients.
 
-Type: with passing(model, images): model(images) says in words why a pass fails, and refuses a model that
-draws lots. sharing(model, …) -> how many pictures may share a pass: as many as asked for, or one where the
-answer to a picture depends on the others, which would give a wrong map without a word.
+Type: with guarded_forward(model, images): model(images) says in words why a pass fails, and refuses a model
+that draws lots. independent_batch_size(model, …) -> how many pictures may share a pass: as many as asked for,
+or one where the answer to a picture depends on the others, which would give a wrong map without a word.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.probing import undisturbed
-from cnnlab.validation import finite, whole
+from cnnlab.validation import all_finite, check_integer
 
 
 class Passes(NamedTuple):
@@ -32,14 +32,14 @@ class Passes(NamedTuple):
 
 
 @contextmanager
-def passing(model: nn.Module, images: Tensor) -> Iterator[None]:
+def guarded_forward(model: nn.Module, images: Tensor) -> Iterator[None]:
     """Around a pass of the model.
 
     Raises:
         ValueError: the pictures do not fit the first layer, the weights allow no way back, or the model draws
             random numbers in eval mode, so that each pass would give another map.
     """
-    drawn = _lots()
+    rng_state = _rng_state()
     try:
         yield
     except RuntimeError as error:
@@ -49,14 +49,14 @@ def passing(model: nn.Module, images: Tensor) -> Iterator[None]:
             ) from error
         _name_misfit(model, images, error)
         raise
-    if _lots() != drawn:
+    if _rng_state() != rng_state:
         raise ValueError(
             "the model draws random numbers in eval mode, so its answer is another one each time: is there "
             "an F.dropout without training=self.training?"
         )
 
 
-def sharing(
+def independent_batch_size(
     model: nn.Module, images: Tensor, answer: Callable[[Tensor], object], *, batch: int, count: int
 ) -> int:
     """How many pictures may share a pass: `batch`, or 1.
@@ -75,23 +75,25 @@ def sharing(
     Raises:
         ValueError: a batch below 1, or a model that answers another way each time.
     """
-    batch = whole(batch, "a pass takes 1 picture or more")
+    batch = check_integer(batch, "a pass takes 1 picture or more")
     if min(batch, count) == 1:
         return batch
-    calm = 0.03 + 0.05 * images[:1].detach()
-    wild = 80 * torch.arange(calm.numel(), device=calm.device).remainder(2).view(calm.shape) - 20 + calm
+    probe = 0.03 + 0.05 * images[:1].detach()
+    contrast = (
+        80 * torch.arange(probe.numel(), device=probe.device).remainder(2).view(probe.shape) - 20 + probe
+    )
     with undisturbed(model, grad=False):
-        with ValueReads() as watch:
-            alone = answer(calm.clone())
-        if watch.asked:  # if x.max() > 0.9: …, which may be decided by another picture
+        with ValueReads() as reads:
+            alone = answer(probe.clone())
+        if reads.reads_values:  # if x.max() > 0.9: …, which may be decided by another picture
             return 1
         try:
-            beside = answer(torch.cat([wild, calm]))
+            paired = answer(torch.cat([contrast, probe]))
         except Exception:  # whatever it is: it is made for one picture, and is asked for one
             return 1
-        if not isinstance(alone, Tensor) or _same(alone, beside):
+        if not isinstance(alone, Tensor) or _same(alone, paired):
             return batch
-        if not _same(alone, answer(calm.clone())):
+        if not _same(alone, answer(probe.clone())):
             raise ValueError(
                 "the model answers another way each time: something in it is random in eval mode"
             )
@@ -108,7 +110,7 @@ def _same(alone: Tensor, other: object) -> bool:
     return bool(torch.allclose(other, one, rtol=0, atol=near, equal_nan=True))
 
 
-def _lots() -> bytes:
+def _rng_state() -> bytes:
     """The state of the random numbers; unseen by a Watch, which asks what the model does."""
     with torch._C.DisableTorchFunction():
         return torch.get_rng_state().numpy().tobytes()
@@ -125,7 +127,7 @@ def _name_misfit(model: nn.Module, images: Tensor, error: Exception) -> None:
             return
 
 
-def backward(scores: Tensor, source: Tensor) -> list[Tensor]:
+def input_gradients(scores: Tensor, source: Tensor) -> list[Tensor]:
     """The gradient of each of (B, T) scores: T tensors of the shape of their source. Ends at the source.
 
     Raises:
@@ -141,15 +143,15 @@ def backward(scores: Tensor, source: Tensor) -> list[Tensor]:
             raise ValueError(
                 "the score does not depend on the picture by operations that a gradient can go back through"
             )
-        if not finite(down):
+        if not all_finite(down):
             raise ValueError("the gradient is not finite (nan or inf): look at the weights")
         found.append(down.contiguous())
     return found
 
 
-def chunks(images: Tensor, batch: int) -> Iterator[slice]:
+def batches(images: Tensor, batch: int) -> Iterator[slice]:
     """Rows of so many pictures at a time."""
-    batch = whole(batch, "a pass takes 1 picture or more")
+    batch = check_integer(batch, "a pass takes 1 picture or more")
     return (slice(first, first + batch) for first in range(0, len(images), batch))
 
 
@@ -159,21 +161,21 @@ class ValueReads(TorchFunctionMode):
     Such a model cannot run several images together: there may be one decision for all.
 
     Attributes:
-        asked: the first function by which a number left the tensors (`if x.sum() > 0:`), or "".
+        reads_values: the first function by which a number left the tensors (`if x.sum() > 0:`), or "".
     """
 
     def __init__(self):
         super().__init__()
-        self.asked = ""
+        self.reads_values = ""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
         output = func(*args, **(kwargs or {}))
-        if func in _ASKS:
-            self.asked = self.asked or func.__name__
+        if func in _READS:
+            self.reads_values = self.reads_values or func.__name__
         return output
 
 
-_ASKS = {
+_READS = {
     getattr(home, name)
     for name in (
         "__bool__ __int__ __float__ __complex__ __index__ __contains__ __array__ __dlpack__ "

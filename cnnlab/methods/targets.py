@@ -1,10 +1,10 @@
 """What is to be explained: a class, its logit or its probability, for one or several classes; or a unit.
 
 Type: (model, images, target) -> (N, T) scores, with gradients. Every method that asks "which pixels?" takes a
-target in these forms and puts them into one, an `Asked`:
+target in these forms and puts them into one, a `ResolvedTarget`:
 
 - a class for all pictures, by its number or its name (of `model.classes`);
-- (N,) one class number for each picture; (N, T) several for each, such as `best(model, images, 5)`;
+- (N,) one class number for each picture; (N, T) several for each, such as `top_classes(model, images, 5)`;
 - a `Unit` of any layer: at one place its activation, without a place the mean over its map.
 """
 
@@ -16,43 +16,43 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cnnlab.errors import unknown
-from cnnlab.methods.model_runner import passing, sharing
+from cnnlab.methods.model_runner import guarded_forward, independent_batch_size
 from cnnlab.probing import Recorder, Unit, each_part, layer, undisturbed
-from cnnlab.validation import finite, whole
+from cnnlab.validation import all_finite, check_integer
 
-OF = ("logit", "probability")
+OUTPUTS = ("logit", "probability")
 Target = int | str | Tensor | Unit
 
 
-class Asked(NamedTuple):
+class ResolvedTarget(NamedTuple):
     """A target that was checked.
 
     Attributes:
-        numbers: (N, T) class numbers; of a unit zeros (N, 1).
+        indices: (N, T) class numbers; of a unit zeros (N, 1).
         unit: or None, if it is a class.
-        of: "logit" or "probability".
-        several: was T asked for? Then results keep that axis, else it goes.
+        output: "logit" or "probability".
+        multi: was T asked for? Then results keep that axis, else it goes.
     """
 
-    numbers: Tensor
+    indices: Tensor
     unit: Unit | None
-    of: str
-    several: bool
+    output: str
+    multi: bool
 
-    def rows(self, rows: slice | Tensor) -> "Asked":
+    def rows(self, rows: slice | Tensor) -> "ResolvedTarget":
         """The same question about some of the pictures, or with an index about some of them several times."""
-        return self._replace(numbers=self.numbers[rows])
+        return self._replace(indices=self.indices[rows])
 
     def scores(self, model: nn.Module, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, T), gradients flow through. Stops at the unit's layer if it is a unit.
 
         The caller sees to eval mode, and hands in a clone: a first layer may work in place.
         """
-        return self.read(self.output(model, images))
+        return self.read(self.forward(model, images))
 
-    def output(self, model: nn.Module, images: Tensor) -> Tensor:
+    def forward(self, model: nn.Module, images: Tensor) -> Tensor:
         """What the model, or the unit's layer, puts out: what `scores` reads."""
-        with passing(model, images):
+        with guarded_forward(model, images):
             if self.unit is None:
                 return model(images)
             # grad: also where a hook switches gradients on half way, as Grad-CAM does.
@@ -60,9 +60,11 @@ class Asked(NamedTuple):
                 model(images)
         return acts.calls(self.unit.layer)[0]
 
-    def share(self, model: nn.Module, images: Tensor, batch: int, count: int) -> int:
-        """How many of `count` pictures may share a pass: see `asking.sharing`."""
-        return sharing(model, images, lambda some: self.output(model, some), batch=batch, count=count)
+    def independent_batch_size(self, model: nn.Module, images: Tensor, batch: int, count: int) -> int:
+        """How many of `count` pictures may share a pass: see `model_runner.independent_batch_size`."""
+        return independent_batch_size(
+            model, images, lambda some: self.forward(model, some), batch=batch, count=count
+        )
 
     def read(self, output: Tensor) -> Tensor:
         """What the model, or the unit's layer, put out -> (N, T).
@@ -73,51 +75,52 @@ class Asked(NamedTuple):
                 logits are wanted, or nothing finite.
         """
         if self.unit is not None:
-            values = self.unit.of(output)
+            values = self.unit.activation(output)
             picked = values.reshape(len(values), -1).mean(dim=1, keepdim=True)  # (N, 1)
         else:
-            if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != len(self.numbers):
+            if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != len(self.indices):
                 given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                wanted = f"({len(self.numbers)}, classes)"
+                wanted = f"({len(self.indices)}, classes)"
                 raise ValueError(f"a class can be explained where a model gives {wanted}, not {given}")
-            if int(self.numbers.max()) >= output.shape[1]:
+            if int(self.indices.max()) >= output.shape[1]:
                 raise LookupError(
-                    f"no class {int(self.numbers.max())}: they are numbered from 0 to {output.shape[1] - 1}"
+                    f"no class {int(self.indices.max())}: they are numbered from 0 to {output.shape[1] - 1}"
                 )
-            if self.of == "probability" and are_probabilities(output.detach()):
+            if self.output == "probability" and are_probabilities(output.detach()):
                 raise ValueError(
-                    "the model puts out probabilities already, and a softmax of these is none: use of='logit'"
+                    "the model puts out probabilities already, and a softmax of these is none: "
+                    "use output='logit'"
                 )
-            values = output.softmax(dim=1) if self.of == "probability" else output
-            numbers = self.numbers.clone()  # made in inference mode, they could not be kept for the way back
-            picked = values.gather(1, numbers.to(output.device))  # (N, T)
-        if not finite(picked.detach()):
+            values = output.softmax(dim=1) if self.output == "probability" else output
+            indices = self.indices.clone()  # made in inference mode, they could not be kept for the way back
+            picked = values.gather(1, indices.to(output.device))  # (N, T)
+        if not all_finite(picked.detach()):
             raise ValueError("the model's answer is not finite (nan or inf): look at the weights")
         return picked
 
 
-def ask(model: nn.Module, images: Tensor, target: Target, of: str = "logit") -> Asked:
+def resolve(model: nn.Module, images: Tensor, target: Target, output: str = "logit") -> ResolvedTarget:
     """Check pictures and target, before anything runs.
 
     Args:
         model: any network.
         images: (N, C, H, W) floating point, finite, at least one.
         target: as in the head of this file.
-        of: "logit", or "probability": the softmax of all logits at the class.
+        output: "logit", or "probability": the softmax of all logits at the class.
 
     Raises:
-        LookupError: no class of this name or number, no such layer, or no such `of`.
+        LookupError: no class of this name or number, no such layer, or no such `output`.
         ValueError: pictures or target of a wrong shape; a probability of a unit; a batch norm that mixes the
             pictures of a batch.
         TypeError: a target of another kind.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
-    pictures(images)
-    if not finite(images):
+    check_images(images)
+    if not all_finite(images):
         raise ValueError("a picture holds a number that is not finite (nan or inf)")
-    if of not in OF:
-        raise unknown("score", of, OF)
+    if output not in OUTPUTS:
+        raise unknown("score", output, OUTPUTS)
     if any(isinstance(part, _BatchNorm) and part.running_var is None for part in each_part(model)):
         raise ValueError(
             "this model has a batch norm without running statistics: its answer to one picture depends on "
@@ -125,15 +128,17 @@ def ask(model: nn.Module, images: Tensor, target: Target, of: str = "logit") -> 
         )
     if isinstance(target, Unit):
         layer(model, target.layer)
-        if of == "probability":
-            raise ValueError(f"a unit has an activation, not a probability: leave of='logit' for {target}")
-        return Asked(torch.zeros(len(images), 1, dtype=torch.int64), target, of, several=False)
-    numbers = _numbers(model, target, len(images))
-    several = numbers.dim() == 2
-    return Asked(numbers if several else numbers[:, None], None, of, several)
+        if output == "probability":
+            raise ValueError(
+                f"a unit has an activation, not a probability: leave output='logit' for {target}"
+            )
+        return ResolvedTarget(torch.zeros(len(images), 1, dtype=torch.int64), target, output, multi=False)
+    indices = _class_indices(model, target, len(images))
+    multi = indices.dim() == 2
+    return ResolvedTarget(indices if multi else indices[:, None], None, output, multi)
 
 
-def best(model: nn.Module, images: Tensor, k: int = 5, *, batch: int = 64) -> Tensor:
+def top_classes(model: nn.Module, images: Tensor, k: int = 5, *, batch: int = 64) -> Tensor:
     """The k classes with the highest logits, the highest first.
 
     Args:
@@ -146,26 +151,26 @@ def best(model: nn.Module, images: Tensor, k: int = 5, *, batch: int = 64) -> Te
         (N, k) class numbers, to be given as a target.
 
     Raises:
-        ValueError: as `ask`; a model that does not give (N, classes).
+        ValueError: as `resolve`; a model that does not give (N, classes).
     """
-    k = whole(k, "k is a whole number, 1 or more")
-    asked = ask(model, images, 0)
-    batch = asked.share(model, images, batch, len(images))
+    k = check_integer(k, "k is a whole number, 1 or more")
+    resolved = resolve(model, images, 0)
+    batch = resolved.independent_batch_size(model, images, batch, len(images))
     with undisturbed(model, grad=False):
-        parts = [asked.output(model, part.detach().clone()) for part in images.split(batch)]
-        for part, rows in zip(parts, asked.numbers.split(batch), strict=True):
-            asked._replace(numbers=rows).read(part)
+        parts = [resolved.forward(model, part.detach().clone()) for part in images.split(batch)]
+        for part, rows in zip(parts, resolved.indices.split(batch), strict=True):
+            resolved._replace(indices=rows).read(part)
         logits = torch.cat(parts)
     return logits.topk(min(k, logits.shape[1]), dim=1).indices
 
 
-def name(model: nn.Module, number: int) -> str:
+def class_name(model: nn.Module, number: int) -> str:
     """What a class is called: by its name if the model has names, else "class 3"."""
     classes = tuple(getattr(model, "classes", ()))
     return classes[number] if number < len(classes) else f"class {number}"
 
 
-def pictures(images: object) -> None:
+def check_images(images: object) -> None:
     """Refuse what are no pictures.
 
     Raises:
@@ -192,7 +197,7 @@ def are_probabilities(output: Tensor) -> bool:
     return bool((output >= 0).all() and one.all() and ((output > 0) & (output < 1)).any())
 
 
-def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
+def _class_indices(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
     """(N,) or (N, T) class numbers, not below zero."""
     if isinstance(target, str):
         classes = tuple(getattr(model, "classes", ()))
@@ -209,16 +214,16 @@ def _numbers(model: nn.Module, target: int | str | Tensor, n: int) -> Tensor:
         if not 0 <= target < 2**31:
             raise LookupError(f"no class {target}: they are numbered from 0")
         return torch.full((n,), target)
-    numbers = target.cpu()
-    if numbers.dtype.is_floating_point or numbers.dtype == torch.bool or numbers.is_complex():
-        raise TypeError(f"class numbers are whole numbers, not {numbers.dtype}")
-    numbers = numbers.to(torch.int64)
-    if numbers.dim() == 0:
-        numbers = numbers.expand(n)
-    if numbers.dim() not in (1, 2) or len(numbers) != n or not numbers.numel():
+    indices = target.cpu()
+    if indices.dtype.is_floating_point or indices.dtype == torch.bool or indices.is_complex():
+        raise TypeError(f"class numbers are whole numbers, not {indices.dtype}")
+    indices = indices.to(torch.int64)
+    if indices.dim() == 0:
+        indices = indices.expand(n)
+    if indices.dim() not in (1, 2) or len(indices) != n or not indices.numel():
         raise ValueError(
-            f"one class, or (N,) or (N, T) of them for N = {n} pictures, not {tuple(numbers.shape)}"
+            f"one class, or (N,) or (N, T) of them for N = {n} pictures, not {tuple(indices.shape)}"
         )
-    if int(numbers.min()) < 0:
-        raise LookupError(f"no class {int(numbers.min())}: they are numbered from 0")
-    return numbers
+    if int(indices.min()) < 0:
+        raise LookupError(f"no class {int(indices.min())}: they are numbered from 0")
+    return indices

@@ -34,7 +34,7 @@ class Unit(NamedTuple):
         place = "" if self.row is None else f" at row {self.row}, col {self.col}"
         return f"{self.layer}, channel {self.channel}{place}"
 
-    def of(self, activations: Tensor) -> Tensor:
+    def activation(self, activations: Tensor) -> Tensor:
         """The activation of this unit, out of what its layer put out; gradients flow through.
 
         Args:

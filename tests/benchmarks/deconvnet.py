@@ -33,7 +33,7 @@ def ways(name: str, n: int, size: int) -> dict[str, Callable]:
 
     found = {
         "plain": plain,
-        "project": lambda: deconvnet.project(model, x, top, start="one"),
+        "project": lambda: deconvnet.project(model, x, top, initial="one"),
         "layer by layer": lambda: deconvnet.layer_by_layer(model, x, top),
         "unit inside": lambda: deconvnet.project(model, x, middle),
     }

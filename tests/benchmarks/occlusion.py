@@ -66,8 +66,8 @@ def limit(model, image, window, stride):
             left -= 32
 
 
-def ours(model, image, window, stride, how):
-    return occlusion.heatmap(model, image, 2, window=window, stride=stride, how=how).map
+def ours(model, image, window, stride, engine):
+    return occlusion.heatmap(model, image, 2, window=window, stride=stride, engine=engine).map
 
 
 WAYS = {

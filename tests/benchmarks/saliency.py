@@ -157,10 +157,10 @@ def ways(model: nn.Module, x, name: str, long: bool) -> dict[str, dict[str, obje
             "ours": lambda: saliency.gradient(model, x, TARGET),
             "captum": lambda: plain.attribute(fresh(), target=TARGET, abs=False),
         },
-        "guided": {
+        "guided backprop": {
             "limit": lambda: raw.gradient(x, bare=True),
             "passes": lambda: raw.passes(x, bare=True),
-            "ours": lambda: saliency.guided(model, x, TARGET),
+            "ours": lambda: saliency.guided_backprop(model, x, TARGET),
             "captum": lambda: back.attribute(fresh(), target=TARGET),
         },
         "Grad-CAM": {

@@ -14,14 +14,14 @@ from torch import nn
 from cnnlab.methods import model_runner, saliency
 from cnnlab.methods.evaluation import deletion
 from cnnlab.methods.saliency import METHODS
-from cnnlab.methods.targets import best
+from cnnlab.methods.targets import top_classes
 
 START = picture(seed=5)[0] / 2  # of a plain one the range is zero
 QUICK = {
     **METHODS,
     "integrated gradients": partial(saliency.integrated_gradients, steps=5, baseline=START),
     "SmoothGrad": partial(saliency.smoothgrad, samples=5),
-    "SmoothGrad of guided": partial(saliency.smoothgrad, samples=5, method=saliency.guided),
+    "SmoothGrad of guided backprop": partial(saliency.smoothgrad, samples=5, method=saliency.guided_backprop),
 }
 NO_CAM = [name for name in QUICK if name != "CAM"]
 
@@ -94,7 +94,7 @@ def test_curves_paths_and_best_of_a_model_that_mixes_pictures(how):
         *(saliency.path(model, x, 1, baseline=START, steps=4, batch=b) for b in (16, 1)), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
-    assert torch.equal(best(model, x), torch.cat([best(model, x[n : n + 1]) for n in range(3)]))
+    assert torch.equal(top_classes(model, x), torch.cat([top_classes(model, x[n : n + 1]) for n in range(3)]))
 
 
 def test_whoever_does_not_mix_shares_passes_and_one_picture_costs_nothing():
@@ -102,7 +102,7 @@ def test_whoever_does_not_mix_shares_passes_and_one_picture_costs_nothing():
     model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     for run, given, passes in [
         (saliency.gradient, picture(), [1]),
-        (saliency.guided, picture(n=5), [1, 2, 5]),
+        (saliency.guided_backprop, picture(n=5), [1, 2, 5]),
         (partial(saliency.gradient, batch=1), picture(n=3), [1, 1, 1]),
         (partial(saliency.integrated_gradients, steps=20), picture(), [1, 2, 2, 16, 4]),
         (partial(saliency.smoothgrad, samples=20), picture(), [1, 2, 16, 4, 1]),
@@ -168,8 +168,8 @@ def test_a_picture_that_does_not_fit_is_named_with_the_first_layer():
     model = net()
     for run in [
         *METHODS.values(),
-        lambda *given: best(*given[:2]),
-        lambda *given: saliency.last_maps(*given[:2]),
+        lambda *given: top_classes(*given[:2]),
+        lambda *given: saliency.last_feature_maps(*given[:2]),
     ]:
         with pytest.raises(ValueError, match=r"1, 16, 16\) .* 'conv'.* 3 channels of torch.float64"):
             run(model, picture(n=2, channels=1), 1)
@@ -181,11 +181,11 @@ def test_a_picture_that_does_not_fit_is_named_with_the_first_layer():
         with pytest.raises(TypeError, match="a model .* comes first, not function"):
             run(lambda x: x, picture(), 1)
     with pytest.raises(ValueError, match=r"where a model gives \(1, classes\), not \(1, 4, 14, 14\)"):
-        best(model.conv, picture())
+        top_classes(model.conv, picture())
     with pytest.raises(ValueError, match="size is .H, W."):
-        saliency.on_pixels(picture(), model, "conv", 32)
+        saliency.upsample_to_image(picture(), model, "conv", 32)
     with pytest.raises(ValueError, match="such as Attribution.map"):
-        saliency.on_pixels(saliency.gradient(model, picture(), 1), model, "conv", (16, 16))
+        saliency.upsample_to_image(saliency.gradient(model, picture(), 1), model, "conv", (16, 16))
 
 
 def test_weights_made_in_inference_mode_are_named():
@@ -203,12 +203,16 @@ def test_numbers_of_numpy_are_numbers_and_others_are_refused():
     with pytest.raises(LookupError, match="no class 1000000000000"):
         saliency.gradient(model, x, 10**30)
     for wrong in (0, -1, 1.5, None, True, "a"):
-        for run in (*QUICK.values(), saliency.path, lambda *given, batch: best(*given[:2], batch=batch)):
+        for run in (
+            *QUICK.values(),
+            saliency.path,
+            lambda *given, batch: top_classes(*given[:2], batch=batch),
+        ):
             with pytest.raises(ValueError, match="1 picture or more, not"):
                 run(model, x, 1, batch=wrong)
         with pytest.raises(ValueError, match="1 picture or more, not"):
             deletion.deletion(model, x, 1, x, batch=wrong)
-    assert model_runner.whole(torch.tensor(3), "a number") == 3
+    assert model_runner.check_integer(torch.tensor(3), "a number") == 3
 
 
 def test_smoothgrad_says_what_is_wrong():
@@ -217,7 +221,7 @@ def test_smoothgrad_says_what_is_wrong():
         ({"seed": 0.5}, ValueError, "seed is a whole number"),
         ({"method": "gradient"}, TypeError, "a method is a function"),
         ({"method": lambda m, x, t: x}, TypeError, "is called with"),
-        ({"method": lambda m, x, t, of: x}, TypeError, "answers with an Attribution, not Tensor"),
+        ({"method": lambda m, x, t, output: x}, TypeError, "answers with an Attribution, not Tensor"),
     ]:
         with pytest.raises(error, match=text):
             saliency.smoothgrad(net(), picture(), 1, **wrong)
@@ -226,8 +230,8 @@ def test_smoothgrad_says_what_is_wrong():
 @pytest.mark.parametrize("method", NO_CAM)
 def test_a_softmax_is_not_taken_twice(method):
     model = nn.Sequential(net(), nn.Softmax(1))
-    with pytest.raises(ValueError, match="probabilities already.* of='logit'"):
-        QUICK[method](model, picture(n=2), 1, of="probability")
+    with pytest.raises(ValueError, match="probabilities already.* output='logit'"):
+        QUICK[method](model, picture(n=2), 1, output="probability")
     assert QUICK[method](model, picture(n=2), 1).score.max() < 1
     with pytest.raises(ValueError, match="probabilities already"):
         deletion.deletion(model, picture(), 1, picture())
@@ -260,6 +264,6 @@ def test_buffers_that_a_pass_changes_come_back(method):
 @pytest.mark.parametrize("bad", (float("nan"), float("inf"), -float("inf")))
 def test_one_number_that_is_not_finite_is_seen_among_few_and_many(count, bad):
     numbers = torch.full((count,), 3e38)  # their sum overflows, and yet they are finite
-    assert model_runner.finite(numbers)
+    assert model_runner.all_finite(numbers)
     numbers[-1] = bad
-    assert not model_runner.finite(numbers)
+    assert not model_runner.all_finite(numbers)

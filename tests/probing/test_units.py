@@ -15,10 +15,10 @@ from cnnlab.probing import Unit, each_part, layer, layers, shapes, stages
 
 def test_unit_picks_its_activation():
     a = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5).requires_grad_()
-    assert torch.equal(Unit("c", 1).of(a), a[:, 1])
-    assert torch.equal(Unit("c", 2, 3, 4).of(a), a[:, 2, 3, 4])
-    assert torch.equal(Unit("fc", 2).of(a[:, :, 0, 0]), a[:, 2, 0, 0])
-    assert Unit("c", 1).of(a).requires_grad
+    assert torch.equal(Unit("c", 1).activation(a), a[:, 1])
+    assert torch.equal(Unit("c", 2, 3, 4).activation(a), a[:, 2, 3, 4])
+    assert torch.equal(Unit("fc", 2).activation(a[:, :, 0, 0]), a[:, 2, 0, 0])
+    assert Unit("c", 1).activation(a).requires_grad
     assert Unit("c", 1) == Unit("c", 1, None, None)
     assert str(Unit("c", 1)) == "c, channel 1"
 
@@ -37,7 +37,7 @@ def test_unit_picks_its_activation():
 )
 def test_unit_refuses(unit, shape, message):
     with pytest.raises(ValueError, match=message):
-        unit.of(torch.zeros(shape))
+        unit.activation(torch.zeros(shape))
 
 
 def test_layers_by_name():
@@ -123,8 +123,8 @@ def test_stages_without_relus_or_without_maps():
 def test_a_unit_is_found_by_whole_numbers_alone(place):
     """a[:, True] adds an axis: the mean of it would be that of all channels, without a word."""
     with pytest.raises(ValueError, match="c has no (channel|row|col) .*: they go from 0 to 3"):
-        Unit("c", *place).of(torch.rand(1, 4, 4, 4))
-    assert torch.equal(Unit("c", np.int64(2)).of(x := torch.rand(1, 4, 4, 4)), x[:, 2])
+        Unit("c", *place).activation(torch.rand(1, 4, 4, 4))
+    assert torch.equal(Unit("c", np.int64(2)).activation(x := torch.rand(1, 4, 4, 4)), x[:, 2])
 
 
 def test_each_part_is_what_modules_says():

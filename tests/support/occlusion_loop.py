@@ -8,7 +8,7 @@ from torch import nn
 
 from cnnlab.methods import occlusion
 
-HOW = ("incremental", "batches")
+ENGINES = ("incremental", "batches")
 
 
 def make(*parts):
@@ -33,13 +33,13 @@ def loop(model, x, window, stride, fill=0.0):
         return torch.cat([whole - model(one) for one in covered(x, window, stride, fill)])
 
 
-def error(model, x, window=(4, 4), stride=(2, 2), fill=0.0, how="incremental", **options):
+def error(model, x, window=(4, 4), stride=(2, 2), fill=0.0, engine="incremental", **options):
     """The largest difference to the loop, against the largest drop."""
-    found = occlusion.scan(model, x, window=window, stride=stride, fill=fill, how=how, **options)
-    assert found.how == how and (how == "batches" or not found.reason)
+    found = occlusion.scan(model, x, window=window, stride=stride, fill=fill, engine=engine, **options)
+    assert found.engine == engine and (engine == "batches" or not found.reason)
     expected = loop(model, x, window, stride, fill)
     assert (expected.abs().amax(1) > 0).sum() > 1
-    drops = (found.whole - found.outputs).flatten(0, 1)
+    drops = (found.unoccluded - found.outputs).flatten(0, 1)
     assert drops.shape == expected.shape
     return ((drops - expected).abs().max() / expected.abs().max()).item()
 

@@ -18,9 +18,9 @@ from cnnlab.methods.adversarial.attack import SharedProgress, SharedStep, evalua
 from cnnlab.methods.adversarial.classifier import Classifier
 from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.model_runner import Passes
-from cnnlab.methods.targets import Target, pictures
+from cnnlab.methods.targets import Target, check_images
 from cnnlab.nets.adam import Adam
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 
 class AdversarialPatch(NamedTuple):
@@ -94,7 +94,10 @@ def adversarial_patch(
     if target is None:
         raise TypeError("target is the class that the patch stands for, by number or name; not None")
     classifier = Classifier(model, images, None, target)
-    side, steps = whole(side, "side is a whole number, 1 or more"), whole(steps, "steps is 1 or more")
+    side, steps = (
+        check_integer(side, "side is a whole number, 1 or more"),
+        check_integer(steps, "steps is 1 or more"),
+    )
     if side > min(images.shape[2:]):
         raise ValueError(f"a patch of {side} pixels does not fit on images of {tuple(images.shape[2:])}")
     if (
@@ -103,8 +106,8 @@ def adversarial_patch(
         or not 0 < learning_rate <= 1
     ):
         raise ValueError(f"learning_rate is a number above 0, at most 1, not {learning_rate!r}")
-    batch = classifier.asked.share(
-        model, classifier.images, whole(batch, "batch is 1 image or more"), len(images)
+    batch = classifier.resolved.independent_batch_size(
+        model, classifier.images, check_integer(batch, "batch is 1 image or more"), len(images)
     )
     random, rotation_limit = norms.generator(seed), 4 if rotate else 1
 
@@ -160,7 +163,7 @@ def apply_patch(
         ValueError: the patch has other channels, is not square, or hangs over the edge; a place that is
             no whole number.
     """
-    pictures(images)
+    check_images(images)
     square = isinstance(patch, Tensor) and patch.dim() == 3 and patch.shape[1] == patch.shape[2]
     if not square or patch.shape[0] != images.shape[1]:
         given = tuple(patch.shape) if isinstance(patch, Tensor) else patch

@@ -24,7 +24,7 @@ from cnnlab.methods.adversarial.result import completed
 from cnnlab.nets import models
 from cnnlab.nets.training.history import History
 from cnnlab.nets.training.train import evaluate, fit
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 ATTACKS = ("pgd", "fgsm", "none")
 
@@ -96,9 +96,9 @@ def adversarial_training(
     began = time.perf_counter()
     if attack not in ATTACKS:
         raise unknown("attack", attack, ATTACKS)
-    n_eval = whole(n_eval, "n_eval is a whole number, 1 or more")
-    steps = whole(steps, "steps is a whole number, 1 or more")
-    eval_steps = whole(eval_steps, "eval_steps is a whole number, 1 or more")
+    n_eval = check_integer(n_eval, "n_eval is a whole number, 1 or more")
+    steps = check_integer(steps, "steps is a whole number, 1 or more")
+    eval_steps = check_integer(eval_steps, "eval_steps is a whole number, 1 or more")
     model = models.build("simpleconvnet", seed=seed) if model is None else model
     train = digits.load("train") if train is None else train
     test = digits.load("test") if test is None else test
@@ -128,7 +128,7 @@ def adversarial_training(
         attacked.append(1 - float(result.success.double().mean()))
         return callback is not None and callback(list(clean), list(attacked)) is True
 
-    random = torch.Generator().manual_seed(whole(seed, "seed is a whole number", -(2**63)))
+    random = torch.Generator().manual_seed(check_integer(seed, "seed is a whole number", -(2**63)))
     history = fit(
         model,
         train,

@@ -16,7 +16,7 @@ from cnnlab.methods.adversarial.result import AttackResult, concatenate
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.targets import Target
 from cnnlab.probing import settled
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 Progress = Callable[[int, int], object]
 # (steps done, all steps, what is made, share of the last images on which it worked) -> True to stop.
@@ -38,12 +38,14 @@ def run(
             kept, and the rest of the images stays as it is.
 
     Raises:
-        ValueError, LookupError: as `Classifier` and `asking.passing`.
+        ValueError, LookupError: as `Classifier` and `model_runner.guarded_forward`.
     """
     began = time.perf_counter()
     check_callable(progress)
     model, images = classifier.model, classifier.images
-    batch = classifier.asked.share(model, images, whole(batch, "batch is 1 image or more"), len(images))
+    batch = classifier.resolved.independent_batch_size(
+        model, images, check_integer(batch, "batch is 1 image or more"), len(images)
+    )
     rows = [slice(first, first + batch) for first in range(0, len(images), batch)]
     parts, attempt, stopped = [], None, "finished"
     with settled(model, channels_last=False):

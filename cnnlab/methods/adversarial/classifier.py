@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from cnnlab.errors import unknown
 from cnnlab.methods.adversarial import norms
 from cnnlab.methods.adversarial.result import AttackResult
-from cnnlab.methods.model_runner import Passes, backward
-from cnnlab.methods.targets import Target, are_probabilities, ask
+from cnnlab.methods.model_runner import Passes, input_gradients
+from cnnlab.methods.targets import Target, are_probabilities, resolve
 from cnnlab.probing import Unit
 from cnnlab.probing.memory_format import as_usual
-from cnnlab.validation import finite
+from cnnlab.validation import all_finite
 
 LOSSES = ("cross-entropy", "log-odds")
 
@@ -81,7 +81,7 @@ class Classifier:
         self.forwards = self.backwards = 0
         with torch.inference_mode(False):  # what is born in the caller's could not be kept for the way back
             self.images = images.detach().clone() if images.is_inference() else images.detach()
-            self.asked = ask(model, images, 0)
+            self.resolved = resolve(model, images, 0)
             self.labels = torch.full((len(images),), -1)
             if labels is not None:
                 self.labels = class_per_image(model, self.images, labels, "labels")
@@ -102,7 +102,7 @@ class Classifier:
         leaf = images.detach().requires_grad_()  # the same memory: the model gets a copy of it
         logits = self.logits(leaf, rows)
         evaluation = self.evaluate_logits(logits, rows)
-        (gradient,) = backward(evaluation.gain[:, None], leaf)
+        (gradient,) = input_gradients(evaluation.gain[:, None], leaf)
         return evaluation._replace(
             loss=evaluation.loss.detach(), gain=evaluation.gain.detach(), gradient=gradient
         )
@@ -143,20 +143,20 @@ class Classifier:
 
         Raises:
             ValueError: the model does not give logits (B, classes), two or more, finite; or the reasons of
-                `asking.passing`.
+                `model_runner.guarded_forward`.
             LookupError: it has no such class.
         """
         self.forwards += len(images)
-        asked = self.asked.rows(rows)
-        logits = asked.output(self.model, as_usual(self.model, images))
-        asked.read(logits)  # (B, classes), or an error that says what it is
+        resolved = self.resolved.rows(rows)
+        logits = resolved.forward(self.model, as_usual(self.model, images))
+        resolved.read(logits)  # (B, classes), or an error that says what it is
         if logits.shape[1] < 2:
             raise ValueError("a network with one output has no other class to be led to")
         if are_probabilities(logits.detach()):
             raise ValueError(
                 "the model puts out probabilities already, where attacks need logits: leave its softmax out"
             )
-        if not finite(logits):
+        if not all_finite(logits):
             raise ValueError("the model's answer is not finite (nan or inf): look at the weights")
         most = logits.shape[1] - 1
         for numbers in (self.labels[rows], () if self.target is None else self.target[rows]):
@@ -190,10 +190,10 @@ def class_per_image(model: nn.Module, images: Tensor, numbers: Target, what: str
     """
     if isinstance(numbers, Unit):
         raise TypeError(f"{what}: a class number or name, or (N,) numbers; a Unit cannot be attacked here")
-    asked = ask(model, images, numbers)
-    if asked.several:
-        raise ValueError(f"{what}: one class for each image, not {tuple(asked.numbers.shape)}")
-    return asked.numbers[:, 0].clone()
+    resolved = resolve(model, images, numbers)
+    if resolved.multi:
+        raise ValueError(f"{what}: one class for each image, not {tuple(resolved.indices.shape)}")
+    return resolved.indices[:, 0].clone()
 
 
 def log_odds_against(logits: Tensor, numbers: Tensor) -> Tensor:

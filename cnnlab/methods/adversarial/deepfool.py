@@ -16,9 +16,9 @@ from cnnlab.methods.adversarial import norms
 from cnnlab.methods.adversarial.attack import Progress, run
 from cnnlab.methods.adversarial.classifier import Attempt, Classifier, Evaluation
 from cnnlab.methods.adversarial.result import AttackResult
-from cnnlab.methods.model_runner import backward
+from cnnlab.methods.model_runner import input_gradients
 from cnnlab.methods.targets import Target
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 
 def deepfool(
@@ -62,8 +62,8 @@ def deepfool(
     Paper: Moosavi-Dezfooli, Fawzi & Frossard, 2016.
     """
     classifier = Classifier(model, images, labels, None)
-    steps = whole(steps, "steps is a whole number, 1 or more")
-    candidates = whole(candidates, "candidates is a whole number, 1 or more")
+    steps = check_integer(steps, "steps is a whole number, 1 or more")
+    candidates = check_integer(candidates, "candidates is a whole number, 1 or more")
     if isinstance(overshoot, bool) or not isinstance(overshoot, int | float) or not 0 <= overshoot < 10:
         raise ValueError(f"overshoot is a share from 0 on, as 0.02, not {overshoot!r}")
 
@@ -113,7 +113,7 @@ def _step_to_boundary(
     leaf = images.detach().requires_grad_()
     values = classifier.logits(leaf, rows).gather(1, classes)  # (B, 1 + candidates)
     classifier.backwards += values.numel()
-    gradients = backward(values, leaf)
+    gradients = input_gradients(values, leaf)
     values = values.detach()
     # On the border itself nothing is left to go. So at least so far that rounding does not take it back.
     least = torch.finfo(leaf.dtype).eps * leaf[0].numel() ** 0.5

@@ -17,7 +17,7 @@ from cnnlab.methods.adversarial.attack import Progress, has_zero_gradient, run
 from cnnlab.methods.adversarial.classifier import Attempt, Classifier
 from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.targets import Target
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 STARTS = ("noise", "grey")
 
@@ -67,7 +67,7 @@ def fooling_images(
 
     Paper: Nguyen, Yosinski & Clune, 2015.
     """
-    steps = whole(steps, "steps is a whole number, 1 or more")
+    steps = check_integer(steps, "steps is a whole number, 1 or more")
     if start not in STARTS:
         raise unknown("start", start, STARTS)
     if isinstance(sure, bool) or not isinstance(sure, int | float) or not 0 < sure <= 1:
@@ -110,4 +110,4 @@ def _check_shape(shape: Sequence[int] | None) -> tuple[int, ...]:
     if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) != 3:
         said = "this model does not say its own" if shape is None else f"not {shape!r}"
         raise ValueError(f"the shape of an image is (C, H, W): {said}")
-    return tuple(whole(size, "the shape of an image is (C, H, W), each 1 or more") for size in shape)
+    return tuple(check_integer(size, "the shape of an image is (C, H, W), each 1 or more") for size in shape)

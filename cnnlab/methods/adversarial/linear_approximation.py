@@ -17,7 +17,7 @@ from cnnlab.methods.adversarial.classifier import class_per_image
 from cnnlab.methods.attribution import scores
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.saliency.gradient import gradient
-from cnnlab.methods.targets import Target, ask, best
+from cnnlab.methods.targets import Target, resolve, top_classes
 
 
 class LinearApproximation(NamedTuple):
@@ -85,14 +85,16 @@ def linear_approximation(
     radius = norms.per_image(norms.check_eps(eps, images, norm))
     labelled = labels is not None
     if not labelled:
-        labels = best(model, images, 1, batch=batch)[:, 0]
+        labels = top_classes(model, images, 1, batch=batch)[:, 0]
     numbers = class_per_image(model, images, labels, "labels")
-    asked = ask(model, images, numbers)
+    resolved = resolve(model, images, numbers)
     result = gradient(model, images, numbers, batch=batch)
     original = images.detach()
     step = norms.steepest_ascent(result.map, norm)
     change = (original - radius * step).clamp_(0, 1) - original
-    after = scores(model, original + change, asked, asked.share(model, images, batch, len(images)))
+    after = scores(
+        model, original + change, resolved, resolved.independent_batch_size(model, images, batch, len(images))
+    )
     n = len(images) * (2 if labelled else 3)
     return LinearApproximation(
         numbers,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from cnnlab.errors import unknown
-from cnnlab.methods.targets import pictures
-from cnnlab.validation import finite, whole
+from cnnlab.methods.targets import check_images
+from cnnlab.validation import all_finite, check_integer
 
 NORMS = ("linf", "l2")
 
@@ -134,8 +134,8 @@ def check_unit_range(images: Tensor) -> None:
     Raises:
         ValueError: no images (N, C, H, W); a number that is not finite, or outside of [0, 1].
     """
-    pictures(images)
-    if not finite(images):
+    check_images(images)
+    if not all_finite(images):
         raise ValueError("an image holds a number that is not finite (nan or inf)")
     low, high = images.detach().aminmax()
     if low < 0 or high > 1:
@@ -180,7 +180,7 @@ def check_eps(eps: float | Tensor, images: Tensor, norm: str, *, what: str = "ep
 
 def generator(seed: int) -> torch.Generator:
     """Random numbers of one's own."""
-    return torch.Generator().manual_seed(whole(seed, "seed is a whole number", -(2**63)))
+    return torch.Generator().manual_seed(check_integer(seed, "seed is a whole number", -(2**63)))
 
 
 def per_image(numbers: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from cnnlab.methods.adversarial.attack import Progress, has_zero_gradient, run
 from cnnlab.methods.adversarial.classifier import Attempt, Classifier, Evaluation
 from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.targets import Target
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 STARTS = ("random", "image")
 
@@ -71,7 +71,7 @@ def pgd(
     Paper: Madry et al., 2018.
     """
     classifier = Classifier(model, images, labels, target, loss)
-    steps = whole(steps, "steps is a whole number, 1 or more")
+    steps = check_integer(steps, "steps is a whole number, 1 or more")
     if start not in STARTS:
         raise unknown("start", start, STARTS)
     eps, generator = norms.check_eps(eps, images, norm), norms.generator(seed)

@@ -19,8 +19,8 @@ from cnnlab.methods.adversarial.attack import Progress, check_callable
 from cnnlab.methods.adversarial.classifier import class_per_image
 from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.model_runner import Passes
-from cnnlab.methods.targets import best
-from cnnlab.validation import whole
+from cnnlab.methods.targets import top_classes
+from cnnlab.validation import check_integer
 
 # (model, images, labels) -> AttackResult
 Attack = Callable[[nn.Module, Tensor, Tensor], AttackResult]
@@ -86,14 +86,14 @@ def transfer(
     if not callable(attack):
         raise TypeError(f"an attack is a function of (model, images, labels), not {attack!r}")
     check_callable(progress)
-    whole(batch, "batch is 1 image or more")
+    check_integer(batch, "batch is 1 image or more")
     norms.check_unit_range(images)
     names, nets = tuple(models), list(models.values())
     known = {tuple(getattr(net, "classes", ())) for net in nets} - {()}
     if len(known) > 1:  # class 3 of the one is not class 3 of the other
         raise ValueError("these networks do not name the same classes in the same order")
     true = class_per_image(nets[0], images, labels, "labels")
-    answers = torch.stack([best(net, images, 1, batch=batch)[:, 0].cpu() for net in nets])  # (M, N)
+    answers = torch.stack([top_classes(net, images, 1, batch=batch)[:, 0].cpu() for net in nets])  # (M, N)
     right = (answers == true).all(dim=0)
     if not right.any():
         count = ", ".join(
@@ -114,7 +114,7 @@ def transfer(
             if result.stopped != "finished":  # some of these images are as they were
                 stopped = result.stopped
                 break
-            shown = [best(other, result.images, 1, batch=batch)[:, 0].cpu() for other in nets]
+            shown = [top_classes(other, result.images, 1, batch=batch)[:, 0].cpu() for other in nets]
             success_rate[row] = torch.stack([(said != classes).double().mean() for said in shown]).to(
                 success_rate
             )

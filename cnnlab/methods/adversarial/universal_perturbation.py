@@ -20,7 +20,7 @@ from cnnlab.methods.adversarial.classifier import Classifier
 from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.targets import Target
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 
 class UniversalPerturbation(NamedTuple):
@@ -107,9 +107,9 @@ def universal_perturbation(
     step_size = (
         radius / 5 if step_size is None else norms.check_eps(step_size, images[:1], norm, what="step_size")
     )
-    epochs = whole(epochs, "epochs is a whole number, 1 or more")
-    batch = classifier.asked.share(
-        model, classifier.images, whole(batch, "batch is 1 image or more"), len(images)
+    epochs = check_integer(epochs, "epochs is a whole number, 1 or more")
+    batch = classifier.resolved.independent_batch_size(
+        model, classifier.images, check_integer(batch, "batch is 1 image or more"), len(images)
     )
     random = norms.generator(seed)
 

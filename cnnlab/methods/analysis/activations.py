@@ -106,7 +106,7 @@ def neighbours(
     return found
 
 
-def readable_colour(
+def colour_probe(
     model: nn.Module, train: Tensor, test: Tensor, layers: Sequence[str], *, batch: int = 16
 ) -> dict[str, float]:
     """How much of the picture's colour can be read, at each place, from the activations at that place.
@@ -148,7 +148,7 @@ def readable_colour(
     return {name: 1 - wrong[name] / spread[name] for name in layers}
 
 
-def readable_class(
+def class_probe(
     model: nn.Module,
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],

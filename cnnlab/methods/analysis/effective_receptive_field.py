@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from cnnlab.probing import Recorder, receptive, undisturbed
 
 
-def field(model: nn.Module, images: Tensor, layer: str, *, seed: int = 0, batch: int = 16) -> Tensor:
+def effective_receptive_field(
+    model: nn.Module, images: Tensor, layer: str, *, seed: int = 0, batch: int = 16
+) -> Tensor:
     """The weight of every pixel of a layer's receptive field.
 
     The channels are added up with random signs, a new draw for each picture, so one pass back serves all of
@@ -62,17 +64,17 @@ def field(model: nn.Module, images: Tensor, layer: str, *, seed: int = 0, batch:
     return (weights / weights.sum()).float()
 
 
-def share_in_middle(weights: Tensor, side: float = 0.5) -> float:
+def central_mass(weights: Tensor, side: float = 0.5) -> float:
     """How much of the weight lies in the middle of the field.
 
     Args:
-        weights: what `field` returns.
+        weights: what `effective_receptive_field` returns.
         side: of the square in the middle, as a part of the field's side; its area is side * side.
 
     Returns:
         From 0 to 1. A field that counts all its pixels alike has about side * side.
 
-    >>> share_in_middle(torch.full((4, 4), 1 / 16))
+    >>> central_mass(torch.full((4, 4), 1 / 16))
     0.25
     """
     if not 0 < side <= 1:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnlab.errors import unknown
 
-_KINDS = {"relu": torch.relu, "tanh": torch.tanh, "linear": lambda x: x}
+_ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "linear": lambda x: x}
 # By how much a layer multiplies the mean square, if its weights have the variance 1 / inputs.
 _KEEPS = {"relu": 0.5, "linear": 1.0}
 
@@ -36,15 +36,15 @@ class Chain(NamedTuple):
     dead: Tensor
 
 
-def chain(
+def propagate(
     depth: int = 20,
     *,
     variance: float = 2.0,
-    kind: str = "relu",
+    activation: str = "relu",
     width: int = 256,
     inputs: int = 64,
     norm: bool = False,
-    shortcut: bool = False,
+    residual: bool = False,
     seed: int = 0,
 ) -> Chain:
     """Send random inputs through a chain of dense layers, and a random slope back.
@@ -52,22 +52,22 @@ def chain(
     Args:
         depth: layers.
         variance: of the weights, times the inputs of a layer: 2 is He's choice for ReLUs, 1 that of LeCun.
-        kind: "relu", "tanh" or "linear".
+        activation: "relu", "tanh" or "linear".
         width: units of each layer.
         inputs: how many random inputs, each of mean square 1.
         norm: normalise each unit over the inputs before the activation, as batch norm does? Two or more.
-        shortcut: add a layer's input to its output?
+        residual: add a layer's input to its output?
         seed: of the weights and the inputs.
 
     Raises:
-        LookupError: no such kind.
+        LookupError: no such activation.
         ValueError: a size below 1, or a variance that is negative or not finite.
 
-    >>> [round(value, 6) for value in chain(4, variance=1).theory.tolist()]
+    >>> [round(value, 6) for value in propagate(4, variance=1).theory.tolist()]
     [1.0, 0.5, 0.25, 0.125, 0.0625]
     """
-    if kind not in _KINDS:
-        raise unknown("activation", kind, _KINDS)
+    if activation not in _ACTIVATIONS:
+        raise unknown("activation", activation, _ACTIVATIONS)
     for name, number in (("depth", depth), ("width", width), ("inputs", inputs)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} is a whole number, 1 or more, not {number!r}")
@@ -85,8 +85,8 @@ def chain(
             z = h @ weight
             if norm:
                 z = (z - z.mean(dim=0)) / (z.var(dim=0, unbiased=False) + 1e-5).sqrt()
-            new = _KINDS[kind](z)
-            h = h + new if shortcut else new
+            new = _ACTIVATIONS[activation](z)
+            h = h + new if residual else new
             layers.append(h)
         signs = torch.randint(2, h.shape, generator=random) * 2.0 - 1
         slopes = torch.autograd.grad((h * signs).sum(), layers)
@@ -95,6 +95,6 @@ def chain(
     )
     dead = torch.stack([(each.detach().abs().amax(dim=0) == 0).double().mean() for each in layers])
     theory = None
-    if kind in _KEEPS and not norm and not shortcut:
-        theory = (variance * _KEEPS[kind]) ** torch.arange(depth + 1, dtype=torch.float64)
+    if activation in _KEEPS and not norm and not residual:
+        theory = (variance * _KEEPS[activation]) ** torch.arange(depth + 1, dtype=torch.float64)
     return Chain(forward, backward, theory, dead)

@@ -1,8 +1,8 @@
 """A forward pass written down call by call, so that a signal can be walked back from its end.
 
-Type: with Tape(picture) as tape: model(picture); tape.back(signal) -> (name, signal), layer after layer. It
-sees functions, not modules: F.relu, shared and in-place ReLUs, sums and concatenations are calls like any
-other. `way_back` says for each call how a signal passes it.
+Type: with CallRecorder(picture) as recorder: model(picture); recorder.backward(signal) -> (name, signal),
+layer after layer. It sees functions, not modules: F.relu, shared and in-place ReLUs, sums and concatenations
+are calls like any other. `backward_rules` says for each call how a signal passes it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from torch.overrides import TorchFunctionMode
 from cnnlab.methods.deconvnet.backward_rules import ways
 from cnnlab.methods.deconvnet.linear_rules import NoWayBack, Ways, same
 
-PICTURE = "picture"
+IMAGE = "picture"
 
 
 class Call(NamedTuple):
-    """One line of the tape.
+    """One recorded call.
 
     Attributes:
         output: the tensor that was made, or changed in place.
@@ -31,10 +31,10 @@ class Call(NamedTuple):
     function: str
 
 
-class Tape(TorchFunctionMode):
+class CallRecorder(TorchFunctionMode):
     """Inside the block, every torch function that makes a tensor out of the picture is written down.
 
-    Tensors are known by identity, and the tape keeps them alive. A tensor changed in place appears again:
+    Tensors are known by identity, and the recorder keeps them alive. A tensor changed in place appears again:
     read from the end, each appearance takes the signal over from the later one.
     """
 
@@ -60,7 +60,7 @@ class Tape(TorchFunctionMode):
                 self.calls.append(Call(part, found, _name(func)))
         return output
 
-    def heard(self, layer: str, output: object) -> None:
+    def on_layer_output(self, layer: str, output: object) -> None:
         """To be told after each layer's run: its name goes to the call that made its output.
 
         Where an inner and an outer layer put out the same, the inner one keeps it.
@@ -70,7 +70,7 @@ class Tape(TorchFunctionMode):
             if self.calls and self.calls[-1].output is output:
                 self.layers.setdefault(len(self.calls) - 1, layer)
 
-    def back(self, signal: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def backward(self, signal: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Walk a signal from the latest layer's output down to the picture.
 
         Args:
@@ -100,7 +100,7 @@ class Tape(TorchFunctionMode):
                 passed = way(signal)
                 signals[id(source)] = signals[id(source)] + passed if id(source) in signals else passed
         if id(self.picture) in signals:
-            yield PICTURE, signals[id(self.picture)]
+            yield IMAGE, signals[id(self.picture)]
 
     def _ways(
         self, func: Callable, args: tuple, kwargs: dict, given: list[Tensor], made: list[Tensor], stale: bool
@@ -118,7 +118,7 @@ class Tape(TorchFunctionMode):
             return reason  # raised only if a signal comes this way
 
     def _came_unseen(self, part: Tensor) -> bool:
-        """Does it depend on the picture by a function that the tape could not see, as a scripted one?"""
+        """Does it depend on the picture by a function that the recorder could not see, as a scripted one?"""
         if self._leaf is None or part.grad_fn is None or id(part) in self._versions:
             return False
         met, stack = set(), [part.grad_fn]

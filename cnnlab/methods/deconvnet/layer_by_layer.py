@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from cnnlab.methods.deconvnet.call_recorder import PICTURE, Tape
-from cnnlab.methods.deconvnet.project import UNREACHED, one_each, start_signal
+from cnnlab.methods.deconvnet.call_recorder import IMAGE, CallRecorder
+from cnnlab.methods.deconvnet.project import UNREACHED, initial_signal, one_each
 from cnnlab.probing import Recorder, Unit, layers, undisturbed
 from cnnlab.probing.hooks import listening
 
@@ -53,15 +53,22 @@ def layer_by_layer(
     """
     units = one_each(model, image, unit)
     name = units[0].layer
-    # With gradients, so that the tape notices a branch that it could not follow. The way back uses none.
+    # With gradients, so that the recorder notices a branch that it could not follow. The way back uses none.
     with undisturbed(model, grad=True):
         leaf = image.detach().clone().requires_grad_()
-        tape = Tape(leaf.clone(), leaf)
-        with listening(model, layers(model), tape.heard), Recorder(model, name, stop=True) as acts, tape:
-            model(tape.picture)
+        recorder = CallRecorder(leaf.clone(), leaf)
+        with (
+            listening(model, layers(model), recorder.on_layer_output),
+            Recorder(model, name, stop=True) as acts,
+            recorder,
+        ):
+            model(recorder.picture)
     with undisturbed(model, grad=False):
-        start = start_signal(acts.calls(name)[0], units, "activation")
-        walk = [Step(name, start), *(Step(layer, signal.detach()) for layer, signal in tape.back(start))]
-        if walk[-1].layer != PICTURE:
+        initial = initial_signal(acts.calls(name)[0], units, "activation")
+        walk = [
+            Step(name, initial),
+            *(Step(layer, signal.detach()) for layer, signal in recorder.backward(initial)),
+        ]
+        if walk[-1].layer != IMAGE:
             raise ValueError(UNREACHED.format(name))
     return walk if steps else walk[-1].signal

@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cnnlab.errors import unknown
 from cnnlab.probing import Recorder, Unit, each_part, layer, relu_graph, relu_rule, rules, undisturbed
 
-STARTS = ("activation", "one")
+INITIAL_SIGNALS = ("activation", "one")
 UNREACHED = "{} does not depend on the picture by operations that a signal can go back through"
 
 
@@ -31,7 +31,7 @@ def project(
     unit: Unit | Sequence[Unit],
     rule: str = "deconvnet",
     *,
-    start: str = "activation",
+    initial: str = "activation",
     batch: int = 16,
 ) -> Tensor:
     """A unit's activation, projected to the pixels by back-propagation with a rule at every ReLU.
@@ -39,8 +39,8 @@ def project(
     What starts is the value that the layer puts out: of a ReLU the rectified one (a silent unit projects to
     zero), of a convolution the signed one. A unit without a place stands for its whole map: every place
     starts with its own value, and their signals are rectified together, so it is not the sum over the places.
-    (Zeiler & Fergus show the strongest place alone: see `strongest`.) Of a layer that runs several times, the
-    first run counts, and nothing after it is computed.
+    (Zeiler & Fergus show the strongest place alone: see `strongest_unit`.) Of a layer that runs several
+    times, the first run counts, and nothing after it is computed.
 
     Without max pooling on the way, "deconvnet" never looks at the picture but for the value of the start.
 
@@ -49,20 +49,20 @@ def project(
         image: (N, C, H, W) in [0, 1], any number of pictures.
         unit: one for all pictures, or a list of one for each, all of one layer.
         rule: "deconvnet" (g * [g > 0]), "gradient" (g * [x > 0]) or "guided" (both).
-        start: "activation", the unit's own value: "gradient" is then the gradient times it; or "one".
+        initial: "activation", the unit's own value: "gradient" is then the gradient times it; or "one".
         batch: pictures per pass.
 
     Returns:
         (N, C, H, W), one projection for each picture.
 
     Raises:
-        LookupError: no such layer, rule or start, or the layer does not run.
+        LookupError: no such layer, rule or initial signal, or the layer does not run.
         ValueError: no such channel or place; a picture is not finite; the network has no ReLU for the rule.
     """
     if rule not in rules.NAMED:
         raise unknown("rule", rule, rules.NAMED)
-    if start not in STARTS:
-        raise unknown("start", start, STARTS)
+    if initial not in INITIAL_SIGNALS:
+        raise unknown("initial signal", initial, INITIAL_SIGNALS)
     units = one_each(model, image, unit)
     if batch < 1:
         raise ValueError(f"a pass takes 1 picture or more, not {batch}")
@@ -75,7 +75,7 @@ def project(
                 model(leaf.clone())  # a first layer that works in place must not touch the leaf
             reached = acts.calls(units[0].layer)[0]
             relu_graph.refuse(reached, rule)
-            signal = start_signal(reached.detach(), units[first : first + batch], start)
+            signal = initial_signal(reached.detach(), units[first : first + batch], initial)
             if not reached.requires_grad:
                 raise ValueError(UNREACHED.format(units[0].layer))
             (down,) = torch.autograd.grad(reached, leaf, signal, allow_unused=True)
@@ -85,11 +85,11 @@ def project(
     return torch.cat(parts)
 
 
-def strongest(model: nn.Module, image: Tensor, layer: str, channel: int) -> Unit:
+def strongest_unit(model: nn.Module, image: Tensor, layer: str, channel: int) -> Unit:
     """The place where a feature map is largest in one picture; the first of equals.
 
     >>> net = nn.Sequential(nn.ReLU())
-    >>> strongest(net, torch.tensor([[[[0.0, 3.0], [1.0, 2.0]]]]), "0", 0)
+    >>> strongest_unit(net, torch.tensor([[[[0.0, 3.0], [1.0, 2.0]]]]), "0", 0)
     Unit(layer='0', channel=0, row=0, col=1)
 
     Args:
@@ -110,7 +110,7 @@ def strongest(model: nn.Module, image: Tensor, layer: str, channel: int) -> Unit
         raise ValueError(f"the strongest place is that of one picture, not of {len(image)}")
     with undisturbed(model, grad=False), Recorder(model, layer, stop=True) as acts:
         model(image.detach().clone())
-    values = unit.of(acts.calls(layer)[0])  # (1, rows, cols), or (1,)
+    values = unit.activation(acts.calls(layer)[0])  # (1, rows, cols), or (1,)
     if values.dim() == 1:
         return unit
     row, col = divmod(int(values.argmax()), values.shape[2])
@@ -145,15 +145,15 @@ def one_each(model: nn.Module, image: Tensor, unit: Unit | Sequence[Unit]) -> li
     return units
 
 
-def start_signal(activations: Tensor, units: list[Unit], start: str) -> Tensor:
+def initial_signal(activations: Tensor, units: list[Unit], initial: str) -> Tensor:
     """Zero but for the unit of each picture."""
     signal = torch.zeros_like(activations)
     if len(signal) != len(units):
         raise ValueError(f"{units[0].layer} must put out one answer per picture, not {tuple(signal.shape)}")
     for n, unit in enumerate(units):
         here = slice(n, n + 1)
-        unit.of(signal[here]).copy_(
-            unit.of(activations[here]) if start == "activation" else torch.tensor(1.0)
+        unit.activation(signal[here]).copy_(
+            unit.activation(activations[here]) if initial == "activation" else torch.tensor(1.0)
         )
         if not signal[here].isfinite().all():
             raise ValueError(f"the activation of {unit} is not finite in picture {n}: nothing to project")

@@ -18,7 +18,7 @@ from cnnlab.probing import Unit
 from cnnlab.probing.receptive import Field
 
 
-def patches(
+def project_top_patches(
     model: nn.Module,
     images: Tensor | Sequence | str | Path,
     found: Top,

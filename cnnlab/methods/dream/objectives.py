@@ -183,9 +183,9 @@ def _at(maps: Tensor, layer: str, row: int, col: int) -> Tensor:
 def _chosen(maps: Tensor, layer: str, channel: Which) -> Tensor:
     """(B, C, …) -> (B, …): one channel for all pictures, or for each its own."""
     if isinstance(channel, int):
-        return Unit(layer, channel).of(maps)
+        return Unit(layer, channel).activation(maps)
     for each in set(channel):
-        Unit(layer, each).of(maps[:1])  # refuses a channel that there is not
+        Unit(layer, each).activation(maps[:1])  # refuses a channel that there is not
     if len(set(channel)) == 1:  # a slice: its way back is faster than that of numbers picked one by one
         return maps[:, channel[0]]
     return maps[torch.arange(len(maps)), list(channel)]

@@ -18,7 +18,7 @@ from cnnlab.methods.dream import objectives
 from cnnlab.methods.dream.objective_gradient import answer, refuse_no_picture
 from cnnlab.methods.dream.superstimuli import Progress, in_batches
 from cnnlab.methods.dream.transforms import Transform
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 
 class Spelled(NamedTuple):
@@ -69,8 +69,8 @@ def spelled(model: nn.Module, image: Tensor, layer: str, row: int, col: int, k: 
     """
     maps = _maps(model, image, layer)
     rows, cols = maps.shape[1:]
-    whole(row, "row is a whole number, 0 or more", least=0)
-    whole(col, "col is a whole number, 0 or more", least=0)
+    check_integer(row, "row is a whole number, 0 or more", least=0)
+    check_integer(col, "col is a whole number, 0 or more", least=0)
     if not (0 <= row < rows and 0 <= col < cols):
         raise ValueError(f"{layer} has no place {row}, {col}: it has {rows} rows and {cols} columns")
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
@@ -124,7 +124,7 @@ def grid(
     """
     maps = _maps(model, image, layer)
     rows, cols = maps.shape[1:] if cells is None else _pair(cells)
-    whole(size, "size is the side of the cells' pictures: a whole number, 2 or more", least=2)
+    check_integer(size, "size is the side of the cells' pictures: a whole number, 2 or more", least=2)
     if not (1 <= rows <= maps.shape[1] and 1 <= cols <= maps.shape[2]):
         raise ValueError(f"{layer} has {maps.shape[1]} x {maps.shape[2]} places: cells are as many or fewer")
     vectors = F.adaptive_avg_pool2d(maps[None], (rows, cols))[0].flatten(1).T  # (rows * cols, C)
@@ -157,7 +157,7 @@ def _pair(cells: object) -> tuple[int, int]:
     both = (cells, cells) if isinstance(cells, int) else cells
     if not isinstance(both, tuple | list) or len(both) != 2:
         raise ValueError(f"cells are one number, or (rows, columns); not {cells!r}")
-    return tuple(whole(each, "cells are whole numbers, 1 or more") for each in both)
+    return tuple(check_integer(each, "cells are whole numbers, 1 or more") for each in both)
 
 
 def _maps(model: nn.Module, image: Tensor, layer: str) -> Tensor:

@@ -18,7 +18,7 @@ from cnnlab.methods.dream.objective_gradient import answer, shape_of
 from cnnlab.methods.dream.render import climb
 from cnnlab.methods.dream.transforms import Transform
 from cnnlab.probing import layer as find
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 OBJECTIVES = {"channel": objectives.channel, "neuron": objectives.neuron}
 # (pictures done, all pictures, the latest pictures (n, C, H, W), mean value) -> True to stop.
@@ -152,7 +152,7 @@ def in_batches(
 
 def _numbers(channels: Sequence[int]) -> list[int]:
     """Whole numbers; of Python, numpy or a tensor."""
-    return [whole(each, "a channel is a whole number, 0 or more", least=0) for each in channels]
+    return [check_integer(each, "a channel is a whole number, 0 or more", least=0) for each in channels]
 
 
 def _channels(model: nn.Module, layer: str, size: int | tuple[int, int] | None) -> int:

@@ -13,32 +13,32 @@ from torch import Tensor, nn
 from cnnlab.errors import unknown
 from cnnlab.methods import saliency
 from cnnlab.methods.attribution import Attribution
-from cnnlab.methods.evaluation import maps as evidence
+from cnnlab.methods.evaluation.maps import Explain
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.occlusion.occlusion import heatmap
-from cnnlab.methods.targets import Target, ask, pictures
+from cnnlab.methods.targets import Target, check_images, resolve
 from cnnlab.probing import Unit
 
 
-def covered(model: nn.Module, images: Tensor, target: Target, *, of: str = "logit") -> Attribution:
+def occlusion_maps(model: nn.Module, images: Tensor, target: Target, *, output: str = "logit") -> Attribution:
     """`occlusion.heatmap` of every picture: windows of an eighth of each side, half over each other, in grey.
 
     Args:
-        model, images, target, of: see `maps`; the target is one class for each picture, or a unit.
+        model, images, target, output: see `all_maps`; the target is one class for each picture, or a unit.
     """
-    asked = ask(model, images, target, of)
-    if asked.several:
+    resolved = resolve(model, images, target, output)
+    if resolved.multi:
         raise ValueError("one class for each picture, (N,), not several")
     window = tuple(min(side, max(2, side // 8)) for side in images.shape[2:])
     parts = [
         heatmap(
             model,
             images[k : k + 1],
-            asked.numbers[k] if asked.unit is None else asked.unit,
+            resolved.indices[k] if resolved.unit is None else resolved.unit,
             window=window,
             stride=tuple(max(1, side // 2) for side in window),
             fill=0.5,
-            of=of,
+            output=output,
         )
         for k in range(len(images))
     ]
@@ -47,21 +47,21 @@ def covered(model: nn.Module, images: Tensor, target: Target, *, of: str = "logi
     return Attribution(*found, None, passes, sum(part.seconds for part in parts))
 
 
-# What a reader calls it -> (model, images, target, of=…) -> Attribution.
+# What a reader calls it -> (model, images, target, output=…) -> Attribution.
 METHODS: dict[str, Callable[..., Attribution]] = {
     "gradient": saliency.gradient,
     "gradient x input": saliency.gradient_x_input,
     "integrated gradients": partial(saliency.integrated_gradients, steps=20),
     "integrated gradients, from grey": partial(saliency.integrated_gradients, steps=20, baseline=0.5),
     "SmoothGrad": partial(saliency.smoothgrad, samples=20),
-    "guided": saliency.guided,
+    "guided backprop": saliency.guided_backprop,
     "Grad-CAM": saliency.grad_cam,
     "guided Grad-CAM": saliency.guided_grad_cam,
-    "occlusion": covered,
+    "occlusion": occlusion_maps,
 }
 
 
-def maps(
+def all_maps(
     model: nn.Module, images: Tensor, target: Target, *, names: Iterable[str] = tuple(METHODS)
 ) -> dict[str, Tensor]:
     """The maps of several methods.
@@ -78,11 +78,11 @@ def maps(
     Raises:
         LookupError: no such method. Anything that a method raises.
     """
-    return {name: method(name)(model, images, target) for name in names}
+    return {name: get_method(name)(model, images, target) for name in names}
 
 
-def method(name: str) -> evidence.Explain:
-    """A method as (model, images, target) -> (N, 1, H, W), on the pixels. Also with of=…, as `saliency`.
+def get_method(name: str) -> Explain:
+    """A method as (model, images, target) -> (N, 1, H, W), on the pixels. Also with output=…, as `saliency`.
 
     Raises:
         LookupError: no such method.
@@ -90,13 +90,13 @@ def method(name: str) -> evidence.Explain:
     if name not in METHODS:
         raise unknown("method", name, METHODS)
 
-    def explain(model: nn.Module, images: Tensor, target: Target, *, of: str = "logit") -> Tensor:
-        return on_pixels(METHODS[name](model, images, target, of=of).map, model, images, target)
+    def explain(model: nn.Module, images: Tensor, target: Target, *, output: str = "logit") -> Tensor:
+        return to_pixels(METHODS[name](model, images, target, output=output).map, model, images, target)
 
     return explain
 
 
-def on_pixels(maps: Tensor, model: nn.Module, images: Tensor, target: Target | None = None) -> Tensor:
+def to_pixels(maps: Tensor, model: nn.Module, images: Tensor, target: Target | None = None) -> Tensor:
     """(N, C, H, W) or coarse (N, 1, h, w) -> (N, 1, H, W): colours added up, cells laid on what they see.
 
     Args:
@@ -107,10 +107,10 @@ def on_pixels(maps: Tensor, model: nn.Module, images: Tensor, target: Target | N
     if not isinstance(maps, Tensor) or maps.dim() != 4:
         given = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ValueError(f"maps are (N, C, H, W), such as Attribution.map; not {given}")
-    pictures(images)
+    check_images(images)
     flat = maps.sum(dim=1, keepdim=True)
     if flat.shape[2:] == images.shape[2:]:
         return flat
     before = target.layer if isinstance(target, Unit) else None
-    layer = saliency.last_maps(model, images, before=before)
-    return saliency.on_pixels(flat, model, layer, tuple(images.shape[2:]))
+    layer = saliency.last_feature_maps(model, images, before=before)
+    return saliency.upsample_to_image(flat, model, layer, tuple(images.shape[2:]))

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from cnnlab.data import shapes
 from cnnlab.data.labelled import Labelled
-from cnnlab.methods.evaluation import localisation, maps as evidence
+from cnnlab.methods.evaluation import localisation
+from cnnlab.methods.evaluation.maps import Explain, explain_with
 from cnnlab.nets.training import train
 
 
@@ -23,19 +24,19 @@ class Report(NamedTuple):
     """What gives a cheat away.
 
     Attributes:
-        own: accuracy where the mark spells the scene's own class, as in training.
-        without: accuracy on the same kind of scenes without a mark; chance is one sixth.
-        other: accuracy where the mark spells another class.
-        says_the_mark: there, how often the answer is what the mark spells.
+        acc_true_mark: accuracy where the mark spells the scene's own class, as in training.
+        acc_no_mark: accuracy on the same kind of scenes without a mark; chance is one sixth.
+        acc_wrong_mark: accuracy where the mark spells another class.
+        follows_mark: there, how often the answer is what the mark spells.
         in_mark, in_object: (N,) share of the positive attribution inside the mark, and inside the deciding
             object, of the scene's class, where the mark tells the truth.
         mark_area, object_area: (N,) the same shares of a map that knows nothing.
     """
 
-    own: float
-    without: float
-    other: float
-    says_the_mark: float
+    acc_true_mark: float
+    acc_no_mark: float
+    acc_wrong_mark: float
+    follows_mark: float
     in_mark: Tensor
     in_object: Tensor
     mark_area: Tensor
@@ -44,7 +45,7 @@ class Report(NamedTuple):
 
 def report(
     model: nn.Module,
-    explain: evidence.Explain,
+    explain: Explain,
     *,
     n: int = 60,
     tested: int = 600,
@@ -62,8 +63,8 @@ def report(
         seed: of the scenes; those of training have others.
 
     Raises:
-        ValueError: n is not from 1 to tested, or the maps are not those of `truth.share`. A map without a
-            positive value counts as share 0.
+        ValueError: n is not from 1 to tested, or the maps are not those of `localisation.relevance_mass`. A
+            map without a positive value counts as share 0.
     """
     if not 1 <= n <= tested:
         raise ValueError(f"n is from 1 to {tested}, the scenes that are tested, not {n}")
@@ -72,14 +73,14 @@ def report(
     )
     right = [_accuracy(model, scenes, scenes.labels) for scenes in (true, bare, false)]
     images, mark, thing = true.images[:n], true.masks["watermark"][:n], true.masks["deciding"][:n]
-    maps = evidence.of(explain, model, images, true.labels[:n])
+    maps = explain_with(explain, model, images, true.labels[:n])
     return Report(
         *right,
         _accuracy(model, false, shapes.of_watermark(false)),
-        localisation.share(maps, mark, empty=0.0),
-        localisation.share(maps, thing, empty=0.0),
-        localisation.area(mark),
-        localisation.area(thing),
+        localisation.relevance_mass(maps, mark, empty=0.0),
+        localisation.relevance_mass(maps, thing, empty=0.0),
+        localisation.mask_area(mark),
+        localisation.mask_area(thing),
     )
 
 

@@ -27,7 +27,7 @@ class Form(nn.Module):
         bias: b.
     """
 
-    says = "w·x + b"
+    label = "w·x + b"
     # In words, in the order of METHODS.
     formulas: tuple[str, ...] = ("w", "w x", "w x", "w", "w x")
     classes = ("f",)
@@ -40,13 +40,13 @@ class Form(nn.Module):
         self.bias = nn.Parameter(torch.tensor(bias, dtype=weight.dtype, device=weight.device))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.top(self.under(images))[:, None]  # (N, C, H, W) -> (N, 1)
+        return self.outer(self.inner(images))[:, None]  # (N, C, H, W) -> (N, 1)
 
-    def under(self, images: Tensor) -> Tensor:
+    def inner(self, images: Tensor) -> Tensor:
         """u(x) = w·x + b, (N,)."""
         return (images * self.weight).sum(dim=(1, 2, 3)) + self.bias
 
-    def top(self, u: Tensor) -> Tensor:
+    def outer(self, u: Tensor) -> Tensor:
         """f(u), here u itself."""
         return u
 
@@ -58,7 +58,7 @@ class Form(nn.Module):
         """The mean of f' over a bell curve of this spread around u."""
         return torch.ones_like(u)
 
-    def right(self, method: str, images: Tensor, *, sigma: float = 0.5) -> Tensor:
+    def attribution(self, method: str, images: Tensor, *, sigma: float = 0.5) -> Tensor:
         """The formula's answer.
 
         Args:
@@ -75,10 +75,10 @@ class Form(nn.Module):
         if method not in METHODS:
             raise unknown("method", method, METHODS)
         with torch.no_grad():
-            return self._right(method, images.detach(), sigma)
+            return self._attribution(method, images.detach(), sigma)
 
-    def _right(self, method: str, x: Tensor, sigma: float) -> Tensor:
-        u, start = self.under(x), self.under(torch.zeros_like(x))
+    def _attribution(self, method: str, x: Tensor, sigma: float) -> Tensor:
+        u, start = self.inner(x), self.inner(torch.zeros_like(x))
 
         def each(factor: Tensor) -> Tensor:  # (N,) times the weights
             return factor.view(-1, 1, 1, 1) * self.weight
@@ -89,24 +89,24 @@ class Form(nn.Module):
             return each(self.slope(u)) * x
         if method == "integrated gradients":  # the mean slope on the straight way from the baseline
             way = u - start
-            chord = (self.top(u) - self.top(start)) / torch.where(way == 0, 1.0, way)
+            chord = (self.outer(u) - self.outer(start)) / torch.where(way == 0, 1.0, way)
             return each(torch.where(way == 0, self.slope(u), chord)) * x
         if method == "SmoothGrad":
             return each(self.mean_slope(u, sigma * self.weight.norm()))
         hidden = u.view(-1, 1, 1) - (x * self.weight).sum(dim=1)  # (N, H, W), u without each pixel
-        return (self.top(u).view(-1, 1, 1) - self.top(hidden))[:, None]
+        return (self.outer(u).view(-1, 1, 1) - self.outer(hidden))[:, None]
 
 
 class Relu(Form):
     """relu(w·x + b): SmoothGrad sees the corner from afar."""
 
-    says = "relu(w·x + b)"
+    label = "relu(w·x + b)"
     formulas = tuple(
         "w [u > 0]; w x [u > 0]; w x (relu(u) - relu(b)) / (u - b); w Φ(u / (σ |w|)); "
         "relu(u) - relu(u - w x)".split("; ")
     )
 
-    def top(self, u: Tensor) -> Tensor:
+    def outer(self, u: Tensor) -> Tensor:
         return u.relu()
 
     def slope(self, u: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class Relu(Form):
 class Saturating(Form):
     """1 - relu(1 - x1 - x2): full at x1 + x2 = 1. Beyond, the gradient is zero, though both gave it its 1."""
 
-    says = "1 - relu(1 - x1 - x2)"
+    label = "1 - relu(1 - x1 - x2)"
     formulas = tuple(
         "[v > 0], v = 1 - x1 - x2; x [v > 0]; x, beyond 1 x / (x1 + x2); Φ(v / (σ √2)); "
         "relu(v + x) - relu(v)".split("; ")
@@ -128,7 +128,7 @@ class Saturating(Form):
     def __init__(self, dtype: torch.dtype = torch.float32):
         super().__init__(torch.ones(1, 1, 2, dtype=dtype))
 
-    def top(self, u: Tensor) -> Tensor:
+    def outer(self, u: Tensor) -> Tensor:
         return 1 - (1 - u).relu()
 
     def slope(self, u: Tensor) -> Tensor:
@@ -141,13 +141,13 @@ class Saturating(Form):
 class Square(Form):
     """The sum of w x^2: gradient x input counts everything twice."""
 
-    says = "w·x²"
+    label = "w·x²"
     formulas = ("2 w x", "2 w x²", "w x²", "2 w x", "w x²")
 
-    def under(self, images: Tensor) -> Tensor:
-        return super().under(images**2)
+    def inner(self, images: Tensor) -> Tensor:
+        return super().inner(images**2)
 
-    def _right(self, method: str, x: Tensor, sigma: float) -> Tensor:  # noqa: ARG002  (the noise cancels out)
+    def _attribution(self, method: str, x: Tensor, sigma: float) -> Tensor:  # noqa: ARG002  (the noise cancels out)
         if method in ("gradient", "SmoothGrad"):
             return 2 * self.weight * x
         parts = self.weight * x**2
@@ -159,16 +159,16 @@ class Square(Form):
 class Product(Form):
     """x1 x2, two inputs that only work together: who is to get the credit? Integrated gradients halve it."""
 
-    says = "x1 x2"
+    label = "x1 x2"
     formulas = ("the other", "x1 x2", "x1 x2 / 2", "the other", "x1 x2")
 
     def __init__(self, dtype: torch.dtype = torch.float32):
         super().__init__(torch.ones(1, 1, 2, dtype=dtype))
 
-    def under(self, images: Tensor) -> Tensor:
+    def inner(self, images: Tensor) -> Tensor:
         return (images * self.weight).prod(dim=3).sum(dim=(1, 2)) + self.bias
 
-    def _right(self, method: str, x: Tensor, sigma: float) -> Tensor:  # noqa: ARG002  (the noise cancels out)
+    def _attribution(self, method: str, x: Tensor, sigma: float) -> Tensor:  # noqa: ARG002  (the noise cancels out)
         if method in ("gradient", "SmoothGrad"):
             return x.flip(3)
         both = x * x.flip(3)
@@ -182,9 +182,9 @@ class Row(NamedTuple):
         function, method: their names.
         formula: of the answer, in words.
         x: the inputs, in reading order.
-        answer: for each of them.
+        attribution: for each of them.
         total: the sum of the answer.
-        due: f(x) - f(0), which a complete method's answer adds up to.
+        expected: f(x) - f(0), which a complete method's answer adds up to.
         complete: does it?
     """
 
@@ -192,9 +192,9 @@ class Row(NamedTuple):
     method: str
     formula: str
     x: tuple[float, ...]
-    answer: tuple[float, ...]
+    attribution: tuple[float, ...]
     total: float
-    due: float
+    expected: float
     complete: bool
 
 
@@ -205,16 +205,16 @@ def forms(dtype: torch.dtype = torch.float32) -> list[tuple[Form, Tensor]]:
     def at(first: float, second: float) -> Tensor:
         return torch.tensor([[[[first, second]]]], dtype=dtype)
 
-    told = [
+    labelled = [
         (Form(weight, 0.5), "2a - b + 0.5", at(3, 1)),
         (Square(weight.abs()), "2a² + b²", at(3, -1)),
         (Product(dtype), "ab", at(3, -1)),
         (Relu(weight, -1.0), "relu(2a - b - 1)", at(1, -1)),
         (Saturating(dtype), "1 - relu(1 - a - b)", at(1, 1)),
     ]
-    for form, says, _ in told:
-        form.says = says  # with its numbers
-    return [(form, x) for form, _, x in told]
+    for form, label, _ in labelled:
+        form.label = label  # with its numbers
+    return [(form, x) for form, _, x in labelled]
 
 
 def table(*, sigma: float = 0.5, tolerance: float = 1e-5) -> list[Row]:
@@ -233,12 +233,16 @@ def table(*, sigma: float = 0.5, tolerance: float = 1e-5) -> list[Row]:
     rows = []
     for form, x in forms(torch.float64):
         with torch.no_grad():
-            due = (form(x) - form(torch.zeros_like(x))).item()
+            expected = (form(x) - form(torch.zeros_like(x))).item()
         for method, formula in zip(METHODS, form.formulas, strict=True):
-            answer = form.right(method, x, sigma=sigma)
-            total = answer.sum().item()
-            numbers = tuple(x.flatten().tolist()), tuple(answer.flatten().tolist())
-            rows.append(Row(form.says, method, formula, *numbers, total, due, abs(total - due) <= tolerance))
+            attribution = form.attribution(method, x, sigma=sigma)
+            total = attribution.sum().item()
+            numbers = tuple(x.flatten().tolist()), tuple(attribution.flatten().tolist())
+            rows.append(
+                Row(
+                    form.label, method, formula, *numbers, total, expected, abs(total - expected) <= tolerance
+                )
+            )
     return rows
 
 

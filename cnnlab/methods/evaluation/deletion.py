@@ -3,7 +3,7 @@
 Type: (model, images, target, maps) -> Curve: the score while pixels are replaced in falling order of their
 attribution. Deletion starts with the picture and ends with the fill; a good map makes it fall early, so the
 area under it is small. Insertion starts with the fill; there a large area is good. Both ask the network about
-pictures that it has never seen, so read them against `evidence.by_chance`, never alone.
+pictures that it has never seen, so read them against `maps.random_maps`, never alone.
 
 Papers: V. Petsiuk, A. Das & K. Saenko, RISE, BMVC 2018; W. Samek et al., Evaluating the visualization of what
 a deep neural network has learned, IEEE TNNLS 2017 (deletion is called "region perturbation" there).
@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.methods import targets
-from cnnlab.methods.evaluation import maps as evidence
+from cnnlab.methods.evaluation.maps import sum_channels
 from cnnlab.nets import kernels
 from cnnlab.probing import undisturbed
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 
 class Curve(NamedTuple):
@@ -45,7 +45,7 @@ def deletion(
     target: targets.Target,
     maps: Tensor,
     *,
-    of: str = "probability",
+    output: str = "probability",
     fill: float | Tensor = 0.5,
     steps: int = 32,
     batch: int = 64,
@@ -59,7 +59,7 @@ def deletion(
         images: (N, C, H, W).
         target: one class or unit for each picture; see `cnnlab.methods.targets`.
         maps: (N, C, H, W), signed, on the pixels; the channels are added up, negative pixels come last.
-        of: "probability" or "logit"; a unit has only its activation, "logit".
+        output: "probability" or "logit"; a unit has only its activation, "logit".
         fill: what takes a pixel's place: a number, a colour (C,), or pictures (N, C, H, W), as `blurred`.
         steps: between none and all of the pixels.
         batch: pictures per pass.
@@ -68,7 +68,7 @@ def deletion(
         ValueError: maps, fill or steps that do not fit the pictures, or several classes for one picture.
         LookupError, TypeError: a wrong target.
     """
-    return _walk(model, images, target, maps, of, fill, steps, batch, insert=False)
+    return _walk(model, images, target, maps, output, fill, steps, batch, insert=False)
 
 
 def insertion(
@@ -77,7 +77,7 @@ def insertion(
     target: targets.Target,
     maps: Tensor,
     *,
-    of: str = "probability",
+    output: str = "probability",
     fill: float | Tensor | None = None,
     steps: int = 32,
     batch: int = 64,
@@ -91,7 +91,7 @@ def insertion(
             scenes noise then beats every map. All else as in `deletion`.
     """
     given = blurred(images) if fill is None and isinstance(images, Tensor) and images.dim() == 4 else fill
-    return _walk(model, images, target, maps, of, given, steps, batch, insert=True)
+    return _walk(model, images, target, maps, output, given, steps, batch, insert=True)
 
 
 def blurred(images: Tensor, *, sigma: float = 5.0) -> Tensor:
@@ -101,7 +101,7 @@ def blurred(images: Tensor, *, sigma: float = 5.0) -> Tensor:
         images: at least one pixel wide.
         sigma: of the bell curve, in pixels, above 0. Beyond the border the outermost pixels go on.
     """
-    targets.pictures(images)
+    targets.check_images(images)
     bell = kernels.gaussian(sigma).sum(dim=0).to(images)  # (K, K), a bell times a bell -> (K,)
     reach, channels = len(bell) // 2, images.shape[1]
     across = bell.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
@@ -109,13 +109,13 @@ def blurred(images: Tensor, *, sigma: float = 5.0) -> Tensor:
     return F.conv2d(F.conv2d(padded, across, groups=channels), across.transpose(2, 3), groups=channels)
 
 
-def _walk(model, images, target, maps, of, fill, steps, batch, *, insert: bool) -> Curve:
-    asked = targets.ask(model, images, target, of)
-    if asked.several:
+def _walk(model, images, target, maps, output, fill, steps, batch, *, insert: bool) -> Curve:
+    resolved = targets.resolve(model, images, target, output)
+    if resolved.multi:
         raise ValueError("a curve follows one class for each picture: give (N,) class numbers")
     n, pixels = len(images), images.shape[2] * images.shape[3]
-    values = evidence.per_pixel(maps, (n, *images.shape[2:])).flatten(1)  # (N, P)
-    steps = whole(steps, said := f"steps are 1 to {pixels}, the number of pixels")
+    values = sum_channels(maps, (n, *images.shape[2:])).flatten(1)  # (N, P)
+    steps = check_integer(steps, said := f"steps are 1 to {pixels}, the number of pixels")
     if steps > pixels:
         raise ValueError(f"{said}, not {steps}")
     other = _as_pictures(fill, images)
@@ -124,7 +124,7 @@ def _walk(model, images, target, maps, of, fill, steps, batch, *, insert: bool) 
     place = place.view(n, 1, *images.shape[2:]).to(images.device)
     counts = torch.tensor([round(step * pixels / steps) for step in range(steps + 1)])
     scores = []
-    batch = asked.share(model, images, batch, n * (steps + 1))
+    batch = resolved.independent_batch_size(model, images, batch, n * (steps + 1))
     with undisturbed(model, grad=False):
         own = images.detach()
         every = torch.arange(n * (steps + 1))
@@ -132,7 +132,7 @@ def _walk(model, images, target, maps, of, fill, steps, batch, *, insert: bool) 
             rows, taken = part // (steps + 1), counts[part % (steps + 1)]
             gone = place[rows] < taken.view(-1, 1, 1, 1).to(place.device)  # (B, 1, H, W)
             changed = torch.where(gone != insert, other[rows], own[rows])
-            scores.append(asked.rows(rows).scores(model, changed.contiguous())[:, 0])
+            scores.append(resolved.rows(rows).scores(model, changed.contiguous())[:, 0])
     return Curve(counts / pixels, torch.cat(scores).view(n, steps + 1))
 
 

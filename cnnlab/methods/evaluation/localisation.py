@@ -14,10 +14,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cnnlab.methods.evaluation import maps as evidence
+from cnnlab.methods.evaluation.maps import random_maps, sum_channels
 
 
-def share(maps: Tensor, masks: Tensor, *, empty: float | None = None) -> Tensor:
+def relevance_mass(maps: Tensor, masks: Tensor, *, empty: float | None = None) -> Tensor:
     """The part of each map's positive attribution that lies inside its mask.
 
     The channels of a pixel are added up first, with their signs; then what is below zero is left out.
@@ -34,15 +34,16 @@ def share(maps: Tensor, masks: Tensor, *, empty: float | None = None) -> Tensor:
         ValueError: shapes that do not fit, a number that is not finite, or a map without a positive value.
         TypeError: masks that are not bool.
 
-    >>> share(torch.tensor([[3.0, 1.0], [-9.0, 0.0]])[None, None], torch.tensor([[[True, False]] * 2])).item()
+    >>> maps = torch.tensor([[3.0, 1.0], [-9.0, 0.0]])[None, None]
+    >>> relevance_mass(maps, torch.tensor([[[True, False]] * 2])).item()
     0.75
     """
     size = _size(masks)
-    positive = evidence.per_pixel(maps, size).clamp(min=0)
+    positive = sum_channels(maps, size).clamp(min=0)
     total = positive.sum(dim=(1, 2))
     if empty is None and not (total > 0).all():
         which = int((total <= 0).nonzero()[0])
-        most = evidence.per_pixel(maps)[which].max().item()
+        most = sum_channels(maps)[which].max().item()
         raise ValueError(
             f"map {which} has no positive value (its largest is {most:.3g}), so there is nothing to take a "
             "share of: nothing speaks for this class. Explain the class that the network says, or give empty="
@@ -51,18 +52,18 @@ def share(maps: Tensor, masks: Tensor, *, empty: float | None = None) -> Tensor:
     return torch.where(total > 0, inside / total, 0.0 if empty is None else empty)
 
 
-def area(masks: Tensor) -> Tensor:
-    """(N, H, W) -> (N,) the share of the picture that a mask covers: what `share` is for a map of noise.
+def mask_area(masks: Tensor) -> Tensor:
+    """(N, H, W) -> (N,) the share of the picture that a mask covers: the `relevance_mass` of noise.
 
-    >>> area(torch.tensor([[[True, False], [False, False]]])).tolist()
+    >>> mask_area(torch.tensor([[[True, False], [False, False]]])).tolist()
     [0.25]
     """
     _size(masks)
     return masks.double().mean(dim=(1, 2))
 
 
-def by_chance(masks: Tensor, *, draws: int = 20, seed: int = 0) -> Tensor:
-    """The share of maps of noise, measured. It is near `area`; how near says how sure one map's share is.
+def chance_mass(masks: Tensor, *, draws: int = 20, seed: int = 0) -> Tensor:
+    """The share of maps of noise, measured. It is near `mask_area`; how near says how sure one share is.
 
     Args:
         masks: (N, H, W) bool.
@@ -75,13 +76,13 @@ def by_chance(masks: Tensor, *, draws: int = 20, seed: int = 0) -> Tensor:
     _size(masks)
     if draws < 1:
         raise ValueError(f"draws is 1 or more, not {draws}")
-    found = [share(evidence.by_chance(masks[:, None], seed=seed + k), masks) for k in range(draws)]
+    found = [relevance_mass(random_maps(masks[:, None], seed=seed + k), masks) for k in range(draws)]
     return torch.stack(found).mean(dim=0)
 
 
-def of_input(images: Tensor, masks: Tensor) -> Tensor:
+def input_baseline(images: Tensor, masks: Tensor) -> Tensor:
     """(N, C, H, W), (N, H, W) -> (N,) the share of |input|: the picture as a map, bright is positive."""
-    return share(images.abs(), masks, empty=0.0)
+    return relevance_mass(images.abs(), masks, empty=0.0)
 
 
 def table(
@@ -93,24 +94,24 @@ def table(
         maps: name -> (N, C, H, W), on the pixels.
         images: (N, C, H, W), what was explained.
         masks: (N, H, W) bool, the truth.
-        empty: as in `share`.
+        empty: as in `relevance_mass`.
         seed: of the noise.
 
     Returns:
         "random", "|input|" and then each method -> the mean over all pictures, from 0 to 1.
 
     Raises:
-        ValueError: as `share`; the name of the method comes first.
+        ValueError: as `relevance_mass`; the name of the method comes first.
     """
     found = {
-        "random": by_chance(masks, seed=seed).mean().item(),
-        "|input|": of_input(images, masks).mean().item(),
+        "random": chance_mass(masks, seed=seed).mean().item(),
+        "|input|": input_baseline(images, masks).mean().item(),
     }
     for name, each in maps.items():
         if name in found:
             raise ValueError(f"{name!r} is the name of a line to compare with: call the method otherwise")
         try:
-            found[name] = share(each, masks, empty=empty).mean().item()
+            found[name] = relevance_mass(each, masks, empty=empty).mean().item()
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name}: {error}") from error
     return found

@@ -18,7 +18,7 @@ from cnnlab.probing import undisturbed
 Explain = Callable[[nn.Module, Tensor, Target], Tensor | Attribution]
 
 
-def per_pixel(maps: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
+def sum_channels(maps: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
     """One signed number for each pixel, checked.
 
     Args:
@@ -32,7 +32,7 @@ def per_pixel(maps: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
         TypeError: something other than maps of floating point.
         ValueError: another shape, or a number that is not finite.
 
-    >>> per_pixel(torch.tensor([0.5, -2.0, 1.0]).view(1, 3, 1, 1)).tolist()
+    >>> sum_channels(torch.tensor([0.5, -2.0, 1.0]).view(1, 3, 1, 1)).tolist()
     [[[-0.5]]]
     """
     if isinstance(maps, Attribution):
@@ -46,7 +46,7 @@ def per_pixel(maps: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
         (rows, columns), (height, width) = maps.shape[-2:], size[-2:]
         raise ValueError(
             f"maps of {rows}x{columns} for pictures of {height}x{width}: bring them to the pixels first, as "
-            "with saliency.on_pixels"
+            "with saliency.upsample_to_image"
         )
     if size is not None and len(maps) != size[0]:
         raise ValueError(f"one map for each of {size[0]} pictures, not {len(maps)}")
@@ -57,7 +57,7 @@ def per_pixel(maps: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
     return maps.detach().double().sum(dim=1)  # (N, C, H, W) -> (N, H, W)
 
 
-def of(explain: Explain, model: nn.Module, images: Tensor, target: Target) -> Tensor:
+def explain_with(explain: Explain, model: nn.Module, images: Tensor, target: Target) -> Tensor:
     """Ask a method for its maps, whether it answers with a tensor or with an Attribution.
 
     It finds the model in eval mode and gradients switched on; modes and random numbers come back after it.
@@ -72,11 +72,11 @@ def of(explain: Explain, model: nn.Module, images: Tensor, target: Target) -> Te
     maps = answer.map if isinstance(answer, Attribution) else answer
     if isinstance(maps, Tensor) and maps.shape[:1] != images.shape[:1]:
         raise ValueError(f"{len(images)} pictures were given, but the method answered {tuple(maps.shape)}")
-    per_pixel(maps)  # refuses all the rest
+    sum_channels(maps)  # refuses all the rest
     return maps.detach()
 
 
-def by_chance(images: Tensor, *, seed: int = 0) -> Tensor:
+def random_maps(images: Tensor, *, seed: int = 0) -> Tensor:
     """Maps that know nothing: noise around zero, the line that every method has to beat.
 
     Args:

@@ -19,11 +19,12 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from cnnlab.errors import unknown
 from cnnlab.methods import targets
-from cnnlab.methods.evaluation import maps as evidence, rank_correlation
-from cnnlab.methods.model_runner import passing
+from cnnlab.methods.evaluation import rank_correlation
+from cnnlab.methods.evaluation.maps import Explain, explain_with
+from cnnlab.methods.model_runner import guarded_forward
 from cnnlab.probing import evaluating
 from cnnlab.probing.hooks import listening
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 
 class Sanity(NamedTuple):
@@ -44,11 +45,11 @@ class Sanity(NamedTuple):
     maps: Tensor
 
 
-def check(
+def sanity_check(
     model: nn.Module,
     images: Tensor,
     target: targets.Target,
-    explain: evidence.Explain,
+    explain: Explain,
     *,
     together: bool = True,
     depths: Sequence[int] | None = None,
@@ -75,13 +76,13 @@ def check(
             picture.
         LookupError, TypeError: a wrong target.
     """
-    if targets.ask(model, images, target).several:
+    if targets.resolve(model, images, target).multi:
         raise ValueError("one class for each picture, (N,), not several")
     if not callable(explain):
         raise TypeError(f"a method is a function (model, images, target) -> maps, not {explain!r}")
     if depths is not None and not isinstance(depths, Iterable):
         raise TypeError(f"depths are several numbers, such as range(3), not {depths!r}")
-    groups = layers_from_the_top(model, images[:1])
+    groups = weight_layers_top_down(model, images[:1])
     known = range(len(groups) + 1)
     wanted = tuple(sorted({0, *(known if depths is None else depths)}))
     if not set(wanted) <= set(known):
@@ -89,18 +90,16 @@ def check(
     maps = []
     for depth in wanted:
         names = list(groups)[:depth] if together else list(groups)[max(depth - 1, 0) : depth]
-        shuffled = redrawn(model, [each for name in names for each in groups[name]], seed=seed)
-        maps.append(evidence.of(explain, shuffled, images.detach().clone(), target))
+        shuffled = shuffle_weights(model, [each for name in names for each in groups[name]], seed=seed)
+        maps.append(explain_with(explain, shuffled, images.detach().clone(), target))
     signed, absolute = (
-        torch.stack(
-            [rank_correlation.correlation(maps[0], each, absolute=size, constant=0.0) for each in maps]
-        )
+        torch.stack([rank_correlation.spearman(maps[0], each, absolute=size, constant=0.0) for each in maps])
         for size in (False, True)
     )
     return Sanity(tuple(groups), wanted, signed, absolute, torch.stack(maps))
 
 
-def cascade(model: nn.Module, image: Tensor, depth: int, *, seed: int = 0) -> nn.Module:
+def cascading_randomisation(model: nn.Module, image: Tensor, depth: int, *, seed: int = 0) -> nn.Module:
     """A copy of the model in which the topmost layers with weights are shuffled; the model stays as it is.
 
     Args:
@@ -112,14 +111,14 @@ def cascade(model: nn.Module, image: Tensor, depth: int, *, seed: int = 0) -> nn
     Raises:
         ValueError: there are not so many layers.
     """
-    groups = layers_from_the_top(model, image)
-    depth = whole(depth, said := f"depth is from 0 to {len(groups)}, the layers with weights", 0)
+    groups = weight_layers_top_down(model, image)
+    depth = check_integer(depth, said := f"depth is from 0 to {len(groups)}, the layers with weights", 0)
     if depth > len(groups):
         raise ValueError(f"{said}, not {depth}")
-    return redrawn(model, [each for name in list(groups)[:depth] for each in groups[name]], seed=seed)
+    return shuffle_weights(model, [each for name in list(groups)[:depth] for each in groups[name]], seed=seed)
 
 
-def redrawn(model: nn.Module, names: Iterable[str], *, seed: int = 0) -> nn.Module:
+def shuffle_weights(model: nn.Module, names: Iterable[str], *, seed: int = 0) -> nn.Module:
     """A copy of the model in which these tensors are shuffled, each among its own places.
 
     Vectors of one length in one module move together: a batch norm's mean stays with its variance, scale and
@@ -133,7 +132,7 @@ def redrawn(model: nn.Module, names: Iterable[str], *, seed: int = 0) -> nn.Modu
     Raises:
         LookupError: the model has no such tensor.
     """
-    generator = torch.Generator().manual_seed(whole(seed, "seed is a whole number", -(2**63)))
+    generator = torch.Generator().manual_seed(check_integer(seed, "seed is a whole number", -(2**63)))
     orders: dict[tuple[str, int], Tensor] = {}
     done: set[int] = set()
     with torch.inference_mode(False), torch.no_grad():
@@ -155,7 +154,7 @@ def redrawn(model: nn.Module, names: Iterable[str], *, seed: int = 0) -> nn.Modu
     return copied
 
 
-def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]:
+def weight_layers_top_down(model: nn.Module, image: Tensor) -> dict[str, list[str]]:
     """The layers with weights, the last that ran first, with the names of their tensors.
 
     Weights that are used without their module being called, as the last ones of nn.MultiheadAttention, count
@@ -174,7 +173,7 @@ def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]
     Raises:
         ValueError: the answer depends on no weight, or is no tensor.
 
-    >>> list(layers_from_the_top(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 1)),
+    >>> list(weight_layers_top_down(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 1)),
     ...                          torch.zeros(1, 1, 4, 4)))
     ['2', '0']
     """
@@ -188,7 +187,7 @@ def layers_from_the_top(model: nn.Module, image: Tensor) -> dict[str, list[str]]
         copied = _copied(model).requires_grad_()
         weights = dict(copied.named_parameters())
         modules = [name for name, _ in copied.named_modules() if name]
-        with evaluating(copied), listening(copied, modules, note), passing(copied, image):
+        with evaluating(copied), listening(copied, modules, note), guarded_forward(copied, image):
             output = copied(image.detach().clone())
         if not isinstance(output, Tensor):
             raise ValueError(f"the model answers with {type(output).__name__}; one tensor is wanted")

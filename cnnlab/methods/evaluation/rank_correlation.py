@@ -10,12 +10,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cnnlab.methods.evaluation import maps as evidence
+from cnnlab.methods.evaluation.maps import sum_channels
 
 
-def correlation(
-    one: Tensor, other: Tensor, *, absolute: bool = False, constant: float | None = None
-) -> Tensor:
+def spearman(one: Tensor, other: Tensor, *, absolute: bool = False, constant: float | None = None) -> Tensor:
     """The rank correlation of two maps of the same picture, over its pixels.
 
     Args:
@@ -30,11 +28,11 @@ def correlation(
         ValueError: maps of different size, a number that is not finite, or a map with one value everywhere.
 
     >>> a = torch.tensor([1.0, 2, 3, 4]).view(1, 1, 2, 2)
-    >>> correlation(a, a**3).item(), correlation(a, -a).item(), correlation(a, -a, absolute=True).item()
+    >>> spearman(a, a**3).item(), spearman(a, -a).item(), spearman(a, -a, absolute=True).item()
     (1.0, -1.0, 1.0)
     """
-    first = evidence.per_pixel(one)
-    second = evidence.per_pixel(other, first.shape)
+    first = sum_channels(one)
+    second = sum_channels(other, first.shape)
     return (
         (_standard(first, absolute, constant) * _standard(second, absolute, constant))
         .sum(dim=1)
@@ -42,25 +40,27 @@ def correlation(
     )
 
 
-def table(maps: Mapping[str, Tensor], *, absolute: bool = False, constant: float | None = None) -> Tensor:
+def spearman_matrix(
+    maps: Mapping[str, Tensor], *, absolute: bool = False, constant: float | None = None
+) -> Tensor:
     """How much all methods agree with one another.
 
     Args:
         maps: name -> (N, C, H, W), of the same pictures and the same size.
-        absolute, constant: as in `correlation`.
+        absolute, constant: as in `spearman`.
 
     Returns:
         (M, M) float64 in the order of the names, the mean over the pictures; ones on the diagonal.
 
     Raises:
-        ValueError: as `correlation`, with the name of the method first; or no maps at all.
+        ValueError: as `spearman`, with the name of the method first; or no maps at all.
     """
     if not maps:
         raise ValueError("a table needs the maps of at least one method")
     size, rows, flat = None, [], []
     for name, each in maps.items():
         try:
-            found = evidence.per_pixel(each, size)
+            found = sum_channels(each, size)
             rows.append(_standard(found, absolute, constant))
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name}: {error}") from error

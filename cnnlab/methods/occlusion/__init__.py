@@ -4,6 +4,6 @@
 """
 
 from cnnlab.methods.occlusion.occlusion import Drops, Scan, drops, heatmap, scan
-from cnnlab.methods.occlusion.windows import Windows, cover
+from cnnlab.methods.occlusion.windows import Windows, fill_image
 
-__all__ = ["Drops", "Scan", "Windows", "cover", "drops", "heatmap", "scan"]
+__all__ = ["Drops", "Scan", "Windows", "drops", "fill_image", "heatmap", "scan"]

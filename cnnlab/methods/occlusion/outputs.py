@@ -18,32 +18,32 @@ RANDOM = (
 )
 
 
-def answer(model: nn.Module, unit: Unit | None, pictures: Tensor) -> Tensor:
+def output(model: nn.Module, unit: Unit | None, pictures: Tensor) -> Tensor:
     """(P, C, H, W) -> (P, K)
 
     Args:
-        pictures: a tensor that the model may write into, or a `Region`.
+        pictures: a tensor that the model may write into, or a `RegionTensor`.
 
     Raises:
         ValueError: the model does not give (P, K).
     """
     if unit is None:
-        output = model(pictures)
-        if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != len(pictures):
-            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        logits = model(pictures)
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(pictures):
+            given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             wanted = f"({len(pictures)}, classes)"
             raise ValueError(f"a class can be explained where a model gives {wanted}, not {given}")
-        return output.detach().clone()
+        return logits.detach().clone()
     with Recorder(model, unit.layer, stop=True) as acts:
         model(pictures)
     maps = acts.calls(unit.layer)[0]
-    if hasattr(maps, "held"):  # a RegionTensor: of the other channels nothing is needed
+    if hasattr(maps, "patch_storage"):  # a RegionTensor: of the other channels nothing is needed
         maps, unit = maps[:, unit.channel : unit.channel + 1], unit._replace(channel=0)
-    values = unit.of(maps)
+    values = unit.activation(maps)
     return values.reshape(len(values), -1).mean(dim=1, keepdim=True)
 
 
-def same(one: Tensor, other: Tensor) -> bool:
+def allclose_to_rounding(one: Tensor, other: Tensor) -> bool:
     """To rounding: half of the digits of this type. What is not finite must be equal, nan to nan."""
     finite = other.isfinite()
     room = torch.finfo(one.dtype).eps ** 0.5 * float(other[finite].abs().max()) if finite.any() else 0.0
@@ -62,15 +62,15 @@ def shared_layout(
     Raises:
         ValueError: the model is random.
     """
-    mate = pictures[:1] * 10 + 5  # an odd one: brighter and darker than any picture
-    mate[..., ::2] *= -1
+    other = pictures[:1] * 10 + 5  # an odd one: brighter and darker than any picture
+    other[..., ::2] *= -1
     for layout in LAYOUTS:
         try:
-            found = answer(model, unit, torch.cat([mate, pictures]).contiguous(memory_format=layout))
+            found = output(model, unit, torch.cat([other, pictures]).contiguous(memory_format=layout))
         except Exception:  # noqa: BLE001, S112 of the model's own code: it does not take such a batch
             continue
-        if same(found[1:], alone):
+        if allclose_to_rounding(found[1:], alone):
             return layout
-    if not same(answer(model, unit, pictures[:1].clone()), alone[:1]):
+    if not allclose_to_rounding(output(model, unit, pictures[:1].clone()), alone[:1]):
         raise ValueError(RANDOM)
     return None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cnnlab.nets.layer_shapes import Size
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 
 class Windows(NamedTuple):
@@ -66,10 +66,10 @@ class Windows(NamedTuple):
 
     def meet(self, pixels: Tensor) -> Tensor:
         """(H, W) true or false -> (windows,): does this window cover a pixel that is true?"""
-        rows, cols = (self._covers(axis).to(pixels.device, torch.float32) for axis in (0, 1))
+        rows, cols = (self._mask(axis).to(pixels.device, torch.float32) for axis in (0, 1))
         return (rows @ pixels.to(torch.float32) @ cols.T > 0).flatten()
 
-    def covered(self, image: Tensor, fill: Tensor, numbers: Tensor) -> Tensor:
+    def occluded(self, image: Tensor, fill: Tensor, numbers: Tensor) -> Tensor:
         """One picture with one window covered at a time: (1, C, H, W) -> (P, C, H, W)."""
         hides = []
         for axis, start in enumerate(self.places(numbers.to(image.device))):
@@ -83,12 +83,12 @@ class Windows(NamedTuple):
 
         Windows with the value nan are left out of it; where no other covers a pixel, it is nan.
         """
-        rows, cols = (self._covers(axis).to(values) for axis in (0, 1))  # (rows, H), (cols, W)
+        rows, cols = (self._mask(axis).to(values) for axis in (0, 1))  # (rows, H), (cols, W)
         known = ~values.isnan()
         total = rows.T @ values.nan_to_num(nan=0.0) @ cols
         return total / (rows.T @ known.to(values) @ cols)  # 0 / 0 is nan
 
-    def _covers(self, axis: int) -> Tensor:
+    def _mask(self, axis: int) -> Tensor:
         """(windows, pixels): does this window cover this pixel, along one axis?"""
         start = torch.arange(self.grid[axis])[:, None] * self.stride[axis]
         pixels = torch.arange(self.picture[axis])
@@ -119,7 +119,7 @@ def windows(image: Tensor, window: Size, stride: Size | None) -> Windows:
     return Windows(picture, size, step)
 
 
-def cover(image: Tensor, fill: float | Tensor) -> Tensor:
+def fill_image(image: Tensor, fill: float | Tensor) -> Tensor:
     """What the windows show instead of the picture, as a picture (1, C, H, W).
 
     Args:
@@ -148,7 +148,7 @@ def cover(image: Tensor, fill: float | Tensor) -> Tensor:
 def _pair(what: str, size: Size) -> tuple[int, int]:
     both = (size, size) if not isinstance(size, tuple | list) else tuple(size)
     try:
-        rows, cols = (whole(n, what) for n in both)
+        rows, cols = (check_integer(n, what) for n in both)
     except ValueError:
         raise ValueError(
             f"{what} is a number of pixels, or (rows, columns), 1 or more, not {size!r}"
@@ -156,7 +156,7 @@ def _pair(what: str, size: Size) -> tuple[int, int]:
     return rows, cols
 
 
-class Covering(NamedTuple):
+class OccludedImages(NamedTuple):
     """What is covered, where, and by what.
 
     Attributes:
@@ -168,16 +168,16 @@ class Covering(NamedTuple):
     image: Tensor
     fill: Tensor
 
-    def laid_out(self, layout: torch.memory_format) -> "Covering":
+    def laid_out(self, layout: torch.memory_format) -> "OccludedImages":
         """The same in copies that lie in memory in this way."""
         image, fill = (part.detach().clone(memory_format=layout) for part in self[1:])
-        return Covering(self.windows, image, fill)
+        return OccludedImages(self.windows, image, fill)
 
     def changing(self) -> Tensor:
         """(windows,) which windows change the picture; the others cover what looks like the fill."""
         return self.windows.meet((self.image != self.fill).any(dim=1)[0]).cpu()
 
-    def telling(self, changing: Tensor) -> Tensor:
+    def probe_windows(self, changing: Tensor) -> Tensor:
         """(2 or 3,) windows on which to try a model; the first is near the middle of the grid.
 
         The others cover what is brighter, and what is darker than all of the fill. So a model that compares
@@ -201,4 +201,4 @@ class Covering(NamedTuple):
 
     def pictures(self, numbers: Tensor) -> Tensor:
         """(P,) windows -> (P, C, H, W), in the layout of the picture."""
-        return self.windows.covered(self.image, self.fill, numbers)
+        return self.windows.occluded(self.image, self.fill, numbers)

@@ -1,7 +1,7 @@
 """Which pixels, or which places, gave this class its score? The methods of the lecture, by one door.
 
-Type of all: (model, images, target, *, of, …) -> Attribution: a signed, raw map and the numbers by which it
-can be doubted. They answer different questions, and that is why their maps differ:
+Type of all: (model, images, target, *, output, …) -> Attribution: a signed, raw map and the numbers by which
+it can be doubted. They answer different questions, and that is why their maps differ:
 
 - gradient: what would a little more of this pixel add?
 - gradient x input, integrated gradients: what did this pixel add, compared to black (to a baseline)?
@@ -21,23 +21,23 @@ import torch  # noqa: F401  (the example above)
 
 from cnnlab.methods.attribution import Attribution
 from cnnlab.methods.model_runner import Passes
-from cnnlab.methods.saliency.cam import attributed as cam
+from cnnlab.methods.saliency.cam import cam
 from cnnlab.methods.saliency.grad_cam import grad_cam, guided_grad_cam
 from cnnlab.methods.saliency.gradient import gradient, gradient_x_input
-from cnnlab.methods.saliency.guided_backprop import guided, rectified
+from cnnlab.methods.saliency.guided_backprop import guided_backprop, rectified_backprop
 from cnnlab.methods.saliency.integrated_gradients import Path, integrated_gradients, path
 from cnnlab.methods.saliency.smoothgrad import smoothgrad
-from cnnlab.methods.saliency.upsampling import last_maps, on_pixels
-from cnnlab.methods.targets import best
+from cnnlab.methods.saliency.upsampling import last_feature_maps, upsample_to_image
+from cnnlab.methods.targets import top_classes
 
-# For tables and menus: METHODS[name](model, images, target, of="logit") -> Attribution.
+# For tables and menus: METHODS[name](model, images, target, output="logit") -> Attribution.
 METHODS = {
     "gradient": gradient,
     "gradient x input": gradient_x_input,
     "integrated gradients": integrated_gradients,
     "SmoothGrad": smoothgrad,
-    "guided backprop": guided,
-    "deconvnet": partial(rectified, rule="deconvnet"),
+    "guided backprop": guided_backprop,
+    "deconvnet": partial(rectified_backprop, rule="deconvnet"),
     "CAM": cam,
     "Grad-CAM": grad_cam,
     "guided Grad-CAM": guided_grad_cam,
@@ -48,17 +48,17 @@ __all__ = [
     "Attribution",
     "Passes",
     "Path",
-    "best",
     "cam",
     "grad_cam",
     "gradient",
     "gradient_x_input",
-    "guided",
+    "guided_backprop",
     "guided_grad_cam",
     "integrated_gradients",
-    "last_maps",
-    "on_pixels",
+    "last_feature_maps",
     "path",
-    "rectified",
+    "rectified_backprop",
     "smoothgrad",
+    "top_classes",
+    "upsample_to_image",
 ]

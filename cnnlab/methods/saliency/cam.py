@@ -13,16 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlab.methods.attribution import Attribution, kept
-from cnnlab.methods.model_runner import Passes, chunks, passing
-from cnnlab.methods.targets import Target, ask
+from cnnlab.methods.attribution import Attribution, collect
+from cnnlab.methods.model_runner import Passes, batches, guarded_forward
+from cnnlab.methods.targets import Target, resolve
 from cnnlab.probing import layers, undisturbed
 from cnnlab.probing.hooks import listening
 from cnnlab.probing.memory_format import as_usual
 
 
-def cam(model: nn.Module, images: Tensor, target: Target) -> Tensor:
-    """The map of a class.
+def class_activation_map(model: nn.Module, images: Tensor, target: Target) -> Tensor:
+    """The map of a class as a plain tensor.
 
     Args:
         model: it ends with a mean over all places and one dense layer, as photonet, shapesnet and resnet18.
@@ -37,39 +37,39 @@ def cam(model: nn.Module, images: Tensor, target: Target) -> Tensor:
         ValueError: the network ends in another way, so that this map would not be exact; a Unit.
         LookupError: there is no such class.
     """
-    return attributed(model, images, target).map
+    return cam(model, images, target).map
 
 
-def attributed(
-    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 64
+def cam(
+    model: nn.Module, images: Tensor, target: Target, *, output: str = "logit", batch: int = 64
 ) -> Attribution:
     """The map of a class with its bookkeeping; its MEAN plus the class's bias is the logit.
 
-    Args, Raises: as `cam`.
-        of: "logit"; the places do not add up to a probability, so that is refused.
+    Args, Raises: as `class_activation_map`.
+        output: "logit"; the places do not add up to a probability, so that is refused.
         batch: pictures per pass.
 
     Returns:
         Attribution with a map (N, 1, h, w). It needs no pass back.
     """
     began = time.perf_counter()
-    asked = ask(model, images, target, of)
-    if asked.unit is not None or of != "logit":
+    resolved = resolve(model, images, target, output)
+    if resolved.unit is not None or output != "logit":
         raise ValueError("a class activation map explains the logit of a class; for others use grad_cam")
     parts = []
-    batch = asked.share(model, images, batch, len(images))
+    batch = resolved.independent_batch_size(model, images, batch, len(images))
     with undisturbed(model, grad=False):
-        for rows in chunks(images, batch):
+        for rows in batches(images, batch):
             end = _end(model, as_usual(model, images[rows].detach()))
-            here = asked.rows(rows)
+            here = resolved.rows(rows)
             scores = here.read(end.logits)  # checks the numbers, too
-            weight = end.weight[here.numbers.to(end.weight.device)]  # (B, T, C)
+            weight = end.weight[here.indices.to(end.weight.device)]  # (B, T, C)
             parts.append((torch.einsum("btc,bchw->bthw", weight, end.maps)[:, :, None], scores))
     maps, scores = (torch.cat(each) for each in zip(*parts, strict=True))
-    return kept(asked, maps, scores, None, Passes(len(images), 0), began)
+    return collect(resolved, maps, scores, None, Passes(len(images), 0), began)
 
 
-def over_picture(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def overlay(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """A coarse map spread over the pixels: each cell gives every pixel under it an equal part.
 
     Args:
@@ -101,14 +101,14 @@ def _end(model: nn.Module, images: Tensor) -> _End:
     maps = dense = None
     parts = dict(model.named_modules(remove_duplicate=False))
 
-    def hear(name: str, output: object) -> None:
+    def on_output(name: str, output: object) -> None:
         nonlocal maps, dense
         if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
             maps = output
         elif isinstance(parts[name], nn.Linear):
             dense = parts[name]
 
-    with listening(model, layers(model), hear), passing(model, images):
+    with listening(model, layers(model), on_output), guarded_forward(model, images):
         logits = model(images)
     if maps is not None and dense is not None and maps.shape[1] == dense.in_features:
         read = dense(maps.mean(dim=(2, 3)))

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.methods.attribution import Attribution, kept
-from cnnlab.methods.model_runner import Passes, backward, chunks
-from cnnlab.methods.saliency.guided_backprop import guided
-from cnnlab.methods.saliency.upsampling import Heard, on_pixels
-from cnnlab.methods.targets import Asked, Target, ask
+from cnnlab.methods.attribution import Attribution, collect
+from cnnlab.methods.model_runner import Passes, batches, input_gradients
+from cnnlab.methods.saliency.guided_backprop import guided_backprop
+from cnnlab.methods.saliency.upsampling import MapLayerFinder, upsample_to_image
+from cnnlab.methods.targets import ResolvedTarget, Target, resolve
 from cnnlab.probing import layer as find, layers, undisturbed
 from cnnlab.probing.hooks import listening
 from cnnlab.probing.memory_format import as_usual
@@ -38,7 +38,7 @@ def grad_cam(
     target: Target,
     *,
     layer: str | None = None,
-    of: str = "logit",
+    output: str = "logit",
     rectify: bool = False,
     batch: int = 16,
 ) -> Attribution:
@@ -50,23 +50,23 @@ def grad_cam(
         model: any network; it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
         target: see `targets`; a Unit must lie behind the layer, if that is named.
-        layer: with maps, one that runs once; by default the last such, as `coarse.last_maps` names it, and of
-            a Unit the last before its own layer.
-        of: "logit" or "probability".
+        layer: with maps, one that runs once; by default the last such, as `upsampling.last_feature_maps`
+            names it, and of a Unit the last before its own layer.
+        output: "logit" or "probability".
         rectify: cut off what is negative, as the paper does. If nothing is left, the map is all zeros: then
             no place speaks for the target, which the signed map shows.
         batch: pictures per pass.
 
     Returns:
         Attribution with a map (N, 1, h, w) on the grid of the layer, raw and signed unless rectified.
-        `coarse.on_pixels` brings it to the picture.
+        `upsampling.upsample_to_image` brings it to the picture.
 
     Raises:
         LookupError: no such class or layer.
         ValueError: as `gradient`; a layer without maps or that runs several times; one whose maps the model
             reads by another way than its answer; a score that does not depend on the layer.
     """
-    return _located(model, images, target, layer, of, rectify, batch)[0]
+    return _located(model, images, target, layer, output, rectify, batch)[0]
 
 
 def guided_grad_cam(
@@ -75,47 +75,53 @@ def guided_grad_cam(
     target: Target,
     *,
     layer: str | None = None,
-    of: str = "logit",
+    output: str = "logit",
     batch: int = 16,
 ) -> Attribution:
     """Guided backprop, weighted by the rectified Grad-CAM at each pixel: sharp, and about the class.
 
-    Args, Raises: as `grad_cam` and `guided`. Also refused: a layer of which it cannot be told where its cells
-    lie on the picture.
+    Args, Raises: as `grad_cam` and `guided_backprop`. Also refused: a layer of which it cannot be told where
+    its cells lie on the picture.
 
     Returns:
         Attribution with a map (N, C, H, W). It is all zeros where Grad-CAM has nothing positive.
     """
     began = time.perf_counter()
-    where, layer = _located(model, images, target, layer, of, True, batch)
-    fine = guided(model, images, target, of=of, batch=batch)
-    maps = fine.map * on_pixels(where.map, model, layer, tuple(images.shape[2:]))
+    where, layer = _located(model, images, target, layer, output, True, batch)
+    fine = guided_backprop(model, images, target, output=output, batch=batch)
+    maps = fine.map * upsample_to_image(where.map, model, layer, tuple(images.shape[2:]))
     passes = Passes(*(a + b for a, b in zip(where.passes, fine.passes, strict=True)))
     return fine._replace(map=maps, passes=passes, seconds=time.perf_counter() - began)
 
 
 def _located(
-    model: nn.Module, images: Tensor, target: Target, layer: str | None, of: str, rectify: bool, batch: int
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    layer: str | None,
+    output: str,
+    rectify: bool,
+    batch: int,
 ) -> tuple[Attribution, str]:
     """Grad-CAM, and the layer that it is of."""
     began = time.perf_counter()
-    asked = ask(model, images, target, of)
+    resolved = resolve(model, images, target, output)
     if layer is not None:
         find(model, layer)
-    batch = asked.share(model, images, batch, len(images))
+    batch = resolved.independent_batch_size(model, images, batch, len(images))
     sure, cut, ran = layer is not None, layer if layer is not None else _guess(model), 0
     parts = []
-    for rows in chunks(images, batch):
-        part, values, last = _chunk(model, images[rows], asked.rows(rows), cut, sure)
+    for rows in batches(images, batch):
+        part, values, last = _chunk(model, images[rows], resolved.rows(rows), cut, sure)
         ran += len(values)
         if last != cut:  # the guess was wrong, and the pass has told the right one
-            part, values, _ = _chunk(model, images[rows], asked.rows(rows), last, True)
+            part, values, _ = _chunk(model, images[rows], resolved.rows(rows), last, True)
             ran += len(values)
         sure, cut = True, last
         parts.append((part, values))
     maps, values = (torch.cat(each) for each in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
     maps = maps.clamp(min=0) if rectify else maps
-    return kept(asked, maps, values, None, Passes(ran, asked.numbers.numel()), began), cut
+    return collect(resolved, maps, values, None, Passes(ran, resolved.indices.numel()), began), cut
 
 
 class _Cut(TorchFunctionMode):
@@ -128,7 +134,7 @@ class _Cut(TorchFunctionMode):
 
     def __init__(self, name: str | None, model: nn.Module):
         super().__init__()
-        self.name, self.maps, self.heard = name, None, Heard(model)
+        self.name, self.maps, self.finder = name, None, MapLayerFinder(model)
         self.uncut: Tensor | None = None  # kept, so that no other tensor gets its memory
         self.memory, self.passed_by, self.watching = 0, False, ExitStack()
 
@@ -143,9 +149,9 @@ class _Cut(TorchFunctionMode):
             return any(map(self._is_uncut, part))
         return isinstance(part, Tensor) and _memory(part) == self.memory  # however it is looked at
 
-    def hear(self, name: str, output: object) -> Tensor | None:
-        self.heard.hear(name, output)
-        if name != self.name or self.heard.runs[name] > 1:
+    def on_output(self, name: str, output: object) -> Tensor | None:
+        self.finder.on_output(name, output)
+        if name != self.name or self.finder.runs[name] > 1:
             return None
         if not isinstance(output, Tensor) or output.dim() != 4:
             return None
@@ -162,7 +168,7 @@ def _memory(tensor: Tensor) -> int:
 
 
 def _chunk(
-    model: nn.Module, images: Tensor, asked: Asked, name: str | None, sure: bool
+    model: nn.Module, images: Tensor, resolved: ResolvedTarget, name: str | None, sure: bool
 ) -> tuple[Tensor | None, Tensor, str]:
     """Maps (B, T, 1, h, w), scores (B, T) and the layer that it should have been: `name`, if it was right.
 
@@ -174,25 +180,25 @@ def _chunk(
     # Gradients are off until the layer has run: nothing before it keeps a graph.
     with undisturbed(model, grad=False):
         given = as_usual(model, images.detach())
-        with cut.watching, listening(model, [name] if sure else layers(model), cut.hear):
-            output = asked.output(model, given)
+        with cut.watching, listening(model, [name] if sure else layers(model), cut.on_output):
+            output = resolved.forward(model, given)
         cut.passed_by |= cut._is_uncut(output)
-        scores = asked.read(output)  # outside of the watch, which slows down every call
-        last = name if sure else cut.heard.last(None if asked.unit is None else asked.unit.layer)
+        scores = resolved.read(output)  # outside of the watch, which slows down every call
+        last = name if sure else cut.finder.last(None if resolved.unit is None else resolved.unit.layer)
         if last != name:
             return None, scores.detach(), last
-        _refuse(cut, name, asked)
-        slopes = torch.stack(backward(scores, cut.maps), dim=1)  # (B, T, C, h, w)
+        _refuse(cut, name, resolved)
+        slopes = torch.stack(input_gradients(scores, cut.maps), dim=1)  # (B, T, C, h, w)
     weights = slopes.mean(dim=(3, 4))  # (B, T, C)
     maps = cut.maps.detach()
     found = weights @ maps.flatten(2)  # (B, T, C) @ (B, C, h * w)
     return found.unflatten(2, maps.shape[2:])[:, :, None], scores.detach(), last
 
 
-def _refuse(cut: _Cut, name: str, asked: Asked) -> None:
-    runs = cut.heard.runs.get(name, 0)
+def _refuse(cut: _Cut, name: str, resolved: ResolvedTarget) -> None:
+    runs = cut.finder.runs.get(name, 0)
     if not runs:
-        why = "it did not run" if asked.unit is None else f"it does not run before {asked.unit.layer!r}"
+        why = "it did not run" if resolved.unit is None else f"it does not run before {resolved.unit.layer!r}"
     elif cut.maps is None:
         why = "it does not put out maps (N, C, h, w)"
     elif runs > 1:

@@ -9,12 +9,12 @@ Papers: Simonyan et al. 2014 (gradient), Shrikumar et al. 2016 (gradient x input
 
 from torch import Tensor, nn
 
-from cnnlab.methods.attribution import Attribution, backpropagated
+from cnnlab.methods.attribution import Attribution, attribute_by_backprop
 from cnnlab.methods.targets import Target
 
 
 def gradient(
-    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 16
+    model: nn.Module, images: Tensor, target: Target, *, output: str = "logit", batch: int = 16
 ) -> Attribution:
     """The slope of the score at every pixel: what a little more of it would add.
 
@@ -25,7 +25,7 @@ def gradient(
         model: any network; it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
         target: a class by number or name, (N,) or (N, T) numbers, or a Unit: see `targets`.
-        of: "logit" or "probability". At p near 1 the slopes of the probability are near zero.
+        output: "logit" or "probability". At p near 1 the slopes of the probability are near zero.
         batch: pictures per pass; one, if the model's answer to a picture depends on the others.
 
     Returns:
@@ -33,17 +33,17 @@ def gradient(
         targets (N, T, C, H, W), by one pass forward.
 
     Raises:
-        LookupError: no such class, layer or `of`.
+        LookupError: no such class, layer or `output`.
         ValueError: pictures or targets of a wrong shape, numbers that are not finite, a model that is random
             in eval mode, or a score that does not depend on the picture.
 
     Paper: Simonyan, Vedaldi & Zisserman, Deep inside convolutional networks, 2014.
     """
-    return backpropagated(model, images, target, "gradient", of, batch)
+    return attribute_by_backprop(model, images, target, "gradient", output, batch)
 
 
 def gradient_x_input(
-    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 16
+    model: nn.Module, images: Tensor, target: Target, *, output: str = "logit", batch: int = 16
 ) -> Attribution:
     """The slope at every pixel times the pixel: what is lost on the way to black, if the slope stays.
 
@@ -55,6 +55,6 @@ def gradient_x_input(
 
     Paper: Shrikumar et al., Not just a black box, 2016.
     """
-    found = gradient(model, images, target, of=of, batch=batch)
+    found = gradient(model, images, target, output=output, batch=batch)
     pixels = images.detach() if found.map.dim() == 4 else images.detach()[:, None]
     return found._replace(map=found.map * pixels)

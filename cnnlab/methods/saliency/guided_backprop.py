@@ -6,13 +6,13 @@ Papers: Springenberg et al. 2015 (guided backprop), Zeiler & Fergus 2014 (deconv
 from torch import Tensor, nn
 
 from cnnlab.errors import unknown
-from cnnlab.methods.attribution import Attribution, backpropagated
+from cnnlab.methods.attribution import Attribution, attribute_by_backprop
 from cnnlab.methods.targets import Target
 from cnnlab.probing import rules
 
 
-def guided(
-    model: nn.Module, images: Tensor, target: Target, *, of: str = "logit", batch: int = 16
+def guided_backprop(
+    model: nn.Module, images: Tensor, target: Target, *, output: str = "logit", batch: int = 16
 ) -> Attribution:
     """Guided backprop: the gradient, but at EVERY ReLU only what is positive goes on down.
 
@@ -26,24 +26,24 @@ def guided(
 
     Paper: Springenberg et al., Striving for simplicity, 2015.
     """
-    return rectified(model, images, target, "guided", of=of, batch=batch)
+    return rectified_backprop(model, images, target, "guided", output=output, batch=batch)
 
 
-def rectified(
+def rectified_backprop(
     model: nn.Module,
     images: Tensor,
     target: Target,
     rule: str = "guided",
     *,
-    of: str = "logit",
+    output: str = "logit",
     batch: int = 16,
 ) -> Attribution:
     """Back-propagation with another rule at every ReLU: "guided", "deconvnet" or "gradient".
 
     `deconvnet.project` does the same for units, and starts with their activation; here the start is one.
 
-    Args, Returns, Raises: as `guided`.
+    Args, Returns, Raises: as `guided_backprop`.
     """
     if rule not in rules.NAMED:
         raise unknown("rule", rule, rules.NAMED)
-    return backpropagated(model, images, target, rule, of, batch)
+    return attribute_by_backprop(model, images, target, rule, output, batch)

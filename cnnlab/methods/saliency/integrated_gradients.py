@@ -18,11 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.errors import unknown
-from cnnlab.methods.attribution import Attribution, Progress, averaged, kept, scores, slopes
+from cnnlab.methods.attribution import (
+    Attribution,
+    Progress,
+    collect,
+    scores,
+    scores_and_gradients,
+    weighted_mean,
+)
 from cnnlab.methods.model_runner import Passes
-from cnnlab.methods.targets import Target, ask
+from cnnlab.methods.targets import Target, resolve
 from cnnlab.probing.memory_format import passing_often
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 RULES = ("midpoint", "gauss-legendre")
 Baseline = float | Sequence[float] | Tensor
@@ -34,14 +41,14 @@ class Path(NamedTuple):
     Attributes:
         at: (K,) from 0, the baseline, to 1, the picture.
         scores: (N, K) f at these points.
-        slopes: (N, K) how fast f rises there, for one whole way.
+        gradients: (N, K) how fast f rises there, for one whole way.
         sizes: (N, K) the mean size of the gradient, over pixels and channels; near zero: saturated.
-        sums: (N, K) the slopes added up so far (trapezoids), from 0: what scores - f(x') should be.
+        sums: (N, K) the gradients added up so far (trapezoids), from 0: what scores - f(x') should be.
     """
 
     at: Tensor
     scores: Tensor
-    slopes: Tensor
+    gradients: Tensor
     sizes: Tensor
     sums: Tensor
 
@@ -54,7 +61,7 @@ def integrated_gradients(
     baseline: Baseline = 0.0,
     steps: int = 50,
     rule: str = "midpoint",
-    of: str = "logit",
+    output: str = "logit",
     batch: int = 16,
     progress: Progress | None = None,
 ) -> Attribution:
@@ -70,7 +77,7 @@ def integrated_gradients(
         baseline: a grey value, a colour (C,), a picture (C, H, W), or pictures (1 or N, C, H, W).
         steps: points on the way.
         rule: "midpoint" of equal steps, or "gauss-legendre": exact for smooth slopes with fewer points.
-        of: "logit" or "probability".
+        output: "logit" or "probability".
         batch: points per pass, over all pictures. The memory depends on it alone, not on `steps`.
         progress: called with (points done, all points) after each pass. True stops: the points are taken in
             an order that spreads them over the way, so a rough answer remains. `gap` says how rough.
@@ -82,27 +89,29 @@ def integrated_gradients(
         LookupError, ValueError: as `gradient`; no such rule, or a baseline of a wrong shape or not finite.
     """
     began = time.perf_counter()
-    asked = ask(model, images, target, of)
+    resolved = resolve(model, images, target, output)
     points, weights = _points(rule, steps)
     spread = torch.arange(len(points)).mul(0.6180339887).remainder(1).argsort()  # any first few lie evenly
     points, weights = points[spread], weights[spread]
-    base = start(images, baseline)
+    base = baseline_images(images, baseline)
     forward = backward = 0
 
     def at(picture: Tensor, point: Tensor) -> Tensor:
         nonlocal forward, backward
-        asked_here = asked.rows(picture)
-        _, down, _ = slopes(model, _between(base, images, picture, points[point]), asked_here)
-        forward, backward = forward + len(picture), backward + asked_here.numbers.numel()
+        resolved_here = resolved.rows(picture)
+        _, down, _ = scores_and_gradients(
+            model, _between(base, images, picture, points[point]), resolved_here
+        )
+        forward, backward = forward + len(picture), backward + resolved_here.indices.numel()
         return down
 
-    batch = asked.share(model, images, batch, len(images) * len(points))
+    batch = resolved.independent_batch_size(model, images, batch, len(images) * len(points))
     with passing_often(model, images, batch):
-        ends = scores(model, torch.cat([base, images.detach()]), asked.rows(_twice(images)), batch)
+        ends = scores(model, torch.cat([base, images.detach()]), resolved.rows(_twice(images)), batch)
         reference, score = ends.chunk(2)
-        maps = averaged(len(images), weights, at, batch=batch, progress=progress)
+        maps = weighted_mean(len(images), weights, at, batch=batch, progress=progress)
     maps *= (images.detach() - base)[:, None]
-    return kept(asked, maps, score, reference, Passes(forward + 2 * len(images), backward), began)
+    return collect(resolved, maps, score, reference, Passes(forward + 2 * len(images), backward), began)
 
 
 def path(
@@ -112,7 +121,7 @@ def path(
     *,
     baseline: Baseline = 0.0,
     steps: int = 50,
-    of: str = "logit",
+    output: str = "logit",
     batch: int = 16,
 ) -> Path:
     """Scores and slopes on the way from the baseline to the picture, at steps + 1 points.
@@ -122,30 +131,32 @@ def path(
     Returns:
         Path.
     """
-    asked = ask(model, images, target, of)
-    steps = whole(steps, "steps is a whole number, 1 or more")
-    base = start(images, baseline)
+    resolved = resolve(model, images, target, output)
+    steps = check_integer(steps, "steps is a whole number, 1 or more")
+    base = baseline_images(images, baseline)
     at = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     way = (images.detach() - base)[:, None]
-    batch = asked.share(model, images, batch, len(images) * len(at))
+    batch = resolved.independent_batch_size(model, images, batch, len(images) * len(at))
     found = []
     everything = torch.arange(len(images) * len(at))
     for rows in everything.split(batch):
         picture, point = rows // len(at), rows % len(at)
-        values, down, _ = slopes(model, _between(base, images, picture, at[point]), asked.rows(picture))
+        values, down, _ = scores_and_gradients(
+            model, _between(base, images, picture, at[point]), resolved.rows(picture)
+        )
         each = (values, (down * way[picture]).sum(dim=(2, 3, 4)), down.abs().mean(dim=(2, 3, 4)))
         found.append(torch.stack(each))  # (3, B, T)
     together = torch.cat(found, dim=1).unflatten(1, (len(images), len(at))).transpose(2, 3)  # (3, N, T, K)
-    values, rises, sizes = together if asked.several else together.squeeze(2)
+    values, rises, sizes = together if resolved.multi else together.squeeze(2)
     trapezoids = (rises[..., 1:] + rises[..., :-1]) / (2 * steps)
     sums = torch.cat([torch.zeros_like(rises[..., :1]), trapezoids.cumsum(dim=-1)], dim=-1)
     return Path(at.to(values), values, rises, sizes, sums)
 
 
-def start(images: Tensor, baseline: Baseline) -> Tensor:
+def baseline_images(images: Tensor, baseline: Baseline) -> Tensor:
     """The baseline of each picture, (N, C, H, W); a view of one where they share it.
 
-    >>> start(torch.rand(2, 3, 4, 4), (0.5, 0.0, 1.0))[1, :, 0, 0]
+    >>> baseline_images(torch.rand(2, 3, 4, 4), (0.5, 0.0, 1.0))[1, :, 0, 0]
     tensor([0.5000, 0.0000, 1.0000])
     """
     try:
@@ -169,7 +180,7 @@ def _points(rule: str, steps: int) -> tuple[Tensor, Tensor]:
     """Where on the way from 0 to 1, and with what weights; these add up to 1."""
     if rule not in RULES:
         raise unknown("rule", rule, RULES)
-    steps = whole(steps, "steps is a whole number, 1 or more")
+    steps = check_integer(steps, "steps is a whole number, 1 or more")
     if rule == "gauss-legendre":
         return _gauss_legendre(steps)
     points = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps

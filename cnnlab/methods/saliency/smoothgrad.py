@@ -13,12 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.attribution import Attribution, Progress, averaged, kept, scores, slopes
+from cnnlab.methods.attribution import (
+    Attribution,
+    Progress,
+    collect,
+    scores,
+    scores_and_gradients,
+    weighted_mean,
+)
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.saliency.gradient import gradient
-from cnnlab.methods.targets import Target, ask
+from cnnlab.methods.targets import Target, resolve
 from cnnlab.probing.memory_format import passing_often
-from cnnlab.validation import whole
+from cnnlab.validation import check_integer
 
 Method = Callable[..., Attribution]
 
@@ -32,7 +39,7 @@ def smoothgrad(
     sigma: float = 0.15,
     samples: int = 25,
     seed: int = 0,
-    of: str = "logit",
+    output: str = "logit",
     batch: int = 16,
     progress: Progress | None = None,
 ) -> Attribution:
@@ -44,12 +51,12 @@ def smoothgrad(
         model: any network; it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
         target: see `targets`.
-        method: (model, images, target, of=…) -> Attribution, such as `gradient` or `guided`. To give it
-            options, use functools.partial.
+        method: (model, images, target, output=…) -> Attribution, such as `gradient` or `guided_backprop`. To
+            give it options, use functools.partial.
         sigma: the noise's standard deviation, where 1 is the way from black to white.
         samples: noisy copies of each picture.
         seed: of the noise. All pictures get the same noise, so each map is as if asked for alone.
-        of: "logit" or "probability".
+        output: "logit" or "probability".
         batch: noisy pictures per call of the method, whose own `batch` may split them further.
         progress: called with (samples done, all samples) after each pass. True stops: the mean is over the
             samples so far.
@@ -63,14 +70,14 @@ def smoothgrad(
         TypeError: something other than a method.
     """
     began = time.perf_counter()
-    asked = ask(model, images, target, of)
+    resolved = resolve(model, images, target, output)
     if not isinstance(sigma, int | float | np.number) or not 0 <= sigma < float("inf"):
         raise ValueError(f"sigma is a number, 0 or more, not {sigma!r}")
-    samples = whole(samples, "samples is a whole number, 1 or more")
+    samples = check_integer(samples, "samples is a whole number, 1 or more")
     if not callable(method):
-        raise TypeError(f"a method is a function such as saliency.guided, not {method!r}")
-    generator = torch.Generator().manual_seed(whole(seed, "seed is a whole number", -(2**63)))
-    batch = asked.share(model, images, batch, len(images) * samples)
+        raise TypeError(f"a method is a function such as saliency.guided_backprop, not {method!r}")
+    generator = torch.Generator().manual_seed(check_integer(seed, "seed is a whole number", -(2**63)))
+    batch = resolved.independent_batch_size(model, images, batch, len(images) * samples)
     noise: dict[int, Tensor] = {}  # of the samples that are at work
     forward = backward = 0
 
@@ -83,36 +90,39 @@ def smoothgrad(
                 noise[number] = torch.randn(images.shape[1:], generator=generator, dtype=images.dtype)
         added = torch.stack([noise[number] for number in sample.tolist()]).to(images.device)
         noisy = added.mul_(sigma).add_(images.detach()[picture])
-        here = asked.rows(picture)
+        here = resolved.rows(picture)
         if method is gradient:  # without its checks, which were made
-            forward, backward = forward + len(noisy), backward + here.numbers.numel()
-            return slopes(model, noisy, here)[1]
-        found = _asked(method, model, noisy, _target(here), of)
+            forward, backward = forward + len(noisy), backward + here.indices.numel()
+            return scores_and_gradients(model, noisy, here)[1]
+        found = _call_method(method, model, noisy, _target(here), output)
         forward, backward = forward + found.passes.forward, backward + found.passes.backward
-        return found.map if asked.several else found.map[:, None]
+        return found.map if resolved.multi else found.map[:, None]
 
     weights = torch.full((samples,), 1 / samples, dtype=torch.float64)
     with passing_often(model, images, batch):
-        maps = averaged(len(images), weights, at, batch=batch, progress=progress)
-        score = scores(model, images, asked, batch)
-    return kept(asked, maps, score, None, Passes(forward + len(images), backward), began)
+        maps = weighted_mean(len(images), weights, at, batch=batch, progress=progress)
+        score = scores(model, images, resolved, batch)
+    return collect(resolved, maps, score, None, Passes(forward + len(images), backward), began)
 
 
-def _asked(method: Method, model: nn.Module, images: Tensor, target: Target, of: str) -> Attribution:
+def _call_method(
+    method: Method, model: nn.Module, images: Tensor, target: Target, output: str
+) -> Attribution:
     try:
-        inspect.signature(method).bind(model, images, target, of=of)
+        inspect.signature(method).bind(model, images, target, output=output)
     except TypeError as error:
         raise TypeError(
-            f"a method is called with (model, images, target, of=…), as saliency.guided; this one: {error}"
+            f"a method is called with (model, images, target, output=…), as "
+            f"saliency.guided_backprop; this one: {error}"
         ) from error
-    found = method(model, images, target, of=of)
+    found = method(model, images, target, output=output)
     if not isinstance(found, Attribution):
         raise TypeError(f"a method answers with an Attribution, not {type(found).__name__}")
     return found
 
 
-def _target(asked) -> Target:
-    """An Asked in the form in which a caller gives it."""
-    if asked.unit is not None:
-        return asked.unit
-    return asked.numbers if asked.several else asked.numbers[:, 0]
+def _target(resolved) -> Target:
+    """A ResolvedTarget in the form in which a caller gives it."""
+    if resolved.unit is not None:
+        return resolved.unit
+    return resolved.indices if resolved.multi else resolved.indices[:, 0]

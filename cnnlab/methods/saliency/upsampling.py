@@ -11,8 +11,8 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.model_runner import passing
-from cnnlab.methods.targets import pictures
+from cnnlab.methods.model_runner import guarded_forward
+from cnnlab.methods.targets import check_images
 from cnnlab.probing import Recorder, layer as find, layers, receptive, undisturbed
 from cnnlab.probing.hooks import listening
 
@@ -25,7 +25,7 @@ _ALONG_THE_LAST = (nn.Linear, nn.LayerNorm, nn.Softmax)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d, nn.FractionalMaxPool2d)
 
 
-class Heard:
+class MapLayerFinder:
     """Listens to a pass, and knows the layer with the last maps when it is over.
 
     Four axes make no maps: in a net whose channels stand last, or of tokens x tokens, the last two are not
@@ -38,7 +38,7 @@ class Heard:
         self._model = model
         self._known: set[tuple[int, int, int]] = set()  # (N, h, w) of convolutions and pools
 
-    def hear(self, name: str, output: object) -> None:
+    def on_output(self, name: str, output: object) -> None:
         self.runs[name] = self.runs.get(name, 0) + 1
         part = find(self._model, name)
         if not isinstance(output, Tensor) or output.dim() != 4 or isinstance(part, _FITTING):
@@ -87,11 +87,11 @@ def _alike(places: tuple[int, int, int], known: tuple[int, int, int]) -> bool:
     return n == pictures and smaller and abs(rows * width - cols * height) <= max(height, width)
 
 
-def last_maps(model: nn.Module, images: Tensor, *, before: str | None = None) -> str:
+def last_feature_maps(model: nn.Module, images: Tensor, *, before: str | None = None) -> str:
     """The last layer with maps, before they are averaged, flattened or brought to a fixed size.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    >>> last_maps(net, torch.zeros(1, 3, 8, 8))
+    >>> last_feature_maps(net, torch.zeros(1, 3, 8, 8))
     '1'
 
     Args:
@@ -103,18 +103,18 @@ def last_maps(model: nn.Module, images: Tensor, *, before: str | None = None) ->
         LookupError: no such layer.
         ValueError: no layer that runs once puts out maps, or it cannot be told whether they are maps.
     """
-    pictures(images)
+    check_images(images)
     with undisturbed(model, grad=False), ExitStack() as stack:
-        heard = Heard(model)
-        stack.enter_context(listening(model, layers(model), heard.hear))
+        finder = MapLayerFinder(model)
+        stack.enter_context(listening(model, layers(model), finder.on_output))
         if before is not None:
             stack.enter_context(Recorder(model, before, stop=True))
-        with passing(model, images):
+        with guarded_forward(model, images):
             model(images[:1].detach().clone(memory_format=torch.contiguous_format))
-    return heard.last(before)
+    return finder.last(before)
 
 
-def on_pixels(maps: Tensor, model: nn.Module, layer: str, size: tuple[int, int]) -> Tensor:
+def upsample_to_image(maps: Tensor, model: nn.Module, layer: str, size: tuple[int, int]) -> Tensor:
     """Coarse maps brought to the picture: each cell's value stands at the middle of what the cell sees.
 
     Between the middles it is interpolated along rows and columns; beyond the outermost ones the value stays.
@@ -122,7 +122,7 @@ def on_pixels(maps: Tensor, model: nn.Module, layer: str, size: tuple[int, int])
     Args:
         maps: (N, 1, h, w), or (N, T, 1, h, w), on the grid of the layer.
         model: the network that they come from.
-        layer: whose maps they are; see `last_maps`.
+        layer: whose maps they are; see `last_feature_maps`.
         size: (H, W) of the pictures.
 
     Returns:

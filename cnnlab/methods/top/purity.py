@@ -1,7 +1,7 @@
 """Do the pictures that a unit likes best have something in common? Counted, not felt.
 
 Type: (Top, labels) -> (C,), the largest share of a unit's pictures that have one and the same label.
-Nine pictures can look alike by accident: `by_chance` says how alike nine pictures are that nobody chose.
+Nine pictures can look alike by accident: `chance_purity` says how alike nine pictures are that nobody chose.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from cnnlab.methods.top.ranking import Top
 
 
-def share(found: Top, labels: Tensor) -> Tensor:
+def label_purity(found: Top, labels: Tensor) -> Tensor:
     """For each channel, the share of its strongest pictures that have the most frequent of their labels.
 
     Args:
@@ -33,8 +33,8 @@ def share(found: Top, labels: Tensor) -> Tensor:
     return _largest(labels[found.image_index], int(labels.max()) + 1)
 
 
-def by_chance(labels: Tensor, k: int = 9, *, draws: int = 2000, seed: int = 0) -> float:
-    """What `share` is on average for k pictures that are drawn at random: the line to compare with.
+def chance_purity(labels: Tensor, k: int = 9, *, draws: int = 2000, seed: int = 0) -> float:
+    """What `label_purity` is on average for k pictures that are drawn at random: the line to compare with.
 
     Args:
         labels: (N,) whole numbers from 0.
@@ -49,7 +49,7 @@ def by_chance(labels: Tensor, k: int = 9, *, draws: int = 2000, seed: int = 0) -
     return _largest(labels[chosen], int(labels.max()) + 1).mean().item()
 
 
-def overlap(active: Tensor, masks: Tensor) -> Tensor:
+def iou(active: Tensor, masks: Tensor) -> Tensor:
     """How well the places where a unit fires cover a concept: intersection over union, over all pictures.
 
     Args:

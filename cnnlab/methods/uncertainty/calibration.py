@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cnnlab.validation import distributions, whole
+from cnnlab.validation import check_integer, check_probabilities
 
 
 class Calibration(NamedTuple):
@@ -46,8 +46,8 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibr
     >>> round(calibration(sure, torch.tensor([0, 1])).error, 3)
     0.4
     """
-    whole(bins, "bins is a whole number, 1 or more")
-    rows = distributions(probabilities)
+    check_integer(bins, "bins is a whole number, 1 or more")
+    rows = check_probabilities(probabilities)
     if labels.shape != rows.shape[:1] or labels.is_floating_point():
         raise ValueError(
             f"a label, a whole number, belongs to each of the {len(rows)} rows, "

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.methods.targets import pictures
+from cnnlab.methods.targets import check_images
 from cnnlab.probing import undisturbed
 from cnnlab.probing.units import refuse_compiled
-from cnnlab.validation import distributions, finite, whole
+from cnnlab.validation import all_finite, check_integer, check_probabilities
 
 _MOST_KEPT = 2**28  # bytes of what the answers share
 _DROPS = {F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout}
@@ -71,7 +71,7 @@ def ask(model: nn.Module, images: Tensor, *, samples: int = 50, seed: int = 0, b
         ValueError: the model drops nothing, so that all answers are one; pictures or answers that are not
             finite, or no (N, K) logits.
     """
-    whole(samples, "samples is a whole number, 2 or more", least=2)
+    check_integer(samples, "samples is a whole number, 2 or more", least=2)
     return summary(answers(model, images, samples=samples, seed=seed, batch=batch))
 
 
@@ -86,12 +86,12 @@ def summary(answers: Iterable[Tensor]) -> Doubt:
     """
     samples, total, square, each = 0, 0, 0, 0
     for probabilities in answers:
-        p = distributions(probabilities)  # float64: a variance is a small difference of large sums
+        p = check_probabilities(probabilities)  # float64: a variance is a small difference of large sums
         if samples and p.shape != total.shape:
             raise ValueError(f"all answers have one shape, not {tuple(total.shape)} and {tuple(p.shape)}")
         total, square, each = total + p, square + p.square(), each + entropy(p)
         samples += 1
-    whole(samples, "there are 2 answers or more", least=2)
+    check_integer(samples, "there are 2 answers or more", least=2)
     mean = total / samples
     variance = (square / samples - mean.square()).clamp(min=0)
     like = probabilities.dtype
@@ -105,11 +105,11 @@ def answers(
 
     Args, Raises: as `ask`; 1 sample is enough. What is given is looked at now, not when the first answer is.
     """
-    pictures(images)
+    check_images(images)
     refuse_compiled(model)
-    whole(samples, "samples is a whole number, 1 or more")
-    whole(batch, "a pass takes 1 picture or more")
-    if not finite(images):
+    check_integer(samples, "samples is a whole number, 1 or more")
+    check_integer(batch, "a pass takes 1 picture or more")
+    if not all_finite(images):
         raise ValueError("a picture holds a number that is not finite (nan or inf)")
     return _one_by_one(model, images, samples, seed, batch)
 
@@ -131,10 +131,10 @@ def _one_by_one(model: nn.Module, images: Tensor, samples: int, seed: int, batch
             given = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in found]
             raise ValueError(f"(N, classes) logits are wanted, and the model gave {given[0]}")
         logits = torch.cat(found)
-        if len(logits) != len(images) or not finite(logits):
+        if len(logits) != len(images) or not all_finite(logits):
             raise ValueError(
                 f"finite logits for each of {len(images)} pictures are wanted, and the model gave "
-                f"{len(logits)} rows" + ("" if finite(logits) else " with nan or inf")
+                f"{len(logits)} rows" + ("" if all_finite(logits) else " with nan or inf")
             )
         yield logits.softmax(dim=1)
 

@@ -198,6 +198,6 @@ def _bars(model: nn.Module, chances: Tensor) -> str:
     """(classes,) -> a line for each of the three most probable ones: a bar, the probability, the name."""
     values, numbers = chances.topk(min(3, len(chances)))
     return "\n".join(
-        f"{_BLOCK * round(share * _BLOCKS):{_BLOCKS}} {share:4.0%} {targets.name(model, number)}"
+        f"{_BLOCK * round(share * _BLOCKS):{_BLOCKS}} {share:4.0%} {targets.class_name(model, number)}"
         for share, number in zip(values.tolist(), numbers.tolist(), strict=True)
     )

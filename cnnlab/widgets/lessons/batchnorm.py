@@ -184,10 +184,12 @@ def rates_view(exponent: float, show: str) -> dict:
 
 
 @functools.lru_cache(maxsize=256)
-def _chain(depth: int, variance: float, kind: str, norm: bool, shortcut: bool) -> signal_propagation.Chain:
+def _chain(
+    depth: int, variance: float, activation: str, norm: bool, residual: bool
+) -> signal_propagation.Chain:
     sizes = {"width": _WIDE, "inputs": _INPUTS}
-    return signal_propagation.chain(
-        depth, variance=variance, kind=kind, norm=norm, shortcut=shortcut, **sizes
+    return signal_propagation.propagate(
+        depth, variance=variance, activation=activation, norm=norm, residual=residual, **sizes
     )
 
 

@@ -45,11 +45,11 @@ def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
         The picture with the receptive field framed, the projection, both cut to the field, and numbers.
     """
     model = cached.net("photonet")
-    unit = deconvnet.strongest(model, picture, layer, channel)
+    unit = deconvnet.strongest_unit(model, picture, layer, channel)
     signal = deconvnet.project(model, picture, unit, rule)
     field = cached.field("photonet", layer)
     box = field.rectangle(unit.row, unit.col)
-    value = unit.of(cached.record("photonet", layer, picture))[0].item()
+    value = unit.activation(cached.record("photonet", layer, picture))[0].item()
     said = f"{unit}: its activation is {value:.3f}"
     if value == 0:
         said += "\nA silent unit has nothing to project. Take another channel or picture."
@@ -152,7 +152,9 @@ def sheet_view(layer: str, channel: int, rule: str, *, n: int = 600, seed: int =
     found = whole.ranks(0, 9)
     images, field = cached.data(name, n, seed).images, cached.field(name, inner)
     pieces = top.patches(images, found, field, channels=[channel], outside=0.5)[0]
-    used = top_projections.patches(cached.net(name), images, found, field, channels=[channel], rule=rule)[0]
+    used = top_projections.project_top_patches(
+        cached.net(name), images, found, field, channels=[channel], rule=rule
+    )[0]
     return {
         "nine pieces": sheets.nine(pieces),
         "what it used of them (each on its own scale)": sheets.nine(used, centred=True),
@@ -170,5 +172,5 @@ def _large(drawn: np.ndarray) -> np.ndarray:
 def _walked(picture: str, layer: str, channel: int) -> list[deconvnet.Step]:
     model, image = cached.net("photonet"), photos.load(picture, _SIDE)
     return deconvnet.layer_by_layer(
-        model, image, deconvnet.strongest(model, image, layer, channel), steps=True
+        model, image, deconvnet.strongest_unit(model, image, layer, channel), steps=True
     )

@@ -13,10 +13,10 @@ from cnnlab.methods.evaluation import (
     all_methods,
     deletion,
     localisation,
-    maps as evidence,
     model_randomisation,
     rank_correlation,
 )
+from cnnlab.methods.evaluation.maps import random_maps
 from cnnlab.nets import models
 from cnnlab.widgets import Picture, cached, explore
 
@@ -50,7 +50,7 @@ def truth_view(scene: int, network: str, method: str, *, seed: int = 200) -> dic
     Args:
         scene: its number.
         network: "network A", the honest one, or "network B", which cheats.
-        method: one of `roundup.METHODS`.
+        method: one of `all_methods.METHODS`.
         seed: as in `truth_browser`.
 
     Returns:
@@ -66,9 +66,9 @@ def truth_view(scene: int, network: str, method: str, *, seed: int = 200) -> dic
         mask = found.masks[name][scene : scene + 1]
         edge = maps.border(mask[0].numpy().repeat(_LARGE, axis=0).repeat(_LARGE, axis=1))
         drawn[edge] = pixels.FRAME
-        inside = localisation.share(flat[None, None], mask, empty=0.0).item()
+        inside = localisation.relevance_mass(flat[None, None], mask, empty=0.0).item()
         said = {"deciding": "the largest thing", "watermark": "the mark in the corner"}[name]
-        by_chance = localisation.area(mask).item()
+        by_chance = localisation.mask_area(mask).item()
         lines.append(
             f"{inside:4.0%} of what is positive lies on {said}; of noise it would be {by_chance:.0%}"
         )
@@ -84,14 +84,14 @@ def truth_view(scene: int, network: str, method: str, *, seed: int = 200) -> dic
 
 def shuffled():
     """Shuffle the weights layer by layer, from the last one on: does the map notice?"""
-    depth = len(model_randomisation.layers_from_the_top(cached.net("photonet"), torch.zeros(1, 3, 64, 64)))
+    depth = len(model_randomisation.weight_layers_top_down(cached.net("photonet"), torch.zeros(1, 3, 64, 64)))
     return explore(
         shuffled_view,
         title="Shuffle the weights from the top",
         picture=Picture(tuple(photos.names()), size=64, value="cat"),
         method=list(all_methods.METHODS),
         shuffled=(0, depth),
-        start={"method": "guided"},
+        start={"method": "guided backprop"},
         presets={"trained": {"shuffled": 0}, "all shuffled": {"shuffled": depth}},
         alt="the map of the trained network and that of the network with shuffled weights",
     )
@@ -102,23 +102,22 @@ def shuffled_view(picture: Tensor, method: str, shuffled: int) -> dict:
 
     Args:
         picture: (1, 3, S, S).
-        method: one of `roundup.METHODS`.
+        method: one of `all_methods.METHODS`.
         shuffled: how many layers, from the last one on.
 
     Returns:
         The picture, both maps, each on its own scale, and how alike they are.
     """
     model = cached.net("photonet")
-    number = targets.best(model, picture, 1)[:, 0]
-    layers = list(model_randomisation.layers_from_the_top(model, picture))
-    explain = all_methods.method(method)
+    number = targets.top_classes(model, picture, 1)[:, 0]
+    layers = list(model_randomisation.weight_layers_top_down(model, picture))
+    explain = all_methods.get_method(method)
     before = explain(model, picture, number)
     after = explain(_shuffled(shuffled), picture, number) if shuffled else before
     with torch.no_grad():
         chance = _shuffled(shuffled)(picture).softmax(dim=1)[0, int(number)].item()
     alike = [
-        rank_correlation.correlation(before, after, absolute=size, constant=0.0).item()
-        for size in (False, True)
+        rank_correlation.spearman(before, after, absolute=size, constant=0.0).item() for size in (False, True)
     ]
     done = ", ".join(layers[:shuffled]) or "none"
     shown = {
@@ -159,7 +158,7 @@ def removal_view(scene: int, method: str, walk: str, step: int, *, seed: int = 2
 
     Args:
         scene: its number.
-        method: one of `roundup.METHODS`, or "random".
+        method: one of `all_methods.METHODS`, or "random".
         walk: "strongest taken away" or "strongest put in".
         step: 0 to 32; at 32 all pixels are gone, or there.
         seed: as in `removal`.
@@ -209,7 +208,9 @@ def _net(trained_on: str):
 
 @functools.lru_cache(maxsize=16)
 def _shuffled(depth: int):
-    return model_randomisation.cascade(cached.net("photonet"), torch.zeros(1, 3, 64, 64), depth)
+    return model_randomisation.cascading_randomisation(
+        cached.net("photonet"), torch.zeros(1, 3, 64, 64), depth
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -218,8 +219,8 @@ def _explained(network: str, method: str, scene: int, seed: int) -> Tensor:
     found = _scenes(seed)
     image = found.images[scene : scene + 1]
     if method == "random":
-        return evidence.by_chance(image[:, :1], seed=seed)
-    return all_methods.method(method)(_net(_NETS[network]), image, found.labels[scene : scene + 1])
+        return random_maps(image[:, :1], seed=seed)
+    return all_methods.get_method(method)(_net(_NETS[network]), image, found.labels[scene : scene + 1])
 
 
 @functools.lru_cache(maxsize=64)

@@ -40,18 +40,18 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
 
     Args:
         picture: (1, 3, S, S).
-        method: one of `roundup.METHODS`.
+        method: one of `all_methods.METHODS`.
         target: a class of photonet, or "1st guess" to "5th guess".
 
     Returns:
         The picture, the map, the picture where the map is positive, and numbers.
     """
     model = cached.net(_NET)
-    guesses = targets.best(model, picture, len(_GUESSES))[0].tolist()
+    guesses = targets.top_classes(model, picture, len(_GUESSES))[0].tolist()
     number = guesses[_GUESSES.index(target)] if target in _GUESSES else model.classes.index(target)
     limit = _scale(_explained(method, _key(picture), guesses[0]).map)
     answer = _explained(method, _key(picture), number)
-    flat = all_methods.on_pixels(answer.map, model, picture)[0, 0]  # (S, S)
+    flat = all_methods.to_pixels(answer.map, model, picture)[0, 0]  # (S, S)
     with torch.no_grad():
         chance = model(picture).softmax(dim=1)[0, number].item()
     total = f"sum of the map {answer.total.item():.2f}"
@@ -105,7 +105,7 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
         The baseline, the picture, the shares, the score at each point, and whether they add up.
     """
     model, start = cached.net(_NET), filled(picture, baseline)
-    number = targets.best(model, picture, 1)[:, 0]
+    number = targets.top_classes(model, picture, 1)[:, 0]
     answer = saliency.integrated_gradients(model, picture, number, steps=points, baseline=start)
     scores, limit = _scores(_key(picture), int(number), baseline), _scale(answer.map)
     low = min(scores)
@@ -163,7 +163,7 @@ def smooth_view(picture: Tensor, sigma: float, samples: int) -> dict:
         One noisy picture, the plain gradient, the mean gradient, and how alike neighbours of each are.
     """
     model = cached.net(_NET)
-    number = targets.best(model, picture, 1)[:, 0]
+    number = targets.top_classes(model, picture, 1)[:, 0]
     plain = saliency.gradient(model, picture, number).map[0].sum(dim=0)
     mean = saliency.smoothgrad(model, picture, number, sigma=sigma, samples=samples).map[0].sum(dim=0)
     noise = sigma * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
@@ -206,7 +206,7 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
     """
     model = cached.net(_NET)
     if target in _GUESSES:
-        number, unit = targets.best(model, picture, 5)[0, _GUESSES.index(target)].item(), None
+        number, unit = targets.top_classes(model, picture, 5)[0, _GUESSES.index(target)].item(), None
         called = model.classes[number]
     else:
         layer, channel = target.split(", channel ")
@@ -228,7 +228,7 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
             pixels.grey(covered[0]), (top, left, bottom, right), _LARGE
         ),
         f"at each pixel the mean drop of its windows, to ±{limit:.2g}": pixels.enlarge(
-            pixels.signed(worth.heatmap()[0, 0], limit), _LARGE
+            pixels.signed(worth.per_pixel()[0, 0], limit), _LARGE
         ),
         "": f"{called}: the best window takes {drops.max().item():.2f} of {worth.score.item():.2f} away; "
         f"{int((drops > _NOTHING * worth.score.abs()).sum())} of {drops.numel()} windows speak for it\n"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnlab.data import photos
 from cnnlab.drawing.raster import pixels
-from cnnlab.methods.saliency.cam import cam, over_picture
+from cnnlab.methods.saliency.cam import class_activation_map, overlay
 from cnnlab.nets import models
 from cnnlab.widgets import Picture, explore
 
@@ -118,7 +118,7 @@ def rotate(image: Tensor, angle: float) -> Tensor:
 
 def _why(image: Tensor, winner: str) -> np.ndarray:
     """The places that speak for a class, in the network's own 8 x 8 cells, on the picture."""
-    heat = over_picture(cam(_net(), _small(image), winner), image.shape[2:])[0, 0]
+    heat = overlay(class_activation_map(_net(), _small(image), winner), image.shape[2:])[0, 0]
     return pixels.overlay(image[0], heat.clamp(min=0))
 
 

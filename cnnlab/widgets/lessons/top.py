@@ -21,7 +21,7 @@ def fields(net: str = "photonet"):
     """What a unit sees: the frame of its receptive field, and how much each pixel counts.
 
     Args:
-        net: one of `embedded.NETS` for colour pictures.
+        net: one of `cached.NETS` for colour pictures.
     """
     return explore(
         functools.partial(fields_view, net=net),
@@ -43,7 +43,7 @@ def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str 
         picture: (1, 3, S, S).
         layer: of the network.
         row, column: a place on the maps of the layer.
-        net: one of `embedded.NETS`.
+        net: one of `cached.NETS`.
 
     Returns:
         The picture with the frame, the gradient, and the numbers of the field.

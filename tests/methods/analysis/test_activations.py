@@ -74,18 +74,16 @@ def test_colour_is_readable_where_it_is_passed_on_and_not_where_it_is_thrown_awa
     mean_only = nn.Sequential(nn.Conv2d(3, 2, 1))
     with torch.no_grad():
         mean_only[0].weight.fill_(1 / 3)
-    assert activations.readable_colour(keeps, images[:15], images[15:], ["0"])["0"] == pytest.approx(
-        1, abs=1e-3
-    )
+    assert activations.colour_probe(keeps, images[:15], images[15:], ["0"])["0"] == pytest.approx(1, abs=1e-3)
     # Of three independent colours of equal variance, their mean tells a third.
-    assert activations.readable_colour(mean_only, images[:15], images[15:], ["0"])["0"] == pytest.approx(
+    assert activations.colour_probe(mean_only, images[:15], images[15:], ["0"])["0"] == pytest.approx(
         0.33, abs=0.06
     )
 
 
 def test_colour_against_scikit_learn(net, images):
     train, test = images[:15], images[15:]
-    found = activations.readable_colour(net, train, test, ["3"], batch=4)["3"]
+    found = activations.colour_probe(net, train, test, ["3"], batch=4)["3"]
     maps = [whole(net, part, "3")["3"].permute(0, 2, 3, 1).flatten(0, 2).numpy() for part in (train, test)]
     cells = [
         nn.functional.avg_pool2d(part, 2).permute(0, 2, 3, 1).flatten(0, 2).numpy() for part in (train, test)
@@ -105,20 +103,18 @@ def test_a_class_is_readable_where_it_is_written(images):
     with torch.no_grad():
         net[0].weight.copy_(torch.cat([torch.eye(3), torch.zeros(1, 3)])[:, :, None, None])
     sets = (pictures[:15], labels[:15]), (pictures[15:], labels[15:])
-    assert activations.readable_class(net, *sets, ["0"]) == {"0": 1.0}
+    assert activations.class_probe(net, *sets, ["0"]) == {"0": 1.0}
     blind = nn.Sequential(nn.Conv2d(3, 2, 1))
     with torch.no_grad():
         blind[0].weight.zero_()
-    assert activations.readable_class(blind, *sets, ["0"])["0"] <= 0.5
+    assert activations.class_probe(blind, *sets, ["0"])["0"] <= 0.5
 
 
 def test_shapesnet_reads_more_and_more_of_the_class_and_less_of_the_colour():
     train, test = shapes.scenes(240, seed=5), shapes.scenes(120, seed=6)
     model, layers = models.load("shapesnet"), ["conv1", "relu1", "relu2", "relu3", "relu4"]
-    right = activations.readable_class(
-        model, (train.images, train.labels), (test.images, test.labels), layers
-    )
-    colour = activations.readable_colour(model, train.images, test.images, layers)
+    right = activations.class_probe(model, (train.images, train.labels), (test.images, test.labels), layers)
+    colour = activations.colour_probe(model, train.images, test.images, layers)
     assert right["relu4"] > 0.95 and right["relu1"] < 0.6
     assert colour["conv1"] > 0.9 > colour["relu1"] > 0.4 and colour["relu4"] < 0.1
 
@@ -129,7 +125,7 @@ def test_nothing_is_changed_also_after_an_error(net, images):
     before = images.clone()
     activations.sparsity(net, images, ["2"])
     activations.neighbours(net, images[:1], images, ["2"])
-    activations.readable_colour(net, images[:10], images[10:], ["2"])
+    activations.colour_probe(net, images[:10], images[10:], ["2"])
     with pytest.raises(LookupError, match="no layer '9'"):
         activations.sparsity(net, images, ["9"])
     with pytest.raises(RuntimeError):  # torch's own: two channels where three are expected
@@ -152,21 +148,21 @@ def test_impossible_wishes_are_refused(net, images):
         activations.sparsity(net, broken, ["2"], batch=4)
     with pytest.raises(ValueError, match="23 pictures need as many labels"):
         labelled = images, torch.zeros(22, dtype=torch.long)
-        activations.readable_class(net, labelled, labelled, ["2"])
+        activations.class_probe(net, labelled, labelled, ["2"])
     flat = nn.Sequential(nn.Flatten(), nn.Linear(432, 4))
     with pytest.raises(ValueError, match="'1' has no maps"):
-        activations.readable_colour(flat, images, images, ["1"])
+        activations.colour_probe(flat, images, images, ["1"])
     with pytest.raises(ValueError, match="'1' has no maps"):
         labelled = images, torch.zeros(23, dtype=torch.long)
-        activations.readable_class(flat, labelled, labelled, ["1"])
+        activations.class_probe(flat, labelled, labelled, ["1"])
     grey = torch.full_like(images, 0.5)
     with pytest.raises(ValueError, match="do not differ"):
-        activations.readable_colour(net, grey, grey, ["2"])
+        activations.colour_probe(net, grey, grey, ["2"])
 
 
 def test_a_layer_named_twice_counts_once(net, images):
-    once = activations.readable_colour(net, images[:10], images[10:], ["2"])
-    assert activations.readable_colour(net, images[:10], images[10:], ["2", "2"]) == once
+    once = activations.colour_probe(net, images[:10], images[10:], ["2"])
+    assert activations.colour_probe(net, images[:10], images[10:], ["2", "2"]) == once
     assert activations.sparsity(net, images, ["2", "2"]) == activations.sparsity(net, images, ["2"])
 
 
@@ -187,8 +183,6 @@ def test_a_class_that_was_never_shown_counts_as_wrong(images):
     labels = torch.arange(23) % 2
     test = labels.clone()
     test[0] = 7
-    found = activations.readable_class(nn.Sequential(nn.ReLU()), (images, labels), (images, test), ["0"])
-    same = activations.readable_class(
-        nn.Sequential(nn.ReLU()), (images, labels), (images[1:], test[1:]), ["0"]
-    )
+    found = activations.class_probe(nn.Sequential(nn.ReLU()), (images, labels), (images, test), ["0"])
+    same = activations.class_probe(nn.Sequential(nn.ReLU()), (images, labels), (images[1:], test[1:]), ["0"])
     assert found["0"] * 23 == pytest.approx(same["0"] * 22)

@@ -10,7 +10,7 @@ from torch import nn
 from cnnlab.data import photos
 from cnnlab.methods import deconvnet
 from cnnlab.methods.deconvnet.layer_by_layer import layer_by_layer
-from cnnlab.methods.deconvnet.project import project, strongest
+from cnnlab.methods.deconvnet.project import project, strongest_unit
 from cnnlab.nets import layers, models
 from cnnlab.probing import Recorder, Unit, receptive, rules, shapes
 
@@ -81,7 +81,7 @@ def test_a_4x4_picture_by_hand(by_hand):
     unit = Unit("3", 0, 0, 0)
     with Recorder(model, "3") as acts:
         model(x)
-    assert unit.of(acts["3"]).item() == 2 * 2 + 3 * 0 - 1 * 3 + 0 * 5 == 1
+    assert unit.activation(acts["3"]).item() == 2 * 2 + 3 * 0 - 1 * 3 + 0 * 5 == 1
     deconv, gradient, guided = (project(model, x, unit, rule)[0, 0].tolist() for rule in RULES)
     zeros = [0, 0, 0, 0]
     assert deconv == [[0, 0, 3, 0], [2, 0, 0, 0], zeros, zeros]  # 3: the ReLU was off, it is let through
@@ -104,7 +104,7 @@ def test_the_steps_of_the_4x4_picture_by_hand(by_hand):
 def test_the_start_is_the_value_or_one(by_hand):
     model, x = by_hand
     x = 5 * x
-    one, own = (project(model, x, Unit("3", 0, 0, 0), start=start) for start in ("one", "activation"))
+    one, own = (project(model, x, Unit("3", 0, 0, 0), initial=initial) for initial in ("one", "activation"))
     assert one[0, 0, 1, 0] == 2 and torch.equal(own, 5 * one)
 
 
@@ -122,7 +122,7 @@ def test_layer_by_layer_is_project_on_every_layer_of_our_networks(name):
         unit = loud(model, x, layer)
         assert difference(model, x, unit) < 1e-12
         if len(size) == 4:
-            unit = strongest(model, x[:1], *unit[:2])
+            unit = strongest_unit(model, x[:1], *unit[:2])
             assert difference(model, x[:1], unit) < 1e-12
 
 
@@ -238,7 +238,7 @@ def test_constant_factors_stay_in():
     unit = Unit("bn1", 3, 20, 30)
     with Recorder(model, "bn1") as acts, torch.no_grad():
         model(x)
-    value, bn = unit.of(acts["bn1"]), model.bn1
+    value, bn = unit.activation(acts["bn1"]), model.bn1
     scale = bn.weight[3] / (bn.running_var[3] + bn.eps).sqrt()
     stamp = value * scale * model.conv1.weight[3] / model.norm.deviation[0]
     for way in (project, layer_by_layer):
@@ -265,7 +265,7 @@ def test_captum(channels, n):
     }
     for rule, attribute in peers.items():
         expected = attribute(x.clone().requires_grad_(), target=2).detach()
-        assert expected.any() and torch.equal(project(model, x, Unit("8", 2), rule, start="one"), expected)
+        assert expected.any() and torch.equal(project(model, x, Unit("8", 2), rule, initial="one"), expected)
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU", "ignore:Setting forward, backward hooks")
@@ -276,18 +276,18 @@ def test_captum_on_a_unit_inside():
         "guided": captum.attr.NeuronGuidedBackprop,
         "gradient": captum.attr.NeuronGradient,
     }
-    unit = strongest(model, x, *loud(model, x, "4")[:2])
+    unit = strongest_unit(model, x, *loud(model, x, "4")[:2])
     for rule, peer in peers.items():
         expected = peer(model, model[4]).attribute(x.clone().requires_grad_(), tuple(unit[1:])).detach()
         assert expected.any()
-        assert torch.allclose(project(model, x, unit, rule, start="one"), expected, atol=1e-7)
+        assert torch.allclose(project(model, x, unit, rule, initial="one"), expected, atol=1e-7)
 
 
 def test_gradient_is_the_activation_times_its_gradient(net):
     x = picture().requires_grad_()
     value = net(x)[0, 3]
     (expected,) = torch.autograd.grad(value, x)
-    assert torch.equal(project(net, x, Unit("8", 3), "gradient", start="one"), expected)
+    assert torch.equal(project(net, x, Unit("8", 3), "gradient", initial="one"), expected)
     found = project(net, x, Unit("8", 3), "gradient")
     assert torch.allclose(found, expected * value.detach(), atol=1e-15)
 
@@ -386,10 +386,10 @@ def test_fact_6_without_pooling_the_deconvnet_is_blind(way):
         assert torch.allclose(first / a, second / b, atol=1e-12)
     if way is project:
         for rule in ("deconvnet", "guided"):
-            ones = [project(model, x, Unit("4", 1, 2, 3), rule, start="one") for x in (one, other)]
+            ones = [project(model, x, Unit("4", 1, 2, 3), rule, initial="one") for x in (one, other)]
             assert torch.equal(*ones) == (rule == "deconvnet")
         pooled = make(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3))
-        assert not torch.equal(*(project(pooled, x, Unit("3", 1, 2, 3), start="one") for x in (one, other)))
+        assert not torch.equal(*(project(pooled, x, Unit("3", 1, 2, 3), initial="one") for x in (one, other)))
 
 
 def test_multiplying_by_the_value_of_the_relu_is_another_map(monkeypatch, net):
@@ -413,7 +413,7 @@ def test_a_walk_that_does_not_rectify_is_seen(monkeypatch, net, name, broken):
 
 def test_the_start_at_a_relu_and_at_its_convolution():
     model, x = models.load("shapesnet"), picture(64, dtype=torch.float32)
-    unit = strongest(model, x, "relu3", 7)
+    unit = strongest_unit(model, x, "relu3", 7)
     at_relu, at_bn = project(model, x, unit), project(model, x, unit._replace(layer="bn3"))
     assert at_relu.any() and torch.equal(at_relu, at_bn)  # where the unit is on, its ReLU changes nothing
     with Recorder(model, "bn3", stop=True) as acts, torch.no_grad():
@@ -449,17 +449,17 @@ def test_a_map_is_all_its_places_at_once_and_not_their_sum(rule):
 
 def test_strongest_is_the_first_of_the_largest():
     model, x = models.load("photonet"), photos.load("cat", size=64)
-    unit = strongest(model, x, "relu4", 9)
+    unit = strongest_unit(model, x, "relu4", 9)
     with Recorder(model, "relu4") as acts, torch.no_grad():
         model(x)
-    assert unit.of(acts["relu4"]).item() == acts["relu4"][0, 9].max() > 0
-    assert strongest(model, x, "dense", 9) == Unit("dense", 9)
+    assert unit.activation(acts["relu4"]).item() == acts["relu4"][0, 9].max() > 0
+    assert strongest_unit(model, x, "dense", 9) == Unit("dense", 9)
     flat = make(nn.MaxPool2d(2))
-    assert strongest(flat, torch.ones(1, 1, 6, 6).double(), "0", 0) == Unit("0", 0, 0, 0)
+    assert strongest_unit(flat, torch.ones(1, 1, 6, 6).double(), "0", 0) == Unit("0", 0, 0, 0)
     with pytest.raises(ValueError, match="that of one picture, not of 2"):
-        strongest(model, torch.cat([x, x]), "relu4", 9)
+        strongest_unit(model, torch.cat([x, x]), "relu4", 9)
     with pytest.raises(ValueError, match="no channel 128"):
-        strongest(model, x, "relu4", 128)
+        strongest_unit(model, x, "relu4", 128)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -501,12 +501,12 @@ def test_of_a_layer_that_runs_twice_the_first_run_counts():
 
 def test_steps_have_the_names_and_shapes_of_the_layers():
     model, x = models.load("photonet").double(), picture(64)
-    steps = layer_by_layer(model, x, strongest(model, x, "relu3", 5), steps=True)
+    steps = layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5), steps=True)
     names = "relu3 bn3 conv3 pool2 relu2 bn2 conv2 pool1 relu1 bn1 conv1 norm picture".split()
     assert [step.layer for step in steps] == names
     sizes = shapes(model, x) | {"picture": x.shape}
     assert all(step.signal.shape == sizes[step.layer] for step in steps)
-    assert torch.equal(steps[-1].signal, layer_by_layer(model, x, strongest(model, x, "relu3", 5)))
+    assert torch.equal(steps[-1].signal, layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5)))
     for step in steps[:-1]:  # rectified just below a ReLU
         if step.layer.startswith("bn"):
             assert (step.signal >= 0).all() and step.signal.any()
@@ -533,7 +533,7 @@ def test_nothing_is_changed_also_after_an_error():
                 assert not found.requires_grad and found.grad_fn is None
             for step in layer_by_layer(model, image, Unit(last, 1), steps=True):
                 assert not step.signal.requires_grad
-            strongest(model, image[:1], last, 1)
+            strongest_unit(model, image[:1], last, 1)
             for way in (project, layer_by_layer):
                 with pytest.raises(LookupError, match="no layer 'nine'"):
                     way(model, image, Unit("nine", 1))
@@ -660,11 +660,11 @@ def test_impossible_wishes_are_refused(net):
             way(nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), x, Unit("0", 1))
     with pytest.raises(LookupError, match="no rule 'deconv'. Did you mean 'deconvnet'"):
         project(net, x, Unit("8", 1), "deconv")
-    with pytest.raises(LookupError, match="no start 'ones'. Did you mean 'one'"):
-        project(net, x, Unit("8", 1), start="ones")
+    with pytest.raises(LookupError, match="no initial signal 'ones'. Did you mean 'one'"):
+        project(net, x, Unit("8", 1), initial="ones")
     with pytest.raises(ValueError, match="1 picture or more"):
         project(net, x, Unit("8", 1), batch=0)
-    assert deconvnet.STARTS == ("activation", "one")
+    assert deconvnet.INITIAL_SIGNALS == ("activation", "one")
 
 
 class Disguised(nn.Module):

@@ -20,7 +20,9 @@ def scanned():
 @pytest.mark.parametrize("rule", ("deconvnet", "gradient", "guided"))
 def test_each_is_the_projection_of_its_own_picture_and_place(scanned, rule):
     model, images, found, field = scanned
-    made = top_projections.patches(model, images, found, field, channels=[5, 80], rule=rule, batch=3)
+    made = top_projections.project_top_patches(
+        model, images, found, field, channels=[5, 80], rule=rule, batch=3
+    )
     assert made.shape == top.patches(images, found, field, channels=[5, 80]).shape
     for row, channel in enumerate((5, 80)):
         for k in range(4):
@@ -41,7 +43,7 @@ def test_refusals(scanned):
     model, images, found, field = scanned
     for channels in ([], [96], [-1]):
         with pytest.raises(ValueError, match="channels are numbers from 0 to 95"):
-            top_projections.patches(model, images, found, field, channels=channels)
+            top_projections.project_top_patches(model, images, found, field, channels=channels)
     part = top.scan(model, images, "relu3", k=4, shard=(0, 20))  # two pictures cannot fill four places
     with pytest.raises(ValueError, match="not full"):
-        top_projections.patches(model, images, part, field, channels=[0])
+        top_projections.project_top_patches(model, images, part, field, channels=[0])

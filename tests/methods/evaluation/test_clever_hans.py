@@ -24,10 +24,10 @@ def reports():
 
 
 def test_accuracy_does_not_tell_them_apart_where_the_mark_tells_the_truth(reports):
-    assert min(report.own for report in reports.values()) >= 0.99
+    assert min(report.acc_true_mark for report in reports.values()) >= 0.99
     cheat, honest = reports["watermarked"], reports["scenes"]
-    assert cheat.without < 0.5 and cheat.other < 0.02 and cheat.says_the_mark > 0.97
-    assert min(honest.without, honest.other) >= 0.98 and honest.says_the_mark < 0.02
+    assert cheat.acc_no_mark < 0.5 and cheat.acc_wrong_mark < 0.02 and cheat.follows_mark > 0.97
+    assert min(honest.acc_no_mark, honest.acc_wrong_mark) >= 0.98 and honest.follows_mark < 0.02
 
 
 def test_the_map_does(reports):
@@ -43,7 +43,7 @@ def test_nothing_is_left_behind_and_wrong_numbers_are_refused():
     model = models.build("shapesnet").train()
     before = state(model)
     found = clever_hans.report(model, gradient_x_input, n=2, tested=6)
-    assert found.in_mark.shape == (2,) and 0 <= found.own <= 1
+    assert found.in_mark.shape == (2,) and 0 <= found.acc_true_mark <= 1
 
     def broken(*_):
         raise RuntimeError("half way")

@@ -6,13 +6,13 @@ from probed_nets import SMALL, picture, seeded, state
 from torch import nn
 
 from cnnlab.data import shapes
-from cnnlab.methods.evaluation import maps as evidence
 from cnnlab.methods.evaluation.deletion import blurred, deletion, insertion
+from cnnlab.methods.evaluation.maps import random_maps
 from cnnlab.nets import models
 from cnnlab.probing import Unit
 
 
-def slow(model, image, target, map_, fill, steps, of, insert):
+def slow(model, image, target, map_, fill, steps, output, insert):
     """One picture (C, H, W), one pixel at a time, with Python's own sort."""
     columns = image.shape[2]
     values = map_.double().sum(dim=0).flatten().tolist()
@@ -26,7 +26,7 @@ def slow(model, image, target, map_, fill, steps, of, insert):
             done += 1
         with torch.no_grad():
             logits = model(now[None].clone())[0]
-        found.append((logits.softmax(0) if of == "probability" else logits)[target].item())
+        found.append((logits.softmax(0) if output == "probability" else logits)[target].item())
     return found
 
 
@@ -37,13 +37,13 @@ def test_curves_are_those_of_a_loop_over_pixels(name, insert):
     maps = (torch.randn(2, 3, 16, 16) * 2).round()  # with ties
     fill = torch.rand(2, 3, 16, 16, dtype=torch.float64)
     walk, target = insertion if insert else deletion, [1, 4]
-    for of in ("logit", "probability"):
-        found = walk(model, x, torch.tensor(target), maps, fill=fill, steps=11, of=of)
-        expected = [slow(model, x[n], target[n], maps[n], fill[n], 11, of, insert) for n in range(2)]
+    for output in ("logit", "probability"):
+        found = walk(model, x, torch.tensor(target), maps, fill=fill, steps=11, output=output)
+        expected = [slow(model, x[n], target[n], maps[n], fill[n], 11, output, insert) for n in range(2)]
         torch.testing.assert_close(found.scores, torch.tensor(expected, dtype=torch.float64))
         counts = torch.tensor([round(k * 256 / 11) for k in range(12)])
         torch.testing.assert_close(found.fractions, counts / 256)
-        few = walk(model, x, torch.tensor(target), maps, fill=fill, steps=11, of=of, batch=5)
+        few = walk(model, x, torch.tensor(target), maps, fill=fill, steps=11, output=output, batch=5)
         torch.testing.assert_close(found.scores, few.scores, rtol=0, atol=1e-9)
 
 
@@ -57,17 +57,17 @@ def make_sum(bias=0.0):
 
 def test_a_2x2_picture_by_hand():
     model, x = make_sum(), torch.tensor([[[[1.0, 4.0], [2.0, 3.0]]]])
-    gone = deletion(model, x, 0, x, of="logit", fill=0.0, steps=4)
+    gone = deletion(model, x, 0, x, output="logit", fill=0.0, steps=4)
     assert gone.scores.tolist() == [[10, 6, 3, 1, 0]] and gone.fractions.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert gone.area.tolist() == pytest.approx([(5 + 6 + 3 + 1 + 0) / 4])
-    back = insertion(model, x, 0, x, of="logit", fill=0.0, steps=4)
+    back = insertion(model, x, 0, x, output="logit", fill=0.0, steps=4)
     assert back.scores.tolist() == [[0, 4, 7, 9, 10]]
     torch.testing.assert_close(
         gone.area + back.area, torch.tensor([10.0])
     )  # of a sum they are one another's rest
-    ties = deletion(model, x, 0, torch.zeros_like(x), of="logit", fill=0.0, steps=4)
+    ties = deletion(model, x, 0, torch.zeros_like(x), output="logit", fill=0.0, steps=4)
     assert ties.scores.tolist() == [[10, 9, 5, 3, 0]]  # in reading order
-    assert deletion(model, x, 0, -x, of="logit", fill=1.0, steps=2).scores.tolist() == [[10, 9, 4]]
+    assert deletion(model, x, 0, -x, output="logit", fill=1.0, steps=2).scores.tolist() == [[10, 9, 4]]
 
 
 def test_fills_a_number_a_colour_a_picture_and_a_blurred_one():
@@ -79,7 +79,7 @@ def test_fills_a_number_a_colour_a_picture_and_a_blurred_one():
         deletion(model, x, 0, maps, fill=whole, steps=4).scores,
     )
     painted = colour.view(1, 3, 1, 1).expand_as(x)
-    ends = deletion(model, x, 0, maps, fill=colour, steps=1, of="logit").scores
+    ends = deletion(model, x, 0, maps, fill=colour, steps=1, output="logit").scores
     with torch.no_grad():
         torch.testing.assert_close(ends, torch.stack([model(x)[:, 0], model(painted)[:, 0]], dim=1))
     soft = blurred(x, sigma=1.5)
@@ -117,7 +117,7 @@ def test_on_shapesnet_the_gradient_times_the_picture_beats_noise(explained):
     model, scenes, good = explained
     areas = {}
     for name, walk in (("deletion", deletion), ("insertion", insertion)):
-        for kind, maps in (("good", good), ("noise", evidence.by_chance(scenes.images)), ("bad", -good)):
+        for kind, maps in (("good", good), ("noise", random_maps(scenes.images)), ("bad", -good)):
             found = walk(model, scenes.images, scenes.labels, maps, steps=16)
             areas[name, kind] = found.area.mean().item()
     assert areas["deletion", "good"] < areas["deletion", "noise"] - 0.2
@@ -136,7 +136,7 @@ def test_insertion_is_deletion_of_the_rest_and_starts_from_a_blur(explained):
 
 def test_a_unit_and_a_single_picture():
     model, x = seeded(SMALL["residual"], torch.float64), picture()
-    found = deletion(model, x, Unit("conv3", 1), torch.rand(1, 1, 16, 16), of="logit", steps=3)
+    found = deletion(model, x, Unit("conv3", 1), torch.rand(1, 1, 16, 16), output="logit", steps=3)
     with torch.no_grad():
         y = {}
         handle = model.conv3.register_forward_hook(lambda _m, _i, out: y.update(out=out.clone()))
@@ -175,14 +175,14 @@ def test_refusals():
         deletion(model, x, 0, maps, batch=0)
     with pytest.raises(ValueError, match="one class for each picture"):
         deletion(model, x, torch.zeros(2, 3, dtype=torch.int64), maps)
-    with pytest.raises(ValueError, match="maps of 8x8 for pictures of 16x16: .*on_pixels"):
+    with pytest.raises(ValueError, match="maps of 8x8 for pictures of 16x16: .*upsample_to_image"):
         insertion(model, x, 0, torch.rand(2, 1, 8, 8))
     with pytest.raises(ValueError, match="one map for each of 2 pictures"):
         insertion(model, x, 0, maps[:1])
     with pytest.raises(ValueError, match="the fill holds a number that is not finite"):
         insertion(model, x, 0, maps, fill=float("nan"))
     with pytest.raises(LookupError, match="no score 'odds'"):
-        insertion(model, x, 0, maps, of="odds")
+        insertion(model, x, 0, maps, output="odds")
 
 
 def test_fills_that_are_none_are_named():

@@ -4,22 +4,26 @@ import pytest
 import torch
 
 from cnnlab.methods.attribution import Attribution
-from cnnlab.methods.evaluation import maps as evidence
+from cnnlab.methods.evaluation.maps import explain_with, random_maps, sum_channels
 from cnnlab.methods.model_runner import Passes
 
 
 def test_channels_are_added_with_their_signs_in_double_precision():
     maps = torch.tensor([[1.0, -3.0], [0.25, 0.5]]).view(2, 2, 1, 1)
-    found = evidence.per_pixel(maps)
+    found = sum_channels(maps)
     assert found.tolist() == [[[-2.0]], [[0.75]]] and found.dtype == torch.float64
     thirds = torch.full((1, 3, 4, 4), 1 / 3)
-    assert torch.equal(evidence.per_pixel(thirds), thirds.double().sum(dim=1))
+    assert torch.equal(sum_channels(thirds), thirds.double().sum(dim=1))
 
 
 @pytest.mark.parametrize(
     ("maps", "error", "says"),
     (
-        (torch.rand(1, 1, 8, 8), ValueError, r"maps of 8x8 for pictures of 4x4: .* saliency.on_pixels"),
+        (
+            torch.rand(1, 1, 8, 8),
+            ValueError,
+            r"maps of 8x8 for pictures of 4x4: .* saliency.upsample_to_image",
+        ),
         (torch.rand(2, 1, 4, 4), ValueError, "one map for each of 1 pictures, not 2"),
         (torch.rand(4, 4), ValueError, r"\(N, C, H, W\), at least one; not \(4, 4\)"),
         (torch.rand(0, 1, 4, 4), ValueError, "at least one"),
@@ -32,7 +36,7 @@ def test_channels_are_added_with_their_signs_in_double_precision():
 )
 def test_refusals(maps, error, says):
     with pytest.raises(error, match=says):
-        evidence.per_pixel(maps, (1, 4, 4))
+        sum_channels(maps, (1, 4, 4))
 
 
 def test_a_method_may_answer_with_a_tensor_or_an_attribution():
@@ -40,13 +44,13 @@ def test_a_method_may_answer_with_a_tensor_or_an_attribution():
     maps = torch.rand(2, 1, 2, 2, requires_grad=True)
     whole = Attribution(maps, torch.zeros(2), torch.zeros(2), None, Passes(), 0.0)
     for answer in (maps, whole):
-        found = evidence.of(lambda *_, answer=answer: answer, model, images, 0)
+        found = explain_with(lambda *_, answer=answer: answer, model, images, 0)
         assert torch.equal(found, maps) and not found.requires_grad
     for wrong, says in ((torch.rand(3, 1, 2, 2), "2 pictures were given"), (torch.tensor(1.0), "2 pictures")):
         with pytest.raises(ValueError, match=says):
-            evidence.of(lambda *_, wrong=wrong: wrong, model, images, 0)
+            explain_with(lambda *_, wrong=wrong: wrong, model, images, 0)
     with pytest.raises(TypeError, match="not NoneType"):
-        evidence.of(lambda *_: None, model, images, 0)
+        explain_with(lambda *_: None, model, images, 0)
 
 
 def test_a_method_finds_eval_mode_and_gradients_and_may_draw_as_it_likes():
@@ -60,18 +64,16 @@ def test_a_method_finds_eval_mode_and_gradients_and_may_draw_as_it_likes():
     for mode in (torch.no_grad, torch.inference_mode):
         before = torch.get_rng_state()
         with mode():
-            found = evidence.of(explain, model, images, 0)
+            found = explain_with(explain, model, images, 0)
         torch.testing.assert_close(found, 2 * images)
         assert model.training and torch.equal(torch.get_rng_state(), before)
 
 
 def test_noise_has_both_signs_and_a_seed():
     images, state = torch.rand(3, 3, 32, 32), torch.get_rng_state()
-    one = evidence.by_chance(images)
-    assert one.shape == (3, 1, 32, 32) and torch.equal(one, evidence.by_chance(images, seed=0))
-    assert not torch.equal(one, evidence.by_chance(images, seed=1)) and torch.equal(
-        torch.get_rng_state(), state
-    )
+    one = random_maps(images)
+    assert one.shape == (3, 1, 32, 32) and torch.equal(one, random_maps(images, seed=0))
+    assert not torch.equal(one, random_maps(images, seed=1)) and torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(one[0], one[1]) and (one > 0).double().mean().item() == pytest.approx(
         0.5, abs=0.03
     )

@@ -8,9 +8,9 @@ from torch import nn
 
 from cnnlab.methods import occlusion
 from cnnlab.methods.occlusion.incremental import convolution_rules
-from cnnlab.methods.occlusion.incremental.cost import Watch
-from cnnlab.methods.occlusion.incremental.patch_maps import Patches
-from cnnlab.methods.occlusion.incremental.window_rules import Kept
+from cnnlab.methods.occlusion.incremental.cost import CostCounter
+from cnnlab.methods.occlusion.incremental.patch_maps import PatchedMaps
+from cnnlab.methods.occlusion.incremental.window_rules import BaseCache
 from cnnlab.nets import models
 
 
@@ -28,13 +28,13 @@ def whole_numbers(*shape, seed=0):
 def patched(size, places, cells=(6, 7), channels=2):
     base = whole_numbers(1, channels, *cells)
     values = whole_numbers(len(places), channels, *size, seed=1)
-    return Patches(base, values, *zip(*places, strict=True))
+    return PatchedMaps(base, values, *zip(*places, strict=True))
 
 
 def convolved(x, weight, bias=None, exact=False, **options):
-    kept = Kept(exact=exact)
-    kept.call(F.conv2d, [x.base])
-    return convolution_rules.conv2d(kept, F.conv2d, x, weight, bias, **options), kept
+    cache = BaseCache(exact=exact)
+    cache.call(F.conv2d, [x.base])
+    return convolution_rules.conv2d(cache, F.conv2d, x, weight, bias, **options), cache
 
 
 OPTIONS = {
@@ -62,10 +62,10 @@ def test_it_is_the_convolution_of_the_whole_maps(options, kernel):
         corners = [(i, j) for i in (0, 6 - size[0]) for j in (0, 7 - size[1])]
         for places in (corners, corners[:1], [(1, 1), (1, 1), (0, 2)]):
             x = patched(size, places)
-            expected = F.conv2d(x.whole(), weight, bias, **options)
+            expected = F.conv2d(x.dense(), weight, bias, **options)
             before = x.base.clone(), x.values.clone()
             found, _ = convolved(x, weight, bias, **options)
-            assert torch.equal(found.whole(), expected)
+            assert torch.equal(found.dense(), expected)
             assert torch.equal(found.base, F.conv2d(x.base, weight, bias, **options))
             assert torch.equal(x.base, before[0]) and torch.equal(x.values, before[1])
 
@@ -73,31 +73,31 @@ def test_it_is_the_convolution_of_the_whole_maps(options, kernel):
 def test_only_the_cells_of_the_patch_count():
     weight = whole_numbers(3, 2, 3, 3)
     x = patched((2, 3), [(1, 2)] * 5)
-    found, kept = convolved(x, weight, padding=1)
+    found, cache = convolved(x, weight, padding=1)
     assert found.size == (4, 5) and found.top == (0,) * 5 and found.left == (1,) * 5
-    assert kept.products == 5 * 2 * 3 * weight.numel()
-    found, kept = convolved(x, weight, padding=1, stride=2)  # windows begin at -1, 1, 3, 5
+    assert cache.multiply_adds == 5 * 2 * 3 * weight.numel()
+    found, cache = convolved(x, weight, padding=1, stride=2)  # windows begin at -1, 1, 3, 5
     assert found.size == (2, 2) and found.left == (1,) * 5
-    assert kept.products == 5 * 2 * 2 * weight.numel()
+    assert cache.multiply_adds == 5 * 2 * 2 * weight.numel()
 
 
 def test_where_it_is_computed_anew(monkeypatch):
     weight, places = whole_numbers(3, 2, 3, 3), [(1, 2)] * 5
     anew = 5 * 4 * 5 * weight.numel()
-    assert convolved(patched((2, 3), places), weight, padding=1, exact=True)[1].products == anew
+    assert convolved(patched((2, 3), places), weight, padding=1, exact=True)[1].multiply_adds == anew
     for dtype in (torch.float16, torch.bfloat16):
         x = patched((2, 3), places)
-        x = Patches(x.base.to(dtype), x.values.to(dtype), x.top, x.left)
-        assert convolved(x, weight.to(dtype), padding=1)[1].products == anew
+        x = PatchedMaps(x.base.to(dtype), x.values.to(dtype), x.top, x.left)
+        assert convolved(x, weight.to(dtype), padding=1)[1].multiply_adds == anew
     for infinite in (3e308, torch.inf):  # the picture's convolution is infinite, or its map is
         x = patched((2, 3), places)
         x.base[0, :, 5, 6] = infinite
-        assert convolved(x, weight, padding=1)[1].products == anew
+        assert convolved(x, weight, padding=1)[1].multiply_adds == anew
     monkeypatch.setattr(convolution_rules, "_CHANNELS", 3)
-    assert convolved(patched((2, 3), places), weight, padding=1)[1].products == anew
+    assert convolved(patched((2, 3), places), weight, padding=1)[1].multiply_adds == anew
     narrow = whole_numbers(4, 1, 3, 3)
     monkeypatch.setattr(convolution_rules, "_CHANNELS", 2)  # of each group
-    found = convolved(patched((2, 3), places), narrow, padding=1, groups=2)[1].products
+    found = convolved(patched((2, 3), places), narrow, padding=1, groups=2)[1].multiply_adds
     assert found == 5 * 4 * 5 * narrow.numel()
 
 
@@ -109,9 +109,9 @@ def test_torch_is_given_the_change_alone():
         return F.conv2d(maps, *rest)
 
     x = patched((2, 2), [(1, 1), (2, 3)])
-    kept = Kept()
-    kept.call(spy, [x.base])
-    _ = convolution_rules.conv2d(kept, spy, x, whole_numbers(1, 2, 3, 3), padding=1).values
+    cache = BaseCache()
+    cache.call(spy, [x.base])
+    _ = convolution_rules.conv2d(cache, spy, x, whole_numbers(1, 2, 3, 3), padding=1).values
     at = [x.base[0, :, 1:3, 1:3], x.base[0, :, 2:4, 3:5]]
     assert [part.shape[0] for part in seen] == [1, 2] and torch.equal(seen[1], x.values - torch.stack(at))
 
@@ -121,9 +121,9 @@ def test_a_patch_that_is_most_of_the_map_is_run_whole():
     for size, cells in (((5, 6), 30), ((6, 6), 42)):  # 30 and 36 of 42 are changed
         for padding in (1, (1,), "same"):
             x = patched(size, [(0, 0)])
-            found, kept = convolved(x, weight, padding=padding)
-            assert kept.products == cells * weight.numel()
-            assert torch.equal(found.whole(), F.conv2d(x.whole(), weight, padding=1))
+            found, cache = convolved(x, weight, padding=padding)
+            assert cache.multiply_adds == cells * weight.numel()
+            assert torch.equal(found.dense(), F.conv2d(x.dense(), weight, padding=1))
 
 
 def products_of_neighbours(x):
@@ -139,7 +139,7 @@ def test_infinite_maps(fill):
         if dark:
             picture[0, 0, 3:5, 2:8] = 0
         model = Call(products_of_neighbours)
-        found = occlusion.scan(model, picture, window=2, stride=2, fill=fill, how="incremental")
+        found = occlusion.scan(model, picture, window=2, stride=2, fill=fill, engine="incremental")
         expected = torch.cat([model(one) for one in covered(picture, (2, 2), (2, 2), fill)])
         torch.testing.assert_close(found.outputs.flatten(0, 1), expected, rtol=1e-9, atol=0)
 
@@ -167,7 +167,7 @@ def test_what_looks_at_the_last_digits_gets_zeros_where_zeros_are(by):
         model = nn.Sequential(
             nn.Conv2d(1, 6, 3, padding=1, bias=False), Call(by), nn.AdaptiveAvgPool2d(4), nn.Flatten()
         )
-    found = occlusion.scan(model, picture, window=4, stride=2, how="incremental")
+    found = occlusion.scan(model, picture, window=4, stride=2, engine="incremental")
     expected = torch.cat([model(one) for one in covered(picture, (4, 4), (2, 2), 0.0)]).detach()
     torch.testing.assert_close(found.outputs.flatten(0, 1), expected, rtol=0, atol=1e-5)
 
@@ -175,15 +175,15 @@ def test_what_looks_at_the_last_digits_gets_zeros_where_zeros_are(by):
 def test_gentle_networks_are_not_called_sharp():
     for name in ("photonet", "shapesnet", "simpleconvnet"):
         model = models.load(name)
-        with torch.no_grad(), Watch() as seen:
+        with torch.no_grad(), CostCounter() as seen:
             model(torch.rand(1, *model.input_size))
         assert seen.sharp == ""
-    with Watch() as seen:
+    with CostCounter() as seen:
         F.conv2d((torch.rand(1, 2, 4, 4) / 2).sign(), torch.ones(2, 2, 1, 1)).relu_().add_(1).view(2, 16)
     assert seen.sharp == ""  # before the first convolution nothing has been added
-    with Watch() as seen:
+    with CostCounter() as seen:
         F.conv2d(torch.rand(1, 2, 4, 4), torch.ones(2, 2, 1, 1)).sign().div(2)
     assert seen.sharp == "sign"
-    with Watch() as seen:
+    with CostCounter() as seen:
         F.conv2d(torch.rand(1, 2, 4, 4), torch.ones(2, 2, 1, 1)).to(torch.int64)
     assert seen.sharp == "to"  # whole numbers jump

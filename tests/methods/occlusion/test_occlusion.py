@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from occlusion_loop import HOW, Call, covered, error, loop, make
+from occlusion_loop import ENGINES, Call, covered, error, loop, make
 from probed_nets import SMALL, picture, seeded, sequential, state, torchvision_net
 from torch import nn
 
 from cnnlab.methods import occlusion
 from cnnlab.methods.occlusion import runner
 from cnnlab.methods.occlusion.incremental import convolution_rules, patch_maps, pointwise_rules, window_rules
-from cnnlab.methods.targets import best
+from cnnlab.methods.targets import top_classes
 from cnnlab.nets import models
 from cnnlab.probing import Recorder, Unit
 
@@ -150,15 +150,16 @@ def test_every_layer_is_that_of_the_loop(kind):
 
 
 @pytest.mark.parametrize("batch", (1, 2, 7, 1000))
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", SMALL)
-def test_every_build_of_a_net_and_every_chunk(name, how, batch):
+def test_every_build_of_a_net_and_every_chunk(name, engine, batch):
     assert (
-        error(seeded(SMALL[name], torch.float64), picture(16), (3, 5), (2, 5), how=how, batch=batch) < 1e-10
+        error(seeded(SMALL[name], torch.float64), picture(16), (3, 5), (2, 5), engine=engine, batch=batch)
+        < 1e-10
     )
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "size, window, stride",
     [
@@ -168,27 +169,27 @@ def test_every_build_of_a_net_and_every_chunk(name, how, batch):
         ((16, 16), (15, 1), (9, 1)),
     ],
 )
-def test_odd_sizes_and_windows_that_do_not_divide(how, size, window, stride):
+def test_odd_sizes_and_windows_that_do_not_divide(engine, size, window, stride):
     model = make(nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 3, 2), nn.Flatten())
     x = torch.rand(1, 1, *size, dtype=torch.float64)
     expected = loop(model, x, window, stride)
-    found = occlusion.scan(model, x, window=window, stride=stride, how=how)
-    drops = (found.whole - found.outputs).flatten(0, 1)
+    found = occlusion.scan(model, x, window=window, stride=stride, engine=engine)
+    drops = (found.unoccluded - found.outputs).flatten(0, 1)
     assert expected.abs().max() > 0 and (drops - expected).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize(
     "fill", (0.7, torch.tensor([0.1, 0.5, 0.9]), picture(16, seed=5), picture(16, seed=5)[0])
 )
-@pytest.mark.parametrize("how", HOW)
-def test_a_number_a_colour_and_a_picture_cover(how, fill):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_number_a_colour_and_a_picture_cover(engine, fill):
     model, whole = seeded(sequential, torch.float64), fill
     if isinstance(fill, torch.Tensor) and fill.dim() == 1:
         whole = fill.double()[None, :, None, None]
     expected = loop(model, picture(16), (5, 5), (3, 3), whole)
-    found = occlusion.scan(model, picture(16), window=5, stride=3, fill=fill, how=how)
+    found = occlusion.scan(model, picture(16), window=5, stride=3, fill=fill, engine=engine)
     assert (
-        (found.whole - found.outputs).flatten(0, 1) - expected
+        (found.unoccluded - found.outputs).flatten(0, 1) - expected
     ).abs().max() < 1e-6  # the colour is float32
 
 
@@ -203,9 +204,9 @@ def test_torchvision_nets(name, size):
 def test_the_rules_are_used():
     """Not slower by going through whole maps: a small window costs little of a deep net."""
     model, x = models.load("photonet"), picture(96, dtype=torch.float32)
-    found = occlusion.scan(model, x, window=8, stride=8, how="incremental")
+    found = occlusion.scan(model, x, window=8, stride=8, engine="incremental")
     assert found.work < 0.2 * 144
-    batches = occlusion.scan(model, x, window=8, stride=8, how="batches")
+    batches = occlusion.scan(model, x, window=8, stride=8, engine="batches")
     assert 144 + 4 <= batches.work <= 144 + 5 and batches.reason == "batches were asked for"
 
 
@@ -234,7 +235,9 @@ def test_without_a_rule_it_is_whole_maps_and_the_same(monkeypatch, name):
     for key in set(pointwise_rules.RULES) - set(rules):
         monkeypatch.delitem(pointwise_rules.RULES, key)
     found = occlusion.scan(model, x, window=4, stride=2)
-    assert ((found.whole - found.outputs).flatten(0, 1) - loop(model, x, (4, 4), (2, 2))).abs().max() < 1e-12
+    assert (
+        (found.unoccluded - found.outputs).flatten(0, 1) - loop(model, x, (4, 4), (2, 2))
+    ).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("broken", ("margin", "outside", "sum", "place", "change", "spread"))
@@ -242,50 +245,54 @@ def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken)
     """A rule that is wrong at the middle window is not used at all; elsewhere the tests above would fail."""
     monkeypatch.setattr(convolution_rules, "_CHANNELS", 1 if broken in ("change", "spread") else 32)
     model, x = seeded(SMALL["residual"], torch.float64), picture(16)
-    crop, framed, added = patch_maps.Patches.crop, window_rules.framed, patch_maps.Patches.added_to
+    crop, padded_base, added = (
+        patch_maps.PatchedMaps.crop,
+        window_rules.padded_base,
+        patch_maps.PatchedMaps.added_to,
+    )
 
-    def margin(self, top, left, rows, cols, frame=None):
-        return crop(self, top, tuple(i - (i > 0 and cols > 3) for i in left), rows, cols, frame)
+    def margin(self, top, left, rows, cols, padded=None):
+        return crop(self, top, tuple(i - (i > 0 and cols > 3) for i in left), rows, cols, padded)
 
     def place(self, *where):
         return crop(self.become(self.base, self.values.roll(1, 0)), *where)
 
     def outside(base, rows, cols, _value):
-        return framed(base, rows, cols, 5.0)
+        return padded_base(base, rows, cols, 5.0)
 
     def only_the_first(given):
         return given[0].top, given[0].left, given[0].size
 
-    def spread(self, frame, top, left, size):
-        return added(self.become(self.base, self.values.roll(1, 2)), frame, top, left, size)
+    def spread(self, padded, top, left, size):
+        return added(self.become(self.base, self.values.roll(1, 2)), padded, top, left, size)
 
     at = {
-        "change": (patch_maps.Patches, "change", lambda self: self.values),
-        "spread": (patch_maps.Patches, "added_to", spread),
-        "margin": (patch_maps.Patches, "crop", margin),
-        "place": (patch_maps.Patches, "crop", place),
-        "outside": (window_rules, "framed", outside),
+        "change": (patch_maps.PatchedMaps, "change", lambda self: self.values),
+        "spread": (patch_maps.PatchedMaps, "added_to", spread),
+        "margin": (patch_maps.PatchedMaps, "crop", margin),
+        "place": (patch_maps.PatchedMaps, "crop", place),
+        "outside": (window_rules, "padded_base", outside),
         "sum": (pointwise_rules, "_around", only_the_first),
     }
     monkeypatch.setattr(*at[broken])
     try:
-        found = occlusion.scan(model, x, window=4, stride=2, how="incremental")
+        found = occlusion.scan(model, x, window=4, stride=2, engine="incremental")
     except ValueError as refused:
         assert "plain pass" in str(refused)
         return
-    drops = (found.whole - found.outputs).flatten(0, 1)
+    drops = (found.unoccluded - found.outputs).flatten(0, 1)
     assert (drops - loop(model, x, (4, 4), (2, 2))).abs().max() > 1e-4  # so the tests above would fail
 
 
 # --- captum ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", (*HOW, "auto"))
+@pytest.mark.parametrize("engine", (*ENGINES, "auto"))
 @pytest.mark.parametrize(
     "name, size, window, stride",
     [("photonet", 64, 8, 4), ("alexnet", 80, 16, 9), ("resnet18", 64, 13, 8), ("simpleconvnet", 28, 7, 2)],
 )
-def test_captum(name, size, window, stride, how):
+def test_captum(name, size, window, stride, engine):
     trained = name in ("photonet", "simpleconvnet")
     model = models.load(name) if trained else seeded(lambda: models.build(name))
     x = picture(size, channels=model.input_size[0], dtype=torch.float32)
@@ -294,7 +301,7 @@ def test_captum(name, size, window, stride, how):
         expected = captum.attr.Occlusion(model).attribute(
             x, (c, window, window), (c, stride, stride), baselines=0.3, target=3, perturbations_per_eval=16
         )
-    found = occlusion.heatmap(model, x, 3, window=window, stride=stride, fill=0.3, how=how)
+    found = occlusion.heatmap(model, x, 3, window=window, stride=stride, fill=0.3, engine=engine)
     assert found.map.shape == (1, 1, size, size) and expected[0, 0].std() > 0
     assert (found.map[0, 0] - expected[0, 0]).abs().max() < 1e-4 * expected.abs().max()
     assert found.reference is None and found.score.shape == found.target.shape == (1,)
@@ -322,11 +329,11 @@ def test_a_pixel_gets_the_mean_of_its_windows_by_hand():
     model, x = linear(5), picture(5, channels=1)
     found = occlusion.drops(model, x, 0, window=2, stride=2)
     (a, b, c), (d, e, f), (g, h, i) = found.values
-    spread = found.heatmap()[0, 0]
+    spread = found.per_pixel()[0, 0]
     assert torch.equal(spread[0], torch.stack([a, a, b, b, c])) and spread[4, 4] == i  # cut, not shifted
     found = occlusion.drops(model, x, 0, window=3, stride=2)
     (a, b), (c, d) = found.values
-    spread = found.heatmap()[0, 0]
+    spread = found.per_pixel()[0, 0]
     assert torch.allclose(spread[0], torch.stack([a, a, (a + b) / 2, b, b]))
     assert torch.allclose(spread[2, 2], (a + b + c + d) / 4)
 
@@ -334,12 +341,12 @@ def test_a_pixel_gets_the_mean_of_its_windows_by_hand():
 # --- targets ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_classes_names_probabilities_and_several(how):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_classes_names_probabilities_and_several(engine):
     model, x = models.load("photonet"), picture(64, dtype=torch.float32)
-    options = {"window": 16, "stride": 12, "how": how}
+    options = {"window": 16, "stride": 12, "engine": engine}
     scan = occlusion.scan(model, x, **options)
-    five = best(model, x)
+    five = top_classes(model, x)
     several = occlusion.drops(model, x, five, **options)
     assert several.values.shape == (5, *scan.windows.grid) and several.score.shape == (5,)
     for k, number in enumerate(five[0].tolist()):
@@ -347,8 +354,8 @@ def test_classes_names_probabilities_and_several(how):
             assert torch.equal(one.values, several.values[k]) and one.score == several.score[k]
             assert one.target == number
     assert occlusion.heatmap(model, x, five, **options).map.shape == (1, 5, 1, 64, 64)
-    share = occlusion.drops(model, x, 3, of="probability", **options)
-    expected = scan.whole.softmax(0)[3] - scan.outputs.softmax(2)[..., 3]
+    share = occlusion.drops(model, x, 3, output="probability", **options)
+    expected = scan.unoccluded.softmax(0)[3] - scan.outputs.softmax(2)[..., 3]
     assert torch.equal(share.values, expected) and share.values.any()
     with pytest.raises(LookupError, match="no class 20"):
         scan.drops(20)
@@ -356,19 +363,19 @@ def test_classes_names_probabilities_and_several(how):
         scan.drops(-1)
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("unit", (Unit("4", 3), Unit("4", 3, 2, 5), Unit("2", 1), Unit("6", 3), Unit("8", 1)))
-def test_units(how, unit):
+def test_units(engine, unit):
     model, x = seeded(lambda: sequential(lambda: nn.ReLU(inplace=True)), torch.float64), picture(16)
 
     def value(picture):
         with Recorder(model, unit.layer) as acts, torch.no_grad():
             model(picture)
-        return unit.of(acts[unit.layer]).mean()
+        return unit.activation(acts[unit.layer]).mean()
 
     expected = torch.stack([value(x) - value(one) for one in covered(x, (4, 4), (3, 3))])
-    found = occlusion.drops(model, x, unit, window=4, stride=3, how=how)
-    assert found.how == how and expected.any() and abs(found.score - value(x)) < 1e-14
+    found = occlusion.drops(model, x, unit, window=4, stride=3, engine=engine)
+    assert found.engine == engine and expected.any() and abs(found.score - value(x)) < 1e-14
     assert (found.values.flatten() - expected).abs().max() < 1e-14
 
 
@@ -422,63 +429,65 @@ def test_what_cannot_be_followed_falls_back_and_says_so(monkeypatch, name):
     build, reason = FALLBACKS[name]
     model, x = build(), picture(9) - 0.5
     found = occlusion.scan(model, x, window=3, stride=2)
-    assert found.how == "batches" and reason in found.reason
-    drops = (found.whole - found.outputs).flatten(0, 1)
+    assert found.engine == "batches" and reason in found.reason
+    drops = (found.unoccluded - found.outputs).flatten(0, 1)
     assert (drops - loop(model, x, (3, 3), (2, 2))).abs().max() < 1e-12
     with pytest.raises(ValueError, match="cannot be computed incrementally"):
-        occlusion.scan(model, x, window=3, stride=2, how="incremental")
+        occlusion.scan(model, x, window=3, stride=2, engine="incremental")
 
 
 def test_auto_takes_batches_for_small_nets_and_wide_windows():
     small, x = models.load("simpleconvnet"), picture(28, channels=1, dtype=torch.float32)
     found = occlusion.scan(small, x, window=7, stride=2)
-    assert found.how == "batches" and "estimated to be faster" in found.reason
+    assert found.engine == "batches" and "estimated to be faster" in found.reason
     model, x = models.load("photonet"), picture(64, dtype=torch.float32)
-    assert occlusion.scan(model, x, window=8, stride=4).how == "incremental"
-    assert occlusion.scan(model, x, window=60, stride=1).how == "batches"
+    assert occlusion.scan(model, x, window=8, stride=4).engine == "incremental"
+    assert occlusion.scan(model, x, window=60, stride=1).engine == "batches"
 
 
 # --- progress -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_progress_and_stopping_keep_what_is_there(how):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_progress_and_stopping_keep_what_is_there(engine):
     model, x, heard = seeded(sequential), picture(16, dtype=torch.float32), []
-    whole = occlusion.drops(model, x, 1, window=4, how=how, batch=10, progress=lambda *at: heard.append(at))
+    whole = occlusion.drops(
+        model, x, 1, window=4, engine=engine, batch=10, progress=lambda *at: heard.append(at)
+    )
     assert heard[-1] == (49, 49) and len(heard) == 5 and [a for a, _ in heard] == sorted(a for a, _ in heard)
-    part = occlusion.drops(model, x, 1, window=4, how=how, batch=10, progress=lambda done, _: done > 15)
+    part = occlusion.drops(model, x, 1, window=4, engine=engine, batch=10, progress=lambda done, _: done > 15)
     known = ~part.values.isnan()
     assert known.sum() == 20 and torch.allclose(part.values[known], whole.values[known], atol=1e-6)
-    spread = part.heatmap()
+    spread = part.per_pixel()
     assert spread.isnan().any() and not spread.isnan().all()
-    assert not whole.heatmap().isnan().any()
+    assert not whole.per_pixel().isnan().any()
 
 
 # --- promises -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ("sequential", "in place", "residual"))
-def test_nothing_is_left_behind(how, name):
+def test_nothing_is_left_behind(engine, name):
     model, x = seeded(SMALL[name]).train(), picture(16, dtype=torch.float32).requires_grad_()
     fill = picture(16, seed=3, dtype=torch.float32)
     before = state(model, x, fill)
-    expected = occlusion.scan(model, x, window=4, fill=fill, how=how).outputs
+    expected = occlusion.scan(model, x, window=4, fill=fill, engine=engine).outputs
     assert state(model, x, fill) == before and not expected.requires_grad
-    occlusion.drops(model, x, Unit(next(iter(dict(model.named_children()))), 1), window=4, how=how)
+    occlusion.drops(model, x, Unit(next(iter(dict(model.named_children()))), 1), window=4, engine=engine)
     assert state(model, x, fill) == before
     for block in (torch.no_grad, torch.inference_mode):
         with block():
-            assert torch.equal(occlusion.scan(model, x, window=4, fill=fill, how=how).outputs, expected)
+            assert torch.equal(occlusion.scan(model, x, window=4, fill=fill, engine=engine).outputs, expected)
     assert state(model, x, fill) == before
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        occlusion.scan(model, x, window=4, how=how, progress=stop)
+        occlusion.scan(model, x, window=4, engine=engine, progress=stop)
     with pytest.raises(ValueError):
-        occlusion.scan(model, x, window=40, how=how)
+        occlusion.scan(model, x, window=40, engine=engine)
     assert state(model, x, fill) == before
 
 
@@ -497,13 +506,13 @@ def test_nothing_is_left_behind(how, name):
         ({"fill": torch.zeros(4)}, ValueError, "colour \\(3,\\)"),
         ({"fill": float("nan")}, ValueError, "not finite"),
         ({"fill": "black"}, TypeError, "fill is"),
-        ({"how": "fast"}, LookupError, "no way 'fast'"),
+        ({"engine": "fast"}, LookupError, "no engine 'fast'"),
         ({"batch": 0}, ValueError, "1 picture or more"),
         ({"target": 5}, LookupError, "no class 5"),
         ({"target": "cat"}, LookupError, "no class 'cat'"),
         ({"target": Unit("9", 0)}, LookupError, "no layer '9'"),
         ({"target": Unit("0", 6)}, ValueError, "no channel 6"),
-        ({"of": "odds"}, LookupError, "odds"),
+        ({"output": "odds"}, LookupError, "odds"),
     ],
 )
 def test_wrong_input_is_refused_with_the_reason(change, kind, message):

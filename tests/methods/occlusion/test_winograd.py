@@ -103,7 +103,7 @@ def test_where_the_last_digits_count_it_is_not_taken(monkeypatch, exact):
         model = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1), Call(torch.sign) if exact else nn.ReLU(), nn.Flatten()
         )
-    occlusion.scan(model, torch.rand(1, 3, 12, 12), window=4, stride=2, how="incremental")
+    occlusion.scan(model, torch.rand(1, 3, 12, 12), window=4, stride=2, engine="incremental")
     assert bool(taken) is not exact
 
 
@@ -126,11 +126,11 @@ def test_the_filters_of_old_passes_are_let_go(monkeypatch):
         torch.manual_seed(0)
         layer = parametrizations.weight_norm(nn.Conv2d(3, 8, 3, padding=1))
         model = nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
-    occlusion.drops(model, torch.rand(1, 3, 24, 24), 1, window=4, stride=2, batch=16, how="incremental")
+    occlusion.drops(model, torch.rand(1, 3, 24, 24), 1, window=4, stride=2, batch=16, engine="incremental")
     assert len(made) > 4 and max(alive) <= 2
     made.clear()
     plain = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *model[1:])
-    occlusion.drops(plain, torch.rand(1, 3, 24, 24), 1, window=4, stride=2, batch=16, how="incremental")
+    occlusion.drops(plain, torch.rand(1, 3, 24, 24), 1, window=4, stride=2, batch=16, engine="incremental")
     assert len(made) == 1  # once, for all passes
 
 
@@ -155,7 +155,7 @@ def test_occlusion_by_it_is_occlusion(padding, monkeypatch):
     nn.init.uniform_(model[1].running_mean)
     nn.init.uniform_(model[1].running_var, 0.5, 2)
     image = torch.rand(1, 2, 19, 22, dtype=torch.float64)
-    found = occlusion.drops(model, image, 1, window=6, stride=3, how="incremental")
-    plain = occlusion.drops(model, image, 1, window=6, stride=3, how="batches")
+    found = occlusion.drops(model, image, 1, window=6, stride=3, engine="incremental")
+    plain = occlusion.drops(model, image, 1, window=6, stride=3, engine="batches")
     torch.testing.assert_close(found.values, plain.values, rtol=0, atol=1e-10)
     assert {shape[1] for shape in taken} == {2, 5}  # with a stride, a dilation or groups, it is none of its

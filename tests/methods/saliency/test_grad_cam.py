@@ -9,11 +9,11 @@ from probed_nets import picture, seeded, torchvision_net
 from torch import nn
 
 from cnnlab.data import photos
-from cnnlab.methods.saliency.cam import attributed, cam
+from cnnlab.methods.saliency.cam import cam, class_activation_map
 from cnnlab.methods.saliency.grad_cam import grad_cam, guided_grad_cam
 from cnnlab.methods.saliency.gradient import gradient
-from cnnlab.methods.saliency.guided_backprop import guided
-from cnnlab.methods.saliency.upsampling import last_maps, on_pixels
+from cnnlab.methods.saliency.guided_backprop import guided_backprop
+from cnnlab.methods.saliency.upsampling import last_feature_maps, upsample_to_image
 from cnnlab.nets import models
 from cnnlab.probing import Unit, layer, receptive
 
@@ -40,15 +40,15 @@ def plainly(maps, score):
 def test_fact_12_and_13_cam_grad_cam_and_the_logit():
     model, x = ends_in_a_mean(), picture(n=3)
     target = torch.tensor([[1, 2], [3, 0], [4, 4]])
-    one, other = grad_cam(model, x, target), attributed(model, x, target)
+    one, other = grad_cam(model, x, target), cam(model, x, target)
     assert one.map.shape == other.map.shape == (3, 2, 1, 6, 6) and one.score.shape == (3, 2)
     assert torch.allclose(one.map, other.map / 36, atol=1e-16)
     bias = model[7].bias[target]
     assert torch.allclose(one.total + bias, model(x).gather(1, target), atol=1e-14)
     assert torch.allclose(other.map.mean((2, 3, 4)) + bias, other.score, atol=1e-14)
     assert tuple(one.passes) == (3, 6) and tuple(other.passes) == (3, 0)
-    assert torch.equal(cam(model, x, target), other.map)
-    assert torch.equal(cam(model, x, 2), attributed(model, x, 2, batch=2).map)
+    assert torch.equal(class_activation_map(model, x, target), other.map)
+    assert torch.equal(class_activation_map(model, x, 2), cam(model, x, 2, batch=2).map)
 
 
 @pytest.mark.parametrize("name, share", [("resnet18", 1e-10), ("residual", 1e-10)])
@@ -56,7 +56,7 @@ def test_cam_of_networks_that_end_in_their_own_way(name, share):
     """resnet18 names its parts otherwise, the other one averages by a function and shares its ReLU."""
     model = torchvision_net("resnet18").double() if name == "resnet18" else awkward("residual")
     x = picture(64 if name == "resnet18" else 16, n=2)
-    found = attributed(model, x, 2)
+    found = cam(model, x, 2)
     assert near(found.map.mean((1, 2, 3)) + model.fc.bias[2], model(x)[:, 2], share)
 
 
@@ -71,14 +71,14 @@ def test_cam_is_refused_where_it_would_not_be_exact():
 
     for model in (Scaled(), awkward("sequential"), torchvision_net("squeezenet1_0").double()):
         with pytest.raises(ValueError, match="Use grad_cam"):
-            cam(model, picture(64 if hasattr(model, "classifier") else 16), 1)
+            class_activation_map(model, picture(64 if hasattr(model, "classifier") else 16), 1)
     net = ends_in_a_mean()
     with pytest.raises(ValueError, match="explains the logit of a class"):
-        attributed(net, picture(), 1, of="probability")
+        cam(net, picture(), 1, output="probability")
     with pytest.raises(ValueError, match="explains the logit of a class"):
-        cam(net, picture(), Unit("3", 1))
+        class_activation_map(net, picture(), Unit("3", 1))
     with pytest.raises(LookupError, match="from 0 to 4"):
-        cam(net, picture(), 5)
+        class_activation_map(net, picture(), 5)
 
 
 # --- peers and every build --------------------------------------------------------------------------------
@@ -93,28 +93,28 @@ def test_cam_is_refused_where_it_would_not_be_exact():
         ("resnet18", 64, "layer4"),
     ],
 )
-@pytest.mark.parametrize("of", ("logit", "probability"))
-def test_captum(net, size, inner, of):
+@pytest.mark.parametrize("output", ("logit", "probability"))
+def test_captum(net, size, inner, output):
     model = torchvision_net(net) if net in ("alexnet", "resnet18") else models.load(net)
     model, x, target = model.double(), picture(size, n=2), torch.tensor([1, 3])
-    inner = inner if inner is not None else last_maps(model, x)
-    assert last_maps(model, x) == inner
-    asked = model if of == "logit" else lambda x: model(x).softmax(1)
+    inner = inner if inner is not None else last_feature_maps(model, x)
+    assert last_feature_maps(model, x) == inner
+    asked = model if output == "logit" else lambda x: model(x).softmax(1)
     peer = captum.attr.LayerGradCam(asked, layer(model, inner))
-    found = grad_cam(model, x, target, of=of)
+    found = grad_cam(model, x, target, output=output)
     assert near(found.map, peer.attribute(x.clone().requires_grad_(), target=target).detach())
-    cut = grad_cam(model, x, target, of=of, rectify=True).map
+    cut = grad_cam(model, x, target, output=output, rectify=True).map
     assert torch.equal(cut, found.map.clamp(min=0)) and (found.map < 0).any()
 
 
 def test_captums_guided_grad_cam_is_the_product_of_the_two():
     model, x = models.load("photonet").double(), photos.load("cat", size=64).double()
     theirs = captum.attr.GuidedGradCam(model, model.relu5).attribute(x.clone().requires_grad_(), target=6)
-    fine = guided(model, x, 6)
+    fine = guided_backprop(model, x, 6)
     coarse = grad_cam(model, x, 6, rectify=True).map
     assert near(fine.map * F.interpolate(coarse, (64, 64)), theirs.detach())
     found = guided_grad_cam(model, x, 6)
-    assert near(found.map, fine.map * on_pixels(coarse, model, "relu5", (64, 64)))
+    assert near(found.map, fine.map * upsample_to_image(coarse, model, "relu5", (64, 64)))
     assert tuple(found.passes) == (2, 2) and torch.equal(found.score, fine.score)
 
 
@@ -122,7 +122,7 @@ def test_captums_guided_grad_cam_is_the_product_of_the_two():
 def test_every_build(name):
     model, x = awkward(name), picture(n=3)
     last = LAST.get(name, "conv2")
-    assert last_maps(model, x) == last
+    assert last_feature_maps(model, x) == last
     kept = {}
 
     def passing(module, inputs, output):
@@ -250,7 +250,7 @@ def test_a_hot_cell_lies_at_the_middle_of_what_it_sees(make, name, size):
         box = seen.rectangle(row, col, clip=False)
         middle = (box.top + box.bottom - 1) / 2, (box.left + box.right - 1) / 2
         assert all(m == int(m) for m in middle)  # these networks have odd windows
-        found = on_pixels(maps, model, name, size)
+        found = upsample_to_image(maps, model, name, size)
         assert found.shape == (1, 1, *size) and found.max() == 2
         assert found[0, 0, int(middle[0]), int(middle[1])] == 2
         if 0 < row < seen.grid[0] - 1 and 0 < col < seen.grid[1] - 1:
@@ -265,27 +265,29 @@ def test_stretching_would_have_shifted_it():
     grid = receptive.field(model, "2", 64).grid
     ramp = torch.arange(grid[0]).float()[:, None].expand(grid)[None, None]
     stretched = F.interpolate(ramp, (64, 64), mode="bilinear")
-    assert (stretched - on_pixels(ramp, model, "2", (64, 64))).abs().max() > 0.5  # of a cell
+    assert (stretched - upsample_to_image(ramp, model, "2", (64, 64))).abs().max() > 0.5  # of a cell
 
 
 def test_between_the_middles_it_is_linear_and_outside_it_stays():
     model, maps = seeded(padded), torch.rand(2, 3, 1, 10, 9)
-    found = on_pixels(maps, model, "2", (30, 27))
+    found = upsample_to_image(maps, model, "2", (30, 27))
     assert found.shape == (2, 3, 1, 30, 27)
     assert torch.allclose(found[..., 1::3, 1::3], maps)  # the middles
     assert torch.equal(found[..., 0, :], found[..., 1, :])
     assert torch.allclose(found[..., 2, 1::3], (2 * maps[..., 0, :] + maps[..., 1, :]) / 3)
-    assert torch.allclose(on_pixels(torch.ones(1, 1, 10, 9), model, "2", (30, 27)), torch.ones(1, 1, 30, 27))
+    assert torch.allclose(
+        upsample_to_image(torch.ones(1, 1, 10, 9), model, "2", (30, 27)), torch.ones(1, 1, 30, 27)
+    )
 
 
 def test_maps_of_another_grid_and_unknown_windows_are_refused():
     model = seeded(padded)
     with pytest.raises(ValueError, match="grid of 10x9 cells"):
-        on_pixels(torch.zeros(1, 1, 9, 9), model, "2", (30, 27))
+        upsample_to_image(torch.zeros(1, 1, 9, 9), model, "2", (30, 27))
     with pytest.raises(LookupError, match="no layer"):
-        on_pixels(torch.zeros(1, 1, 9, 9), model, "5", (30, 27))
+        upsample_to_image(torch.zeros(1, 1, 9, 9), model, "5", (30, 27))
     with pytest.raises(ValueError, match="has no rows and columns"):
-        on_pixels(torch.zeros(1, 1, 6, 6), awkward("sequential"), "6", (16, 16))
+        upsample_to_image(torch.zeros(1, 1, 6, 6), awkward("sequential"), "6", (16, 16))
 
 
 def test_grad_cam_finds_where_the_object_is():
@@ -298,7 +300,7 @@ def test_grad_cam_finds_where_the_object_is():
     x = torch.zeros(1, 1, 41, 41)
     x[..., 20:25, 28:33] = 1
     found = grad_cam(model, x, 0)
-    there = on_pixels(found.map, model, "1", (41, 41))
+    there = upsample_to_image(found.map, model, "1", (41, 41))
     assert divmod(int(there.argmax()), 41) == (22, 30)
     assert gradient(model, x, 0).map.any()
 
@@ -401,7 +403,7 @@ class ChannelsStandLast(nn.Module):
 @pytest.mark.parametrize("make, first", [(Attends, "conv"), (ChannelsStandLast, "patch")])
 def test_four_axes_are_not_always_maps(make, first):
     model = seeded(make, torch.float64)
-    for door in (last_maps, lambda *given: grad_cam(*given, 1)):
+    for door in (last_feature_maps, lambda *given: grad_cam(*given, 1)):
         with pytest.raises(ValueError, match="cannot be told whether these are maps .* Name one: layer="):
             door(model, picture())
     assert grad_cam(model, picture(), 1, layer=first).map.shape == (1, 1, 4, 4)
@@ -413,7 +415,7 @@ def test_maps_of_one_cell_and_after_a_pool_by_a_function():
             nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 14), nn.ReLU(), nn.Flatten(), nn.Linear(4, 5)
         )
     )
-    assert last_maps(small, picture(dtype=torch.float32)) == "0"  # one cell is no place to look at
+    assert last_feature_maps(small, picture(dtype=torch.float32)) == "0"  # one cell is no place to look at
 
     class Pools(nn.Module):
         def __init__(self):
@@ -423,4 +425,4 @@ def test_maps_of_one_cell_and_after_a_pool_by_a_function():
         def forward(self, x):
             return self.fc(self.relu(F.max_pool2d(self.conv(x), 3)).mean((2, 3)))
 
-    assert last_maps(seeded(Pools, torch.float64), picture()) == "relu"
+    assert last_feature_maps(seeded(Pools, torch.float64), picture()) == "relu"

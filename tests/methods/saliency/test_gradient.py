@@ -9,8 +9,8 @@ from probed_nets import Functional, picture, seeded, sequential, torchvision_net
 from torch import nn
 
 from cnnlab.methods.saliency.gradient import gradient, gradient_x_input
-from cnnlab.methods.saliency.guided_backprop import guided, rectified
-from cnnlab.methods.targets import best
+from cnnlab.methods.saliency.guided_backprop import guided_backprop, rectified_backprop
+from cnnlab.methods.targets import top_classes
 from cnnlab.nets import models
 from cnnlab.probing import Unit, memory_format
 from cnnlab.probing.memory_format import as_usual
@@ -33,14 +33,14 @@ def by_captum(peer, model, x, target, **options):
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-@pytest.mark.parametrize("of", ("logit", "probability"))
-def test_gradient_is_autograds_on_every_build(name, of):
+@pytest.mark.parametrize("output", ("logit", "probability"))
+def test_gradient_is_autograds_on_every_build(name, output):
     model, x = awkward(name), picture(n=3)
     numbers = torch.tensor([1, 4, 0])
-    found = gradient(model, x, numbers, of=of, batch=2)
+    found = gradient(model, x, numbers, output=output, batch=2)
     leaf = x.clone().requires_grad_()
-    output = model(leaf.clone())
-    scores = (output.softmax(1) if of == "probability" else output)[range(3), numbers]
+    logits = model(leaf.clone())
+    scores = (logits.softmax(1) if output == "probability" else logits)[range(3), numbers]
     (expected,) = torch.autograd.grad(scores.sum(), leaf)
     assert near(found.map, expected, 1e-12) and torch.allclose(found.score, scores.detach(), atol=1e-14)
     assert torch.equal(found.target, numbers) and tuple(found.passes) == (3, 3)
@@ -73,14 +73,16 @@ def test_captum_on_the_networks_of_the_course(net, size):
     assert times.reference is None
     if net != "resnet18":  # captum refuses its shared ReLUs
         assert near(
-            guided(model, x, target).map, by_captum(captum.attr.GuidedBackprop, model, x, target), 1e-4
+            guided_backprop(model, x, target).map,
+            by_captum(captum.attr.GuidedBackprop, model, x, target),
+            1e-4,
         )
 
 
-@pytest.mark.parametrize("method", (gradient, gradient_x_input, guided))
+@pytest.mark.parametrize("method", (gradient, gradient_x_input, guided_backprop))
 def test_the_five_best_by_one_pass_forward(method):
     model, x = awkward("residual"), picture(n=3)
-    five = best(model, x, 5)
+    five = top_classes(model, x, 5)
     runs = []
     handle = model.register_forward_pre_hook(lambda _, given: runs.append(len(given[0])))
     found = method(model, x, five)
@@ -145,7 +147,7 @@ def test_fact_11_lrp_0_walked_down_by_hand_is_gradient_x_input(bias):
 def test_fact_22_a_sure_softmax_has_no_slope():
     sure = Formula(lambda x: x.sum(1))
     x = pixels(5.0, 6.33)  # the logits are 11.33 and 0
-    found = gradient(sure, x, 0, of="probability")
+    found = gradient(sure, x, 0, output="probability")
     assert found.score.item() == pytest.approx(0.999988, abs=1e-6)
     assert found.map[0, 0, 0, 0].item() == pytest.approx(1.2e-5, rel=0.05)
     assert gradient(sure, x, 0).map.tolist() == [[[[1, 1]]]]
@@ -176,11 +178,11 @@ def test_fact_5_every_relu_however_it_is_called(how, rule):
     x = picture(n=2)
     expected = walked(seeded(sequential, torch.float64), x, 3, rule)
     model = awkward(how)
-    found = rectified(model, x, 3, rule)
+    found = rectified_backprop(model, x, 3, rule)
     assert near(found.map, expected, 1e-12)
     assert not near(found.map, gradient(model, x, 3).map, 0.1)
     if rule == "guided":
-        assert torch.equal(found.map, guided(model, x, 3).map)
+        assert torch.equal(found.map, guided_backprop(model, x, 3).map)
 
 
 def through_a_view(h):
@@ -209,7 +211,7 @@ class ReluBy(nn.Module):
 @pytest.mark.parametrize("rule", ("guided", "deconvnet"))
 def test_a_relu_in_place_on_a_view(how, rule):
     one, other = (seeded(lambda how=how: ReluBy(how), torch.float64) for how in (how, F.relu))
-    found, expected = (rectified(model, picture(n=2), 1, rule).map for model in (one, other))
+    found, expected = (rectified_backprop(model, picture(n=2), 1, rule).map for model in (one, other))
     assert near(found, expected, 1e-12)
 
 
@@ -217,17 +219,17 @@ def test_a_relu_in_place_on_a_view(how, rule):
 def test_the_rule_needs_one_pass_and_a_second_where_the_graph_does_not_show_all(rule):
     x = picture(n=3)
     for name in ("sequential", "residual", "F.relu in place"):
-        assert rectified(awkward(name), x, 1, rule, batch=2).passes == (3, 3), name
+        assert rectified_backprop(awkward(name), x, 1, rule, batch=2).passes == (3, 3), name
 
     hidden = seeded(lambda: ReluBy(in_two_parts), torch.float64)
-    assert rectified(hidden, x, 1, rule, batch=2).passes == (6, 3)
+    assert rectified_backprop(hidden, x, 1, rule, batch=2).passes == (6, 3)
 
 
 def test_guided_of_a_residual_net_and_of_a_probability():
     model, x = awkward("residual"), picture(n=2)
-    assert not near(guided(model, x, 3).map, gradient(model, x, 3).map, 0.1)
+    assert not near(guided_backprop(model, x, 3).map, gradient(model, x, 3).map, 0.1)
     net = awkward("sequential")
-    found = guided(net, x, torch.tensor([[3, 1]] * 2), of="probability")
+    found = guided_backprop(net, x, torch.tensor([[3, 1]] * 2), output="probability")
     assert found.map.shape == (2, 2, 3, 16, 16) and found.map.any()
     assert torch.allclose(found.score, net(x).softmax(1)[:, [3, 1]])
 
@@ -237,9 +239,9 @@ def test_fact_6_two_pictures_through_conv_and_relu():
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten()), torch.float64
     )
     one, other = picture(seed=0), picture(seed=1)
-    blind = [rectified(model, x, 7, "deconvnet").map for x in (one, other)]
+    blind = [rectified_backprop(model, x, 7, "deconvnet").map for x in (one, other)]
     assert torch.equal(*blind) and blind[0].any()
-    assert not torch.equal(guided(model, one, 7).map, guided(model, other, 7).map)
+    assert not torch.equal(guided_backprop(model, one, 7).map, guided_backprop(model, other, 7).map)
 
 
 def test_guided_refuses_what_would_be_the_gradient_in_silence():
@@ -267,12 +269,12 @@ def test_guided_refuses_what_would_be_the_gradient_in_silence():
     ]
     for activation in hidden:
         with pytest.raises(ValueError, match="is defined for ReLU|met no ReLU"):
-            guided(after(activation), x, 1)
+            guided_backprop(after(activation), x, 1)
         assert gradient(after(activation), x, 1).map.any()
     with pytest.raises(ValueError, match="met no ReLU"):
-        guided(after(lambda h: h), x, 1)
+        guided_backprop(after(lambda h: h), x, 1)
     with pytest.raises(LookupError, match="Did you mean 'guided'"):
-        rectified(awkward("sequential"), x, 1, "guide")
+        rectified_backprop(awkward("sequential"), x, 1, "guide")
 
 
 # --- refusals ---------------------------------------------------------------------------------------------
@@ -286,13 +288,13 @@ def test_what_is_refused():
         ({"target": "cat"}, LookupError, "no class 'cat'"),
         ({"target": torch.zeros(3, dtype=torch.int64)}, ValueError, "for N = 2 pictures"),
         ({"target": 1.0}, TypeError, "a target is"),
-        ({"of": "logits"}, LookupError, "Did you mean 'logit'"),
+        ({"output": "logits"}, LookupError, "Did you mean 'logit'"),
         ({"batch": 0}, ValueError, "1 picture or more"),
         ({"images": x[0]}, ValueError, r"not \(3, 16, 16\)"),
         ({"images": x * float("nan")}, ValueError, "not finite"),
-        ({"target": Unit("3", 1), "of": "probability"}, ValueError, "not a probability"),
+        ({"target": Unit("3", 1), "output": "probability"}, ValueError, "not a probability"),
     ]:
-        for method in (gradient, gradient_x_input, guided):
+        for method in (gradient, gradient_x_input, guided_backprop):
             with pytest.raises(error, match=text):
                 method(model, **({"images": x, "target": 1} | wrong))
     constant = Formula(lambda x: torch.ones(len(x)).double())

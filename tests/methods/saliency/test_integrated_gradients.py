@@ -6,7 +6,7 @@ import torch
 from explained_nets import AWKWARD, Formula, awkward, pixels, without_bias
 from probed_nets import picture, torchvision_net
 
-from cnnlab.methods.attribution import averaged
+from cnnlab.methods.attribution import weighted_mean
 from cnnlab.methods.saliency.integrated_gradients import integrated_gradients, path
 from cnnlab.nets import models
 from cnnlab.probing import Unit
@@ -183,7 +183,7 @@ def test_a_unit_and_a_probability():
     assert (
         torch.allclose(found.score, maps) and (found.gap.abs() < 1e-3 * found.map.abs().sum((1, 2, 3))).all()
     )
-    chance = integrated_gradients(model, x, 2, steps=300, of="probability")
+    chance = integrated_gradients(model, x, 2, steps=300, output="probability")
     assert torch.allclose(chance.difference, (model(x).softmax(1) - model(0 * x).softmax(1))[:, 2])
     assert (chance.gap.abs() < 1e-3 * chance.map.abs().sum((1, 2, 3))).all()
 
@@ -207,9 +207,9 @@ def test_the_mean_of_a_mean():
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
     values = torch.rand(4, 3, 2, 5, dtype=torch.float64)  # points, pictures
     for batch in (1, 2, 5, 12, 99):
-        found = averaged(3, weights, lambda n, k: values[k, n], batch=batch)
+        found = weighted_mean(3, weights, lambda n, k: values[k, n], batch=batch)
         assert torch.allclose(found, (weights[:, None, None, None] * values).sum(0), atol=1e-15)
-    part = averaged(3, weights, lambda n, k: values[k, n], batch=4, progress=lambda *_: True)
+    part = weighted_mean(3, weights, lambda n, k: values[k, n], batch=4, progress=lambda *_: True)
     assert torch.allclose(part[0], (0.1 * values[0, 0] + 0.2 * values[1, 0]) / 0.3)
     assert torch.allclose(part[1:], values[0, 1:])
 
@@ -224,7 +224,7 @@ def test_path_is_what_it_says():
     cubes = 0.5**3 + 1
     assert torch.equal(found.at, at)
     assert torch.allclose(found.scores[0], at**3 * cubes) and torch.allclose(
-        found.slopes[0], 3 * at**2 * cubes
+        found.gradients[0], 3 * at**2 * cubes
     )
     assert torch.allclose(found.sizes[0], 3 * at**2 * (0.25 + 1) / 2)
     trapezoids = [0, *(0.125 * 3 * cubes * (a**2 + b**2) for a, b in zip(at, at[1:], strict=False))]
@@ -236,7 +236,7 @@ def test_path_of_several_pictures_and_targets(batch):
     model, x = awkward("residual"), picture(n=2)
     target = torch.tensor([[1, 2, 3], [3, 0, 4]])
     found = path(model, x, target, baseline=0.3, steps=40, batch=batch)
-    assert found.scores.shape == found.slopes.shape == found.sizes.shape == found.sums.shape == (2, 3, 41)
+    assert found.scores.shape == found.gradients.shape == found.sizes.shape == found.sums.shape == (2, 3, 41)
     for n in range(2):
         for t in range(3):
             alone = path(model, x[n : n + 1], int(target[n, t]), baseline=0.3, steps=40)

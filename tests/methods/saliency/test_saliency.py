@@ -20,7 +20,7 @@ QUICK = {
     **METHODS,
     "integrated gradients": partial(saliency.integrated_gradients, steps=3),
     "SmoothGrad": partial(saliency.smoothgrad, samples=3),
-    "path": lambda *given, of="logit": saliency.path(*given, of=of, steps=3),
+    "path": lambda *given, output="logit": saliency.path(*given, output=output, steps=3),
     "rectified Grad-CAM": partial(saliency.grad_cam, rectify=True),
 }
 COARSE = ("CAM", "Grad-CAM", "rectified Grad-CAM")
@@ -132,7 +132,7 @@ def test_by_name_and_by_probability(method):
     assert torch.allclose(by_name.score, model(scenes.images)[:, 2].detach(), atol=1e-5)
     if method == "CAM":
         return
-    chance = run(model, scenes.images, 2, of="probability")
+    chance = run(model, scenes.images, 2, output="probability")
     assert torch.allclose(chance.score, model(scenes.images).softmax(1)[:, 2].detach(), atol=1e-5)
     assert not torch.allclose(chance.map, by_name.map)
 
@@ -194,7 +194,7 @@ def test_more_than_chance_lies_on_the_shape_that_decides():
     for method, run in METHODS.items():
         found = run(model, x, target).map
         if method in ("CAM", "Grad-CAM"):
-            found = saliency.on_pixels(found, model, saliency.last_maps(model, x), (64, 64))
+            found = saliency.upsample_to_image(found, model, saliency.last_feature_maps(model, x), (64, 64))
         positive = found.clamp(min=0).sum(1, keepdim=True)
         shares[method] = (positive * mask).sum() / positive.sum()
     assert min(shares.values()) > 1.5 * mask.float().mean()

@@ -11,7 +11,7 @@ from probed_nets import picture
 
 from cnnlab.methods.saliency.grad_cam import grad_cam
 from cnnlab.methods.saliency.gradient import gradient
-from cnnlab.methods.saliency.guided_backprop import guided
+from cnnlab.methods.saliency.guided_backprop import guided_backprop
 from cnnlab.methods.saliency.integrated_gradients import integrated_gradients
 from cnnlab.methods.saliency.smoothgrad import smoothgrad
 from cnnlab.nets import models
@@ -86,9 +86,9 @@ def test_the_mean_is_over_pictures_with_noise_of_this_size():
     """A method that hands back what it was given shows the noise itself."""
     seen = []
 
-    def given(model, images, target, *, of):
+    def given(model, images, target, *, output):
         seen.append(images)
-        return gradient(model, images, target, of=of)._replace(map=images)
+        return gradient(model, images, target, output=output)._replace(map=images)
 
     x = picture(32)
     found = smoothgrad(Formula(lambda x: x.sum(1)), x, 0, method=given, sigma=0.2, samples=8).map
@@ -97,7 +97,7 @@ def test_the_mean_is_over_pictures_with_noise_of_this_size():
     assert torch.allclose(found, torch.cat(seen).mean(0, keepdim=True)) and torch.cat(seen).min() < 0
 
 
-@pytest.mark.parametrize("method", (guided, grad_cam, partial(integrated_gradients, steps=3)))
+@pytest.mark.parametrize("method", (guided_backprop, grad_cam, partial(integrated_gradients, steps=3)))
 @pytest.mark.parametrize("target", (1, torch.tensor([[1, 2]] * 2), Unit("6", 2)))
 def test_of_any_method(method, target):
     model, x = awkward("sequential"), picture(n=2)
@@ -111,8 +111,8 @@ def test_of_any_method(method, target):
 
 def test_a_probability_is_handed_on():
     model, x = awkward("sequential"), picture()
-    found = smoothgrad(model, x, 2, of="probability", sigma=1e-9, samples=2)
-    assert torch.allclose(found.map, gradient(model, x, 2, of="probability").map, atol=1e-9)
+    found = smoothgrad(model, x, 2, output="probability", sigma=1e-9, samples=2)
+    assert torch.allclose(found.map, gradient(model, x, 2, output="probability").map, atol=1e-9)
     assert found.score.item() == pytest.approx(model(x).softmax(1)[0, 2].item())
 
 

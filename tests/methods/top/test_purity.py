@@ -22,7 +22,7 @@ def test_share_is_what_counting_gives():
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(5, (40,), generator=generator)
     index = torch.stack([torch.randperm(40, generator=generator)[:9] for _ in range(12)])
-    found = purity.share(ranking(index, 40), labels)
+    found = purity.label_purity(ranking(index, 40), labels)
     for row, value in zip(index, found, strict=True):
         assert value.item() == pytest.approx(max(Counter(labels[row].tolist()).values()) / 9)
 
@@ -31,8 +31,8 @@ def test_chance_is_the_mean_over_all_draws():
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     rows = [row for row in product(range(6), repeat=3) if len(set(row)) == 3]
     exact = sum(max(Counter(labels[list(row)].tolist()).values()) / 3 for row in rows) / len(rows)
-    assert purity.by_chance(labels, 3, draws=20_000) == pytest.approx(exact, abs=0.01)
-    assert purity.by_chance(torch.zeros(20, dtype=torch.int64)) == 1
+    assert purity.chance_purity(labels, 3, draws=20_000) == pytest.approx(exact, abs=0.01)
+    assert purity.chance_purity(torch.zeros(20, dtype=torch.int64)) == 1
 
 
 def test_deep_units_of_shapesnet_agree_on_the_shape_and_early_ones_on_the_colour():
@@ -41,7 +41,9 @@ def test_deep_units_of_shapesnet_agree_on_the_shape_and_early_ones_on_the_colour
     share = {}
     for layer in ("relu1", "relu4"):
         found = top.scan(model, scenes.images, layer, k=9)
-        share[layer] = [purity.share(found, labels).mean().item() for labels in (scenes.labels, colour)]
+        share[layer] = [
+            purity.label_purity(found, labels).mean().item() for labels in (scenes.labels, colour)
+        ]
     assert share["relu4"][0] > 0.75 > 0.5 > share["relu1"][0] and share["relu1"][1] > share["relu4"][1] + 0.2
 
 
@@ -49,11 +51,11 @@ def test_refusals():
     index = torch.zeros(1, 3, dtype=torch.int64)
     for labels in (torch.zeros(4), torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1, dtype=torch.int64)):
         with pytest.raises(ValueError, match="4 pictures were scanned"):
-            purity.share(ranking(index, 4), labels)
+            purity.label_purity(ranking(index, 4), labels)
     with pytest.raises(ValueError, match="not full"):
-        purity.share(ranking(index - 1, 4), torch.zeros(4, dtype=torch.int64))
+        purity.label_purity(ranking(index - 1, 4), torch.zeros(4, dtype=torch.int64))
     with pytest.raises(ValueError, match="9 pictures cannot be drawn 2000 times from 4"):
-        purity.by_chance(torch.zeros(4, dtype=torch.int64))
+        purity.chance_purity(torch.zeros(4, dtype=torch.int64))
 
 
 def test_overlap_of_a_unit_that_is_the_mask_is_one_and_of_a_constant_one_the_area():
@@ -61,11 +63,11 @@ def test_overlap_of_a_unit_that_is_the_mask_is_one_and_of_a_constant_one_the_are
     always, never = torch.ones_like(masks), torch.zeros_like(masks)
     half = masks.clone()
     half[:6] = False
-    found = purity.overlap(torch.stack([masks, always, never, ~masks, half], dim=1), masks)
+    found = purity.iou(torch.stack([masks, always, never, ~masks, half], dim=1), masks)
     expected = [1, masks.float().mean().item(), 0, 0, masks[6:].sum().item() / masks.sum().item()]
     torch.testing.assert_close(found, torch.tensor(expected))
-    assert purity.overlap(never[:, None], never).item() == 0  # nothing, and no 0 / 0
+    assert purity.iou(never[:, None], never).item() == 0  # nothing, and no 0 / 0
     with pytest.raises(ValueError, match="compare with a threshold"):
-        purity.overlap(masks[:, None].float(), masks)
+        purity.iou(masks[:, None].float(), masks)
     with pytest.raises(ValueError, match=r"\(N, H, W\)"):
-        purity.overlap(masks, masks)
+        purity.iou(masks, masks)

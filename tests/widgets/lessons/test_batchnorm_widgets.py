@@ -25,7 +25,7 @@ def widget():
 @pytest.mark.parametrize("variance", (1.0, 2.0))
 def test_the_chain_says_both_ends_and_the_theory(depth, variance):
     said = batchnorm.chain_view(depth, variance, "relu", False, False)[""]
-    found = signal_propagation.chain(depth, variance=variance, width=128, inputs=32)
+    found = signal_propagation.propagate(depth, variance=variance, width=128, inputs=32)
     assert f"{found.forward[-1].item():.2g} (theory {(variance / 2) ** depth:.2g})" in said
     assert f"slope at the input: {found.backward[0].item():.2g}" in said
 

@@ -1,6 +1,6 @@
 """What a pass costs: calls, multiplications, memory; and which function is not continuous.
 
-Type: with Watch() as seen: model(pictures). Every torch function of the pass is counted.
+Type: with CostCounter() as seen: model(pictures). Every torch function of the pass is counted.
 """
 
 import torch
@@ -9,12 +9,12 @@ from torch import Tensor
 from cnnlab.methods.model_runner import ValueReads
 
 
-class Watch(ValueReads):
+class CostCounter(ValueReads):
     """Inside the block, what a pass costs, and whether it looks at numbers to decide how to go on.
 
     Attributes:
         calls: of functions that make tensors.
-        products: multiplications of numbers with weights.
+        multiply_adds: multiplications of numbers with weights.
         largest: numbers in the largest tensor.
         cells: numbers in all tensors.
         sharp: the first function after a convolution that may make much of a difference in the last digit, as
@@ -23,27 +23,27 @@ class Watch(ValueReads):
 
     def __init__(self):
         super().__init__()
-        self.calls = self.products = self.largest = self.cells = 0
+        self.calls = self.multiply_adds = self.largest = self.cells = 0
         self.sharp = ""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         output = super().__torch_function__(func, types, args, kwargs)
-        if self.products and not self.sharp and not _is_gentle(func, output):
+        if self.multiply_adds and not self.sharp and not _is_gentle(func, output):
             self.sharp = getattr(func, "__name__", "a function")
         if isinstance(output, Tensor):
             self.calls += 1
             with torch._C.DisableTorchFunction():
-                held = getattr(output, "held", None)  # of a RegionTensor
-                followed = held is not None and held.maps is None
-                size = sum(part.numel for part in held.groups) if followed else output.numel()
+                storage = getattr(output, "patch_storage", None)  # of a RegionTensor
+                followed = storage is not None and storage.maps is None
+                size = sum(part.numel for part in storage.groups) if followed else output.numel()
                 self.largest = max(self.largest, size)
-                if followed:  # the kept counts what it costs
+                if followed:  # the cache counts what it costs
                     return output
                 self.cells += size
                 if func in _WEIGHED:
                     weight = args[1] if len(args) > 1 else kwargs["weight"]
-                    self.products += size * weight.shape[1:].numel()
+                    self.multiply_adds += size * weight.shape[1:].numel()
         return output
 
 

@@ -1,7 +1,7 @@
 """One feature map for every window, of which only the region that the window reached is stored.
 
-Type: Patches.crop(where, size) -> (P, C, rows, cols). Outside of its patch, the map of every window is that
-of the whole picture, the base. So a piece of it is put together out of both:
+Type: PatchedMaps.crop(where, size) -> (P, C, rows, cols). Outside of its patch, the map of every window is
+that of the whole picture, the base. So a piece of it is put together out of both:
 
     . . . . . .        . base, the same for all windows
     . o o # . .        # patch of this window, in `values`
@@ -24,7 +24,7 @@ _Index = tuple[slice, ...]
 Starts = tuple[int, ...]  # one for each window, along one axis; plain numbers, for there are few
 
 
-class Frame(NamedTuple):
+class PaddedBase(NamedTuple):
     """A base with a border, to cut pieces from.
 
     Attributes:
@@ -46,16 +46,16 @@ class Frame(NamedTuple):
         return every.index_select(0, torch.tensor(begin, device=every.device)).permute(0, 3, 1, 2)
 
 
-def framed(
+def padded_base(
     base: Tensor, rows: tuple[int, int] = (0, 0), cols: tuple[int, int] = (0, 0), outside: float = 0.0
-) -> Frame:
+) -> PaddedBase:
     """(1, C, H, W) with so many rows and columns before and behind it."""
     if any((*rows, *cols)):
         base = F.pad(base, (*cols, *rows), value=outside)
-    return Frame(base[0].permute(1, 2, 0).contiguous(), rows[0], cols[0])
+    return PaddedBase(base[0].permute(1, 2, 0).contiguous(), rows[0], cols[0])
 
 
-class Patches:
+class PatchedMaps:
     """P maps that differ from a base only inside a patch each, all patches of one size.
 
     Attributes:
@@ -90,36 +90,38 @@ class Patches:
         """How many numbers the values are."""
         return len(self.top) * self.base.shape[1] * self.size[0] * self.size[1]
 
-    def become(self, base: Tensor, values: Tensor | Callable[[], Tensor]) -> "Patches":
+    def become(self, base: Tensor, values: Tensor | Callable[[], Tensor]) -> "PatchedMaps":
         """Other values in the same places of another map."""
-        return Patches(base, values, self.top, self.left, self.size)
+        return PatchedMaps(base, values, self.top, self.left, self.size)
 
-    def crop(self, top: Starts, left: Starts, rows: int, cols: int, frame: Frame | None = None) -> Tensor:
+    def crop(
+        self, top: Starts, left: Starts, rows: int, cols: int, padded: PaddedBase | None = None
+    ) -> Tensor:
         """A piece of each map.
 
         Args:
             top, left: where it begins, P of each.
             rows, cols: its size.
-            frame: the base with a border, if it reaches beyond the map.
+            padded: the base with a border, if it reaches beyond the map.
 
         Returns:
             (P, C, rows, cols), in memory with the channels last. Only read it: it may be `values` itself.
         """
         if (rows, cols) == self.size and top == self.top and left == self.left:
             return self.values
-        taken = (frame or framed(self.base)).pieces(top, left, rows, cols)
+        taken = (padded or padded_base(self.base)).pieces(top, left, rows, cols)
         for into, out_of in self._meeting(top, left, (rows, cols)):
             taken[into] = self.values[out_of]
         return taken
 
     def change(self) -> Tensor:
         """(P, C, h, w): what stands in the patches, less what the base has there."""
-        base = framed(self.base).pieces(self.top, self.left, *self.size)
+        base = padded_base(self.base).pieces(self.top, self.left, *self.size)
         return torch.sub(self.values, base, out=base)
 
-    def added_to(self, frame: Frame, top: Starts, left: Starts, size: tuple[int, int]) -> Tensor:
+    def added_to(self, padded: PaddedBase, top: Starts, left: Starts, size: tuple[int, int]) -> Tensor:
         """Pieces of another base, to which the patches are added: (P, C, *size), the channels last."""
-        taken = frame.pieces(top, left, *size)
+        taken = padded.pieces(top, left, *size)
         for into, out_of in self._meeting(top, left, size):
             taken[into] += self.values[out_of]
         return taken
@@ -139,7 +141,7 @@ class Patches:
             )
             yield (some, slice(None), *into), (some, slice(None), *out_of)
 
-    def whole(self) -> Tensor:
+    def dense(self) -> Tensor:
         """All of each map: (P, C, H, W). Only read it, as a crop."""
         corner = (0,) * len(self.top)
         return self.crop(corner, corner, *self.base.shape[2:])

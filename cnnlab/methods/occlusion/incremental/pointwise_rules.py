@@ -1,8 +1,9 @@
 """What each kind of function makes of maps that differ only in a patch: the table of the rules.
 
-Type: (kept, function, its arguments with Patches in place of tensors) -> Patches, or None: no rule for it.
-`convolving` has convolutions, `sliding` pools. Here are pointwise functions, on the region alone; sums and
-concatenations, on the smallest rectangle around the regions that meet; and the list of all.
+Type: (cache, function, its arguments with PatchedMaps in place of tensors) -> PatchedMaps, or None: no rule
+for it. `convolution_rules` has convolutions, `window_rules` pools. Here are pointwise functions, on the
+region alone; sums and concatenations, on the smallest rectangle around the regions that meet; and the list of
+all.
 """
 
 import operator
@@ -14,25 +15,25 @@ from torch import Tensor
 
 from cnnlab.methods.occlusion.incremental import convolution_rules, window_rules
 from cnnlab.methods.occlusion.incremental.convolution_rules import Convolution
-from cnnlab.methods.occlusion.incremental.patch_maps import Patches, Starts
-from cnnlab.methods.occlusion.incremental.window_rules import SHARE, Kept
+from cnnlab.methods.occlusion.incremental.patch_maps import PatchedMaps, Starts
+from cnnlab.methods.occlusion.incremental.window_rules import MAX_FRACTION, BaseCache
 from cnnlab.probing.at_rest import line
 
-Rule = Callable[..., Patches | None]
+Rule = Callable[..., PatchedMaps | None]
 
 
-def _batch_norm(kept: Kept, function: Callable, input: Patches, *rest: object, **named: object):
+def _batch_norm(cache: BaseCache, function: Callable, input: PatchedMaps, *rest: object, **named: object):
     # F.batch_norm(input, mean, var, weight, bias, training, …) and
     # torch.batch_norm(input, weight, bias, mean, var, training, …): in both it is the fifth of the rest.
     training = rest[4] if len(rest) > 4 else named.get("training", False)
     if training:
         return None  # it mixes the pictures of a batch
-    base = kept.once(lambda: function(input.base, *rest, **named))
+    base = cache.memo(lambda: function(input.base, *rest, **named))
     make = input.make
     if isinstance(make, Convolution) and function is F.batch_norm:
-        filters, bias = kept.once(lambda: _folded(make.filters, make.bias, *rest, **named), "folded")
+        filters, bias = cache.memo(lambda: _folded(make.filters, make.bias, *rest, **named), "folded")
         return input.become(base, make._replace(filters=filters, bias=bias, base=base))
-    kept.cells += input.numel
+    cache.cells += input.numel
     return input.become(base, lambda: function(input.values, *rest, **named))
 
 
@@ -54,14 +55,14 @@ def _folded(
     return torch.mul(filters, scale[:, None, None, None], out=room), shift
 
 
-def _prelu(kept: Kept, function: Callable, input: Patches, weight: Tensor) -> Patches:
-    base = kept.once(lambda: function(input.base, weight))
+def _prelu(cache: BaseCache, function: Callable, input: PatchedMaps, weight: Tensor) -> PatchedMaps:
+    base = cache.memo(lambda: function(input.base, weight))
     return input.become(base, function(input.values, weight))
 
 
-def _relu(kept: Kept, function: Callable, input: Patches, inplace: bool = False) -> Patches:  # noqa: ARG001
-    base = kept.once(lambda: function(input.base))
-    kept.cells += input.numel
+def _relu(cache: BaseCache, function: Callable, input: PatchedMaps, inplace: bool = False) -> PatchedMaps:  # noqa: ARG001
+    base = cache.memo(lambda: function(input.base))
+    cache.cells += input.numel
 
     def values() -> Tensor:  # what is made here has not been given to anyone
         return function(input.values) if input.make is None else input.make().relu_()
@@ -69,9 +70,9 @@ def _relu(kept: Kept, function: Callable, input: Patches, inplace: bool = False)
     return input.become(base, values)
 
 
-def _pointwise(kept: Kept, function: Callable, *args: object, **named: object) -> Patches | None:
+def _pointwise(cache: BaseCache, function: Callable, *args: object, **named: object) -> PatchedMaps | None:
     """Every cell by itself; other tensors only if they are the same for all places."""
-    given = [part for part in (*args, *named.values()) if isinstance(part, Patches)]
+    given = [part for part in (*args, *named.values()) if isinstance(part, PatchedMaps)]
     others = [part for part in (*args, *named.values()) if isinstance(part, Tensor)]
     if any(part.shape[-2:].numel() != 1 or part.dim() == 4 and len(part) != 1 for part in others):
         return None
@@ -80,34 +81,36 @@ def _pointwise(kept: Kept, function: Callable, *args: object, **named: object) -
 
     def call(parts: list[Tensor]) -> Tensor:
         parts = iter(parts)
-        first = [next(parts) if isinstance(part, Patches) else part for part in args]
-        return function(*first, **{k: next(parts) if isinstance(v, Patches) else v for k, v in named.items()})
+        first = [next(parts) if isinstance(part, PatchedMaps) else part for part in args]
+        return function(
+            *first, **{k: next(parts) if isinstance(v, PatchedMaps) else v for k, v in named.items()}
+        )
 
-    base = kept.once(lambda: call([part.base for part in given]))
-    return _together(kept, base, given, call)
+    base = cache.memo(lambda: call([part.base for part in given]))
+    return _together(cache, base, given, call)
 
 
-def _cat(kept: Kept, function: Callable, tensors: list, dim: int = 0) -> Patches | None:
-    if dim not in (1, -3) or not all(isinstance(part, Patches) for part in tensors):
+def _cat(cache: BaseCache, function: Callable, tensors: list, dim: int = 0) -> PatchedMaps | None:
+    if dim not in (1, -3) or not all(isinstance(part, PatchedMaps) for part in tensors):
         return None
     if len({part.base.shape[2:] for part in tensors}) != 1:
         return None
-    base = kept.once(lambda: function([part.base for part in tensors], 1))
-    return _together(kept, base, tensors, lambda parts: function(parts, 1))
+    base = cache.memo(lambda: function([part.base for part in tensors], 1))
+    return _together(cache, base, tensors, lambda parts: function(parts, 1))
 
 
 def _together(
-    kept: Kept, base: Tensor, given: list[Patches], call: Callable[[list[Tensor]], Tensor]
-) -> Patches:
+    cache: BaseCache, base: Tensor, given: list[PatchedMaps], call: Callable[[list[Tensor]], Tensor]
+) -> PatchedMaps:
     """What a function makes of pieces of all, cut to the smallest rectangles around the patches of all."""
     top, left, size = _around(given)
-    kept.cells += len(top) * base.shape[1] * size[0] * size[1]
+    cache.cells += len(top) * base.shape[1] * size[0] * size[1]
     for part in given:
-        _ = part.values  # now, as in `sliding`: else calls wait in a chain
-    return Patches(base, lambda: call([part.crop(top, left, *size) for part in given]), top, left, size)
+        _ = part.values  # now, as in `window_rules`: else calls wait in a chain
+    return PatchedMaps(base, lambda: call([part.crop(top, left, *size) for part in given]), top, left, size)
 
 
-def _around(given: list[Patches]) -> tuple[Starts, Starts, tuple[int, int]]:
+def _around(given: list[PatchedMaps]) -> tuple[Starts, Starts, tuple[int, int]]:
     """Where the smallest rectangles around the patches of all begin, and how large the largest is."""
     if len({(part.top, part.left, part.size) for part in given}) == 1:
         return given[0].top, given[0].left, given[0].size
@@ -118,49 +121,49 @@ def _around(given: list[Patches]) -> tuple[Starts, Starts, tuple[int, int]]:
         low, high = [min(each) for each in zip(*begins, strict=True)], map(max, *ends)
         sizes.append(max(map(operator.sub, high, low)))
         starts.append(tuple(min(i, n - sizes[-1]) for i in low))
-    if sizes[0] * sizes[1] > SHARE * given[0].base.shape[2:].numel():
+    if sizes[0] * sizes[1] > MAX_FRACTION * given[0].base.shape[2:].numel():
         sizes, starts = given[0].base.shape[2:], [(0,) * len(start) for start in starts]
     return *starts, tuple(sizes)
 
 
 def _dropout(
-    kept: Kept,  # noqa: ARG001
+    cache: BaseCache,  # noqa: ARG001
     function: Callable,  # noqa: ARG001
-    input: Patches,
+    input: PatchedMaps,
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,  # noqa: ARG001
-) -> Patches | None:
+) -> PatchedMaps | None:
     return input if not training or p == 0 else None
 
 
-def _unchanged(kept: Kept, function: Callable, input: Patches, **named: object) -> Patches:  # noqa: ARG001
+def _unchanged(cache: BaseCache, function: Callable, input: PatchedMaps, **named: object) -> PatchedMaps:  # noqa: ARG001
     return input
 
 
 def _pad(
-    kept: Kept,
+    cache: BaseCache,
     function: Callable,
-    input: Patches,
+    input: PatchedMaps,
     pad: list[int],
     mode: str = "constant",
     value: float | None = None,
-) -> Patches | None:
+) -> PatchedMaps | None:
     if mode != "constant" or len(pad) not in (2, 4) or min(pad) < 0:
         return None
-    base = kept.once(lambda: function(input.base, pad, mode, value))
+    base = cache.memo(lambda: function(input.base, pad, mode, value))
     top = pad[2] if len(pad) == 4 else 0
     down, right = (tuple(i + by for i in at) for at, by in ((input.top, top), (input.left, pad[0])))
-    return Patches(base, input.values, down, right)
+    return PatchedMaps(base, input.values, down, right)
 
 
-def _getitem(kept: Kept, function: Callable, input: Patches, index: object) -> Patches | None:
+def _getitem(cache: BaseCache, function: Callable, input: PatchedMaps, index: object) -> PatchedMaps | None:
     """x[:, 2:5]: some of the channels."""
     if not (isinstance(index, tuple) and len(index) == 2 and all(isinstance(i, slice) for i in index)):
         return None
     if index[0] != slice(None):
         return None
-    base = kept.once(lambda: function(input.base, index).contiguous())
+    base = cache.memo(lambda: function(input.base, index).contiguous())
     return input.become(base, function(input.values, index))
 
 

@@ -1,10 +1,11 @@
 """A tensor that stands for P maps and computes only where they differ from the map of the whole picture.
 
-Type: model(Region) -> what the model makes of P pictures. It goes through the model's own code in place of a
-batch: every torch function that meets it is looked up in `layer_rules.RULES`. Where there is no rule, or the
-region has become most of the map, it turns into the P whole maps, and from there on everything is as usual.
-So nothing need be known about the model, and what has no rule is slower. A rule may still be wrong for a
-model that writes into a view of a map (`h[:, :3].mul_(2)`): the trial in `sweep` guards against that.
+Type: model(RegionTensor) -> what the model makes of P pictures. It goes through the model's own code in place
+of a batch: every torch function that meets it is looked up in `pointwise_rules.RULES`. Where there is no
+rule, or the region has become most of the map, it turns into the P whole maps, and from there on everything
+is as usual. So nothing need be known about the model, and what has no rule is slower. A rule may still be
+wrong for a model that writes into a view of a map (`h[:, :3].mul_(2)`): the trial in `run_windows` guards
+against that.
 """
 
 import functools
@@ -15,47 +16,47 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cnnlab.methods.occlusion.incremental.patch_maps import Patches
+from cnnlab.methods.occlusion.incremental.patch_maps import PatchedMaps
 from cnnlab.methods.occlusion.incremental.pointwise_rules import IN_PLACE, RULES
-from cnnlab.methods.occlusion.incremental.window_rules import Kept
+from cnnlab.methods.occlusion.incremental.window_rules import BaseCache
 from cnnlab.methods.occlusion.windows import Windows
 
 
-class _Held:
-    """What a Region stands for: groups of patches, or later whole maps. What works in place changes it."""
+class _Storage:
+    """What a RegionTensor stands for: groups of patches, later whole maps. In-place functions change it."""
 
-    def __init__(self, kept: Kept, groups: list[Patches]):
-        self.kept, self.groups = kept, groups
+    def __init__(self, cache: BaseCache, groups: list[PatchedMaps]):
+        self.cache, self.groups = cache, groups
         self.maps: Tensor | None = None
 
     @property
     def base(self) -> Tensor:
         return self.groups[0].base
 
-    def whole(self) -> Tensor:
+    def dense(self) -> Tensor:
         """(P, C, H, W); all who ask get the same tensor, so that one sees what another does in place."""
         if self.maps is None:
-            maps = torch.cat([patches.whole() for patches in self.groups])
-            self.maps = maps.contiguous(memory_format=self.kept.layout)
+            maps = torch.cat([patches.dense() for patches in self.groups])
+            self.maps = maps.contiguous(memory_format=self.cache.layout)
         return self.maps
 
 
-class Region(Tensor):
+class RegionTensor(Tensor):
     """P maps in the shape (P, C, H, W), without memory of their own.
 
     Args:
-        kept: of the passes over one picture; its layout is that of the whole maps.
+        cache: of the passes over one picture; its layout is that of the whole maps.
         groups: the maps, of one base; in each group all patches have one size.
     """
 
-    held: _Held
+    patch_storage: _Storage
 
     @staticmethod
-    def __new__(cls, kept: Kept, groups: list[Patches]):
+    def __new__(cls, cache: BaseCache, groups: list[PatchedMaps]):
         base = groups[0].base
         shape = (sum(len(patches.top) for patches in groups), *base.shape[1:])
         region = Tensor._make_wrapper_subclass(cls, shape, dtype=base.dtype, device=base.device)
-        region.held = _Held(kept, groups)
+        region.patch_storage = _Storage(cache, groups)
         return region
 
     @classmethod
@@ -63,16 +64,16 @@ class Region(Tensor):
         kwargs = kwargs or {}
         with torch._C.DisableTorchFunctionSubclass():
             regions = list(_regions((args, kwargs)))
-            still = all(region.held.maps is None for region in regions)
+            still = all(region.patch_storage.maps is None for region in regions)
             if still and func in _QUESTIONS:
                 return func(*args, **kwargs)
             if func is Tensor.detach and still:
-                same = Region(regions[0].held.kept, regions[0].held.groups)
-                same.held = regions[0].held
+                same = RegionTensor(regions[0].patch_storage.cache, regions[0].patch_storage.groups)
+                same.patch_storage = regions[0].patch_storage
                 return same
             if still and (found := _followed(func, args, kwargs, regions)) is not None:
                 return found
-            args, kwargs = _mapped((args, kwargs), lambda region: region.held.whole())
+            args, kwargs = _mapped((args, kwargs), lambda region: region.patch_storage.dense())
             return func(*args, **kwargs)
 
     @classmethod
@@ -88,26 +89,27 @@ _QUESTIONS = {
 _COPIES = {torch.clone, Tensor.clone}
 
 
-def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[Region]) -> Region | None:
+def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[RegionTensor]) -> RegionTensor | None:
     """What a call makes of regions, if there is a rule for it and the result is worth it."""
     func, args, kwargs, in_place = _not_in_place(func, args, kwargs)
-    rule, kept = RULES.get(func), regions[0].held.kept
+    rule, cache = RULES.get(func), regions[0].patch_storage.cache
     if rule is None or "out" in kwargs:
         return None
     old = regions[0]
-    kept.call(func, [region.held.base for region in regions])
-    if len({len(region.held.groups) for region in regions}) > 1:  # in some of them all groups are one by now
+    cache.call(func, [region.patch_storage.base for region in regions])
+    # In some of them all groups are one by now.
+    if len({len(region.patch_storage.groups) for region in regions}) > 1:
         for region in regions:
-            region.held.groups = _one_group(region.held.groups)
+            region.patch_storage.groups = _one_group(region.patch_storage.groups)
     results = []
-    for group in range(len(old.held.groups)):
-        given, named = _mapped((args, kwargs), lambda region: region.held.groups[group])  # noqa: B023
+    for group in range(len(old.patch_storage.groups)):
+        given, named = _mapped((args, kwargs), lambda region: region.patch_storage.groups[group])  # noqa: B023
         try:
-            bound = _signature(rule).bind(kept, func, *given, **named)
+            bound = _signature(rule).bind(cache, func, *given, **named)
         except TypeError:  # an option of torch that the rule does not take
             return None
         first = bound.arguments.get("input")
-        if first is not None and not (isinstance(first, Patches) and len(regions) == 1):
+        if first is not None and not (isinstance(first, PatchedMaps) and len(regions) == 1):
             return None  # a filter that depends on the picture
         results.append(rule(*bound.args, **bound.kwargs))
         if results[-1] is None:
@@ -116,21 +118,28 @@ def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[Region]) 
         results = _one_group(results)  # whole maps have no border: one call for all is faster
     if in_place:
         base = results[0].base
-        if not args or args[0] is not old or base.shape != old.held.base.shape or base.dtype != old.dtype:
+        if (
+            not args
+            or args[0] is not old
+            or base.shape != old.patch_storage.base.shape
+            or base.dtype != old.dtype
+        ):
             return None
-        old.held.groups = results
+        old.patch_storage.groups = results
         return old
-    same = len(results) == len(old.held.groups) and all(map(operator.is_, results, old.held.groups))
-    return old if same and func not in _COPIES else Region(kept, results)
+    same = len(results) == len(old.patch_storage.groups) and all(
+        map(operator.is_, results, old.patch_storage.groups)
+    )
+    return old if same and func not in _COPIES else RegionTensor(cache, results)
 
 
-def _one_group(groups: list[Patches]) -> list[Patches]:
+def _one_group(groups: list[PatchedMaps]) -> list[PatchedMaps]:
     """The same maps in the same order, each of them whole, in one group."""
     if len(groups) == 1:
         return groups
-    maps = torch.cat([patches.whole() for patches in groups])
+    maps = torch.cat([patches.dense() for patches in groups])
     corner = (0,) * len(maps)
-    return [Patches(groups[0].base, maps, corner, corner)]
+    return [PatchedMaps(groups[0].base, maps, corner, corner)]
 
 
 def _not_in_place(func: Callable, args: tuple, kwargs: dict) -> tuple[Callable, tuple, dict, bool]:
@@ -159,7 +168,7 @@ def _inplace(func: Callable) -> int | None:
 
 
 def _regions(value: object):
-    if isinstance(value, Region):
+    if isinstance(value, RegionTensor):
         yield value
     elif isinstance(value, dict):
         yield from _regions(list(value.values()))
@@ -168,9 +177,9 @@ def _regions(value: object):
             yield from _regions(part)
 
 
-def _mapped(value: object, change: Callable[[Region], object]) -> object:
-    """The same nested arguments, with something else for each Region."""
-    if isinstance(value, Region):
+def _mapped(value: object, change: Callable[[RegionTensor], object]) -> object:
+    """The same nested arguments, with something else for each RegionTensor."""
+    if isinstance(value, RegionTensor):
         return change(value)
     if isinstance(value, dict):
         return {key: _mapped(part, change) for key, part in value.items()}
@@ -180,23 +189,25 @@ def _mapped(value: object, change: Callable[[Region], object]) -> object:
 
 
 def of_windows(
-    windows: Windows, image: Tensor, fill: Tensor, kept: Kept, numbers: Tensor, kinds: Tensor
-) -> Region:
+    windows: Windows, image: Tensor, fill: Tensor, cache: BaseCache, numbers: Tensor, kinds: Tensor
+) -> RegionTensor:
     """(P,) windows -> the covered images, to be computed only where they differ; sorted by kind.
 
     Args:
         windows: for this image.
-        image, fill: (1, C, H, W), as in `Covering`.
-        kept: for all passes over this image.
+        image, fill: (1, C, H, W), as in `OccludedImages`.
+        cache: for all passes over this image.
         numbers: (P,) of the windows.
         kinds: (windows,) those of one kind make a group: their regions are to be about as large.
     """
-    kept.begin()
+    cache.begin()
     found = kinds[numbers]
-    return Region(kept, [_patches(windows, image, fill, numbers[found == kind]) for kind in found.unique()])
+    return RegionTensor(
+        cache, [_patches(windows, image, fill, numbers[found == kind]) for kind in found.unique()]
+    )
 
 
-def _patches(windows: Windows, image: Tensor, fill: Tensor, numbers: Tensor) -> Patches:
+def _patches(windows: Windows, image: Tensor, fill: Tensor, numbers: Tensor) -> PatchedMaps:
     """In each patch the window, and where it was cut at the border some of the image."""
     (rows, cols), size = windows.size, windows.picture
     top, left = windows.places(numbers.to(image.device))
@@ -205,7 +216,7 @@ def _patches(windows: Windows, image: Tensor, fill: Tensor, numbers: Tensor) -> 
     down, right = (torch.arange(n, device=top.device) for n in (rows, cols))
     inside = (down >= (top - first[0])[:, None])[:, None, :, None]
     inside = inside & (right >= (left - first[1])[:, None])[:, None, None, :]
-    return Patches(image, torch.where(inside, over, before), *(tuple(i.tolist()) for i in first))
+    return PatchedMaps(image, torch.where(inside, over, before), *(tuple(i.tolist()) for i in first))
 
 
 def _pieces(picture: Tensor, top: Tensor, left: Tensor, rows: int, cols: int) -> Tensor:

@@ -1,10 +1,10 @@
 """How far a change reaches through a window that slides, a convolution or a pool; and the rules of pools.
 
-Type of a rule: (kept, function, its arguments with Patches in place of a tensor) -> Patches, or None: no rule
-for it. A cell of the output changes only if its own window meets a changed cell. So the changed region is
-taken with a margin as wide as the window, and the function runs on that, without padding; once the region is
-most of the map, on all of it. `convolving` has the rule of convolutions; `layer_rules` has those of
-everything else, and the list of all.
+Type of a rule: (cache, function, its arguments with PatchedMaps in place of a tensor) -> PatchedMaps, or
+None: no rule for it. A cell of the output changes only if its own window meets a changed cell. So the changed
+region is taken with a margin as wide as the window, and the function runs on that, without padding; once the
+region is most of the map, on all of it. `convolution_rules` has the rule of convolutions; `pointwise_rules`
+has those of everything else, and the list of all.
 
 Along one axis, a picture of 6 cells, of which a window covers the cells 2 and 3, under a kernel of 3 cells
 with padding 1: the outputs 1 to 4 meet them, so 4 are computed again, from the 6 cells 0 to 5.
@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnlab.methods.occlusion.incremental.patch_maps import Patches, Starts, framed
+from cnnlab.methods.occlusion.incremental.patch_maps import PatchedMaps, Starts, padded_base
 from cnnlab.nets.layer_shapes import Size, pair
 
-SHARE = 0.7  # if more than this of the outputs must be made again, all are
+MAX_FRACTION = 0.7  # if more than this of the outputs must be made again, all are
 
 
-class Kept:
+class BaseCache:
     """What the calls of a pass make out of the whole picture: computed in the first pass, kept for the next.
 
     A call is known by its function, by what it was called on, and by how many such calls came before it.
@@ -44,7 +44,7 @@ class Kept:
         self._met: dict[tuple, int] = {}
         self._call: tuple = ()
         self.cells = 0  # numbers that were put together or computed in this pass: an estimate of the work
-        self.products = 0  # multiplications with weights in this pass
+        self.multiply_adds = 0  # multiplications with weights in this pass
 
     def __len__(self) -> int:
         return len(self._results)
@@ -52,7 +52,7 @@ class Kept:
     def begin(self) -> None:
         """Another pass begins."""
         self._met.clear()
-        self.cells = self.products = 0
+        self.cells = self.multiply_adds = 0
 
     def call(self, function: Callable, bases: list[Tensor]) -> None:
         """The next call of the pass: every group of windows goes through it."""
@@ -60,7 +60,7 @@ class Kept:
         self._met[known] = self._met.get(known, 0) + 1
         self._call = (known, self._met[known])
 
-    def once(self, make: Callable[[], object], what: str = "result") -> object:
+    def memo(self, make: Callable[[], object], what: str = "result") -> object:
         """make(), which depends on the whole picture only: called where this call is met first."""
         known = (*self._call, what)
         if known not in self._results:
@@ -89,7 +89,7 @@ class Window(NamedTuple):
     padding: tuple[int, int]
     dilation: tuple[int, int] = (1, 1)
 
-    def meets(self, x: Patches, base: Tensor) -> tuple[Starts, Starts, tuple[int, int]]:
+    def meets(self, x: PatchedMaps, base: Tensor) -> tuple[Starts, Starts, tuple[int, int]]:
         """The cells of the base whose windows meet a patch of x: where they begin, and (rows, columns)."""
         (top, rows), (left, cols) = (
             _reached(start, size, n, *one)
@@ -98,30 +98,32 @@ class Window(NamedTuple):
         return top, left, (rows, cols)
 
 
-class Reach(NamedTuple):
+class AffectedRegion(NamedTuple):
     """Where a window that slides meets a patch.
 
     Attributes:
         top, left, size: of the outputs that meet it.
         piece: the cells under those windows, with what is outside; or of all of the map.
-        whole: is it all of the map, without what is outside?
+        is_dense: is it all of the map, without what is outside?
     """
 
     top: Starts
     left: Starts
     size: tuple[int, int]
     piece: Callable[[], Tensor]
-    whole: bool
+    is_dense: bool
 
 
-def reach(kept: Kept, x: Patches, base: Tensor, window: Window, outside: float = 0.0) -> Reach:
+def affected_region(
+    cache: BaseCache, x: PatchedMaps, base: Tensor, window: Window, outside: float = 0.0
+) -> AffectedRegion:
     """What must be computed again of the base: the region with its margin, or all of it."""
     top, left, size = window.meets(x, base)
     _ = x.values  # now: else a deep net is one chain of calls, deeper than Python allows
-    if size[0] * size[1] > SHARE * base.shape[2:].numel():
-        kept.cells += x.base[0].numel() * len(x.top)
+    if size[0] * size[1] > MAX_FRACTION * base.shape[2:].numel():
+        cache.cells += x.base[0].numel() * len(x.top)
         corner = (0,) * len(x.top)
-        return Reach(corner, corner, tuple(base.shape[2:]), x.whole, True)
+        return AffectedRegion(corner, corner, tuple(base.shape[2:]), x.dense, True)
     begins, spans, borders = [], [], []
     for first, count, n, cells, k, s, p, d in zip(
         (top, left), size, base.shape[2:], x.base.shape[2:], *window, strict=True
@@ -129,22 +131,22 @@ def reach(kept: Kept, x: Patches, base: Tensor, window: Window, outside: float =
         begins.append(tuple(i * s - p for i in first))
         spans.append((count - 1) * s + d * (k - 1) + 1)
         borders.append((p, max(0, (n - 1) * s - p + d * (k - 1) + 1 - cells)))
-    kept.cells += x.base.shape[1] * len(x.top) * spans[0] * spans[1]
-    frame = kept.once(lambda: framed(x.base, *borders, outside), "frame")
-    return Reach(top, left, size, lambda: x.crop(*begins, *spans, frame), False)
+    cache.cells += x.base.shape[1] * len(x.top) * spans[0] * spans[1]
+    padded = cache.memo(lambda: padded_base(x.base, *borders, outside), "frame")
+    return AffectedRegion(top, left, size, lambda: x.crop(*begins, *spans, padded), False)
 
 
 def max_pool2d(
-    kept: Kept,
+    cache: BaseCache,
     function: Callable,
-    input: Patches,
+    input: PatchedMaps,
     kernel_size: Size,
     stride: Size | None = None,
     padding: Size = 0,
     dilation: Size = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Patches | None:
+) -> PatchedMaps | None:
     if return_indices:
         return None
     kernel, padding, dilation = both(kernel_size), both(padding), both(dilation)
@@ -153,27 +155,27 @@ def max_pool2d(
     def run_whole(maps: Tensor) -> Tensor:
         return function(maps, kernel, stride, padding, dilation, ceil_mode)
 
-    base = kept.once(lambda: run_whole(input.base))
-    part = reach(kept, input, base, Window(kernel, stride, padding, dilation), outside=-torch.inf)
+    base = cache.memo(lambda: run_whole(input.base))
+    part = affected_region(cache, input, base, Window(kernel, stride, padding, dilation), outside=-torch.inf)
 
     def make() -> Tensor:
         piece = part.piece()
-        return run_whole(piece) if part.whole else function(piece, kernel, stride, 0, dilation)
+        return run_whole(piece) if part.is_dense else function(piece, kernel, stride, 0, dilation)
 
-    return Patches(base, make, *part[:3])
+    return PatchedMaps(base, make, *part[:3])
 
 
 def avg_pool2d(
-    kept: Kept,
+    cache: BaseCache,
     function: Callable,  # noqa: ARG001
-    input: Patches,
+    input: PatchedMaps,
     kernel_size: Size,
     stride: Size | None = None,
     padding: Size = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Patches | None:
+) -> PatchedMaps | None:
     kernel, padding = both(kernel_size), both(padding)
     stride = both(stride) if stride else kernel
 
@@ -188,16 +190,16 @@ def avg_pool2d(
         ones = torch.ones_like(input.base[:, :1])
         return run_whole(input.base), run_whole(ones) / pool(ones, 1)
 
-    base, factor = kept.once(make)
-    part = reach(kept, input, base, Window(kernel, stride, padding))
+    base, factor = cache.memo(make)
+    part = affected_region(cache, input, base, Window(kernel, stride, padding))
 
     def run() -> Tensor:
-        if part.whole:
+        if part.is_dense:
             return run_whole(part.piece())
-        factors = framed(factor).pieces(part.top, part.left, *part.size)
+        factors = padded_base(factor).pieces(part.top, part.left, *part.size)
         return F.avg_pool2d(part.piece(), kernel, stride, divisor_override=1) * factors
 
-    return Patches(base, run, *part[:3])
+    return PatchedMaps(base, run, *part[:3])
 
 
 def both(size: Size) -> tuple[int, int]:
