@@ -226,7 +226,7 @@ widgets.growth()
 # And they all have a **use**: none is dead.
 
 # %%
-good, bad = weight_files.read("photonet-filters"), weight_files.read("photonet-bad-filters")
+good, bad = weight_files.load("photonet-filters"), weight_files.load("photonet-bad-filters")
 smooth = {"good": [], "bad": []}
 alive = {"good": [], "bad": []}
 for name, run in (("good", good), ("bad", bad)):
@@ -374,7 +374,7 @@ def as_pictures(weight):
     return weight.reshape(weight.shape[0], weight.shape[2], weight.shape[3], 3)
 
 
-trained = weight_files.read("photonet-filters")["conv1.weight"][-1]  # (32, 3, 7, 7)
+trained = weight_files.load("photonet-filters")["conv1.weight"][-1]  # (32, 3, 7, 7)
 fig, axes = plt.subplots(1, 6, figsize=(10, 2), layout="constrained")
 for ax, pixels in zip(axes, as_pictures(trained), strict=False):
     images.picture(for_display(pixels).permute(2, 0, 1), ax=ax)

@@ -49,7 +49,7 @@ head = torch.nn.Sequential(*list(parts.values())[: list(parts).index(name) + 1])
 awake = head(noise)[0].amax(dim=(1, 2)) > 0  # a channel that is off everywhere has no slope to climb
 chosen = (found.values[:, 0] * awake).argsort(descending=True)[:3].tolist()
 steps = 8 if FAST else 32
-drawn = dream.superstimuli(model, name, channels=chosen, steps=steps, seed=SEED).pictures
+drawn = dream.superstimuli(model, name, channels=chosen, steps=steps, seed=SEED).images
 fig, axes = plt.subplots(2, 3, figsize=(7.6, 5.2), layout="constrained")
 for place, channel in enumerate(chosen):
     nine = top.patches(data.images, found, field, channels=[channel], outside=0.5)[0]
@@ -270,11 +270,11 @@ show(images.row([dot, 0.5 + torch.fft.irfft2(stripes) / 2, *faces, still],
 def random_picture(made_of, strength):
     """A picture from random numbers, taken for pixels or for waves."""
     numbers = made_of.start(1, (3, 64, 64), torch.Generator().manual_seed(SEED))
-    return made_of.picture(strength * numbers, (64, 64))
+    return made_of.to_image(strength * numbers, (64, 64))
 
 
 grain = random_picture(dream.Pixel(noise=2.0), 1)
-clouds = [random_picture(dream.Fourier(colours=colours), 2) for colours in (False, True)]
+clouds = [random_picture(dream.Fourier(decorrelate=colours), 2) for colours in (False, True)]
 show(images.row([grain, *clouds], titles=["random pixels", "random waves", "waves, colours of photos"]),
      alt="Random numbers as pixels: coloured grain. As waves: clouds in all colours. "
          "As waves with the colours of photos: clouds from dark to light, with little colour.")
@@ -304,12 +304,12 @@ show(images.row([warp.view(still, warp.draw()) for warp in shown], titles=list(m
 
 # %%
 wish = dream.channel(name, chosen[0])
-flat = {"parametrise": "pixel", "transforms": ()}
+flat = {"parametrisation": "pixel", "transforms": ()}
 tries = {
     "pixels": (wish, flat),
     "less variation": (wish - 10 * dream.total_variation(), flat),
     "near its blur": (wish - 100 * dream.blur(), flat),
-    "pixels, moved": (wish, {"parametrise": "pixel"}),
+    "pixels, moved": (wish, {"parametrisation": "pixel"}),
     "waves": (wish, {"transforms": ()}),
     "waves, moved": (wish, {}),
 }
@@ -317,7 +317,7 @@ tries = {
 
 def draw(aim, **options):
     """Pictures for an objective: in waves and moved, where nothing else is said."""
-    return dream.render(model, aim, **{"steps": steps, "rate": 0.1, "seed": SEED, **options}).pictures
+    return dream.render(model, aim, **{"steps": steps, "learning_rate": 0.1, "seed": SEED, **options}).images
 
 
 ways = {said: draw(aim, **options) for said, (aim, options) in tries.items()}
@@ -464,12 +464,12 @@ predict(
 # %%
 climbs = {"logit": dream.logit(target), "probability": dream.probability(target)}
 for said, aim in climbs.items():
-    climbs[said] = dream.render(model, aim, steps=steps, rate=0.1, seed=SEED)
+    climbs[said] = dream.render(model, aim, steps=steps, learning_rate=0.1, seed=SEED)
 fig, axes = plt.subplots(1, 3, figsize=(12.4, 4), layout="constrained", width_ratios=(1, 1, 1.2))
 for ax, (said, climb) in zip(axes, climbs.items(), strict=False):
-    logits = model(climb.pictures)[0]
+    logits = model(climb.images)[0]
     title = f"{said}: logit {logits[target].item():.0f}, p = {logits.softmax(0)[target].item():.3f}"
-    images.picture(climb.pictures, ax=ax, title=title)
+    images.picture(climb.images, ax=ax, title=title)
 risen = {said: (climb.history[:, 0] / climb.history.max()).tolist() for said, climb in climbs.items()}
 charts.lines(risen, ax=axes[2], title="how far it has come", xlabel="steps done",
              ylabel="part of its largest value")
@@ -491,7 +491,7 @@ quiz("07.q1")
 # The number is what the map answers. What does it cost to be different? And what do all eight share?
 
 # %%
-alike, unlike = (draw(wish + weight * dream.diversity(name), batch=4) for weight in (0, 0.5))
+alike, unlike = (draw(wish + weight * dream.diversity(name), n_images=4) for weight in (0, 0.5))
 eight = torch.cat([alike, unlike])
 show(images.row(list(eight), titles=[f"{value:.2f}" for value in answer(eight)], columns=4, side=2.1),
      alt=f"Above four pictures for channel {chosen[0]} of {name}, nearly alike. "
@@ -586,7 +586,7 @@ if photo.shape[1] != model.input_size[0]:
 layers = (names[0], names[len(names) // 2], names[-1])
 back = {}
 for layer in layers:
-    back[layer] = dream.invert(model, photo, layer, steps=16 if FAST else 64, seed=SEED).pictures
+    back[layer] = dream.invert(model, photo, layer, steps=16 if FAST else 64, seed=SEED).images
 off = {layer: (found - photo).square().mean().sqrt().item() for layer, found in back.items()}
 show(images.row([photo, *back.values()],
                 titles=["the photo", *(f"{layer}: pixels off by {off[layer]:.2f}" for layer in back)]),
@@ -622,7 +622,7 @@ def grid_of(layer):
     found = dream.grid(model, photo, layer, cells=cells, steps=8 if FAST else 32, seed=SEED)
     fig, axes = plt.subplots(1, 2, figsize=(10, 4.7), layout="constrained")
     images.picture(photo, ax=axes[0], title="the photo")
-    mosaic = sheets.mosaic(found.pictures, found.magnitude)
+    mosaic = sheets.mosaic(found.images, found.magnitude)
     images.picture(mosaic, ax=axes[1], title=f"{layer}, square by square")
     show(fig, alt=f"A photo, and beside it a mosaic: in each square a small picture of what {layer} "
                   "sees there, the larger the stronger its answer.")

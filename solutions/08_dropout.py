@@ -35,7 +35,7 @@ WRONG = 0.2  # the share of them that gets a wrong label
 plain, validate = sweeps.split(FEW, SEED)  # few digits to learn from, and 400 others to judge by
 taught = sweeps.mislabelled(plain, WRONG, SEED)  # some of the labels are wrong, on purpose
 test = digits.load("test")
-options = {"epochs": 15 if FAST else 60, "batch": 32, "rate": 1e-3, "keep": "last", "seed": SEED}
+options = {"epochs": 15 if FAST else 60, "batch": 32, "learning_rate": 1e-3, "keep": "last", "seed": SEED}
 net = sweeps.network(sweeps.Settings(seed=SEED)).eval()
 history = train.fit(net, taught, validate, **options)
 epochs, peak = range(1, len(history.loss) + 1), max(history.val_accuracy)
@@ -113,7 +113,7 @@ show(fig, alt="In per cent: " + "; ".join(f"{what}, {number}" for what, number i
 # *before*.
 
 # %% tags=["widget"]
-live_overfitting.live(digits=FEW, wrong=WRONG, seed=SEED)
+live_overfitting.live(digits=FEW, label_noise=WRONG, seed=SEED)
 
 # %% [markdown] tags=["teacher"]
 # 6 minutes. First "nothing", then one remedy at a time; ask before each: which of the two curves will move, and which way? Set the wrong
@@ -350,7 +350,7 @@ widgets.units()
 # The same digits, the same wrong labels, once with dropout. Then we take away units of the second layer, at random, and test.
 
 # %%
-thick = sweeps.network(sweeps.Settings(remedy="dropout", seed=SEED)).eval()
+thick = sweeps.network(sweeps.Settings(regulariser="dropout", seed=SEED)).eval()
 train.fit(thick, taught, validate, **options)
 nets, shares, fallen = {"without dropout": net, "with dropout": thick}, (0.0, 0.25, 0.5, 0.75, 0.9), {}
 with torch.no_grad():
@@ -382,7 +382,7 @@ show(fig, alt="; ".join(f"trained {name}: {right[0]:.0%} with all units, {right[
 # %%
 ways = {"as it is": {}, "moved": {"shift": 3}, "turned": {"rotate": 25}, "scaled": {"scale": (0.8, 1.2)},
         "all three": {"shift": 2, "rotate": 10, "scale": (0.9, 1.1)}}
-views = [augment.move(**way)(plain.images[:1], torch.Generator().manual_seed(SEED + 5)) for way in ways.values()]
+views = [augment.geometric(**way)(plain.images[:1], torch.Generator().manual_seed(SEED + 5)) for way in ways.values()]
 show(images.row(views, titles=list(ways)),
      alt="One digit five times: as it is, moved, turned, scaled, and all three at once.")
 
@@ -406,7 +406,7 @@ def kept(rows, remedy):
     return min(rows, key=lambda row: row["val_loss"]) if remedy == "early stopping" else rows[-1]
 
 
-trainings = {remedy: sweep_results.runs("remedies", remedy=remedy).finished for remedy in sweeps.REMEDIES}
+trainings = {remedy: sweep_results.runs("remedies", regulariser=remedy).finished for remedy in sweeps.REGULARISERS}
 over_time = {}
 for remedy, three in trainings.items():
     # After a stop, the weights that were kept stay as they are.
@@ -465,7 +465,7 @@ widgets.rates()
 # Ask **what was measured**. Here is a training with all labels right, and augmentation.
 
 # %%
-turned = augment.move(shift=3, rotate=20, scale=(0.9, 1.2))
+turned = augment.geometric(shift=3, rotate=20, scale=(0.9, 1.2))
 fresh = sweeps.network(sweeps.Settings(seed=SEED)).eval()
 seen = train.fit(fresh, plain, validate, **{**options, "epochs": 8 if FAST else 20}, augment=turned)
 anew = plain._replace(images=turned(plain.images, torch.Generator().manual_seed(SEED)))
@@ -527,7 +527,7 @@ clear = test.images[(test.labels == 7).nonzero()[0]]
 photo = photos.crops(size=28, n=1, seed=SEED).images.mean(dim=1, keepdim=True)
 asked = {"clear": clear, "turned by 30 degrees": widgets.rotate(clear, 30), "a piece of a photo": photo}
 every = torch.cat(list(asked.values()))
-answers = torch.stack(list(mc_dropout.answers(model, every, samples=100, seed=SEED)))  # (100, 3, 10)
+answers = torch.stack(list(mc_dropout.samples(model, every, n_samples=100, seed=SEED)))  # (100, 3, 10)
 mean, variance = mean_and_variance(answers[:, 1])  # yours, if it is right
 found = mc_dropout.summary(answers)
 assert torch.allclose(mean, found.mean[1], atol=1e-4) and torch.allclose(variance, found.variance[1], atol=1e-4)
@@ -535,7 +535,7 @@ assert torch.allclose(mean, found.mean[1], atol=1e-4) and torch.allclose(varianc
 fig, axes = plt.subplots(2, 3, figsize=(11, 4.8), layout="constrained")
 said = []
 for k, (name, picture) in enumerate(asked.items()):
-    first, doubt = int(found.mean[k].argmax()), f"entropy {found.entropy[k]:.2f}, information {found.information[k]:.2f}"
+    first, doubt = int(found.mean[k].argmax()), f"entropy {found.entropy[k]:.2f}, information {found.mutual_information[k]:.2f}"
     images.picture(picture, ax=axes[0, k], title=name)
     axes[1, k].hist(answers[:, k, first], bins=20, range=(0, 1), color=charts.COLOURS[0])
     axes[1, k].set_title(doubt, fontsize=13)
@@ -569,9 +569,9 @@ predict(
 # %% slideshow={"slide_type": "subslide"}
 angles, samples = range(0, 181, 30), 8 if FAST else 10
 some, labels = (part[: 12 if FAST else 24] for part in (test.images, test.labels))
-doubts = [mc_dropout.ask(model, widgets.rotate(some, angle), samples=samples, seed=SEED) for angle in angles]
+doubts = [mc_dropout.predict(model, widgets.rotate(some, angle), n_samples=samples, seed=SEED) for angle in angles]
 doubt = {"entropy": [one.entropy.mean().item() for one in doubts],
-         "information": [one.information.mean().item() for one in doubts]}
+         "information": [one.mutual_information.mean().item() for one in doubts]}
 right = [(one.mean.argmax(dim=1) == labels).float().mean().item() for one in doubts]
 assert all(values[0] < values[1] < values[2] for values in doubt.values())  # upright, 30 and 60 degrees
 fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.3), layout="constrained")
@@ -602,10 +602,10 @@ strange = {"pieces of photos": photos.crops(size=28, n=n, seed=SEED).images.mean
            "shapes": photos.resize(shapes.scenes(n, size=40, seed=SEED).images.mean(dim=1, keepdim=True), 28),
            "noise": torch.rand(n, 1, 28, 28, generator=seeded), "test digits, dark on white": 1 - inside[:n]}
 every = torch.cat([inside, *strange.values()])
-asked = mc_dropout.ask(model, every, samples=samples, seed=SEED)
+asked = mc_dropout.predict(model, every, n_samples=samples, seed=SEED)
 with torch.no_grad():  # dropout off, one pass
     once = mc_dropout.entropy(torch.cat([model(part) for part in every.split(25)]).softmax(dim=1))
-scores, rows = (asked.entropy, asked.information, once), []
+scores, rows = (asked.entropy, asked.mutual_information, once), []
 for k, name in enumerate(strange, 2):  # the first 2 n pictures are test digits
     found = [calibration.auroc(score[: 2 * n], score[k * n : (k + 1) * n]) for score in scores]
     assert min(found) > 0.8
@@ -649,7 +649,7 @@ show(fig, alt="; ".join(said))
 
 # %% [markdown] tags=["teacher"]
 # 3 minutes. Nobody should leave with "dropout makes it calibrated". It moves the curve; here it moves it past the line. Averaging MC
-# answers makes it more modest still (try it: mc_dropout.ask(thick, test.images).mean). What mends it: temperature scaling on the
+# answers makes it more modest still (try it: mc_dropout.predict(thick, test.images).mean). What mends it: temperature scaling on the
 # validation set, Guo et al. 2017.
 
 # %% slideshow={"slide_type": "skip"}

@@ -173,8 +173,8 @@ batchnorm.chain()
 # ## Does it matter in a real training?
 
 # %%
-gains, many = training.SWEEPS["gains"].grid["gain"], training.SWEEPS["gains"].grid["depth"]
-ended = {depth: [training.runs("gains", depth=depth, gain=gain) for gain in gains] for depth in many}
+gains, many = training.SWEEPS["gains"].grid["init_gain"], training.SWEEPS["gains"].grid["depth"]
+ended = {depth: [training.runs("gains", depth=depth, init_gain=gain) for gain in gains] for depth in many}
 # nan: none ended with a number
 right = torch.tensor([[found.end("val_accuracy") for found in row] for row in ended.values()])
 fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
@@ -499,8 +499,8 @@ print(f"40 scenes, with and without its four batch norms: the logits differ by a
 batchnorm.rates()
 
 # %% slideshow={"slide_type": "skip"}
-known = training.SWEEPS["rates"].grid["rate"]
-found = {norm: {rate: training.runs("rates", norm=norm, rate=rate) for rate in known} for norm in (True, False)}
+known = training.SWEEPS["rates"].grid["learning_rate"]
+found = {norm: {rate: training.runs("rates", norm=norm, learning_rate=rate) for rate in known} for norm in (True, False)}
 good = {norm: [rate for rate, runs in row.items() if not runs.diverged and runs.end("val_accuracy") > 0.9]
         for norm, row in found.items()}
 print("nine of ten right after 8 epochs: with batch norm at the rates", *good[True])
@@ -530,7 +530,7 @@ assert sum(runs.diverged for runs in found[False].values()) > sum(runs.diverged 
 
 # %% slideshow={"slide_type": "subslide"}
 size = {"net": "deep", "depth": 9, "digits": 200 if FAST else 1000}
-options = {"optimiser": "sgd", "rate": 0.1, "epochs": 1 if FAST else 2, "seed": SEED}
+options = {"optimiser": "sgd", "learning_rate": 0.1, "epochs": 1 if FAST else 2, "seed": SEED}
 records = {name: training.run_one(training.Settings(norm=norm, **size, **options))
            for name, norm in (("with batch norm", True), ("without", False))}
 Table(["net of 9 layers", "loss on the training digits", "right on 400 other digits"],

@@ -86,7 +86,7 @@ def rates(
 
 
 def measure(
-    file: Path, *, pictures: int = 200, root: str | Path | None = None, say: Callable[[str], None] = print
+    file: Path, *, pictures: int = 200, root: str | Path | None = None, report: Callable[[str], None] = print
 ) -> Path:
     """Measure photonet on crops of the embedded photos and on photos that it has not seen; write the table.
 
@@ -94,7 +94,7 @@ def measure(
         file: csv.
         pictures: of each source.
         root: where Tiny ImageNet lies; see `downloads.cache`.
-        say: told how far it is.
+        report: called with a line of progress.
 
     Raises:
         OSError, PermissionError: it cannot be written there.
@@ -107,7 +107,7 @@ def measure(
         for row in rates(model, images, labels, source):
             rows.append(row)
             fooled = f"noise {row.noise:.1%}, FGSM {row.fgsm:.1%}, PGD {row.pgd:.1%}"
-            say(f"{row.source}, {row.eps255}/255: {fooled}")
+            report(f"{row.source}, {row.eps255}/255: {fooled}")
     with replacing(file) as part, part.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(Rates._fields)

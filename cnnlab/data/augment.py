@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 Augmentation = Callable[[Tensor, Generator], Tensor]
 
 
-def move(
+def geometric(
     *, shift: float = 0, rotate: float = 0, scale: tuple[float, float] = (1, 1), flip: bool = False
 ) -> Augmentation:
     """Each picture is moved, turned and enlarged by amounts of its own; the border is mirrored.
@@ -28,7 +28,7 @@ def move(
     Raises:
         ValueError: a negative amount, or scales that are not 0 < low <= high.
 
-    >>> still = move()
+    >>> still = geometric()
     >>> picture = torch.rand(1, 3, 8, 8)
     >>> torch.allclose(still(picture, Generator()), picture, atol=1e-5)
     True
@@ -62,7 +62,7 @@ def move(
     return augment
 
 
-def light(
+def photometric(
     *, brightness: float = 0, contrast: float = 0, saturation: float = 0, noise: float = 0
 ) -> Augmentation:
     """Each picture in another light: brighter or darker, flatter, paler, with grain.
@@ -99,7 +99,7 @@ def light(
     return augment
 
 
-def both(*steps: Augmentation) -> Augmentation:
+def compose(*steps: Augmentation) -> Augmentation:
     """One after the other."""
 
     def augment(images: Tensor, generator: Generator) -> Tensor:

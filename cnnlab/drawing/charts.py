@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cnnlab.drawing import style as paper
-from cnnlab.drawing.label_layout import apart
+from cnnlab.drawing.label_layout import separate_labels
 from cnnlab.drawing.style import LABEL, TITLE
 
 # Okabe & Ito, Color Universal Design, 2008; black and yellow left out: one is the text's, one too faint on
@@ -174,7 +174,7 @@ def _label_places(points, log=False):
         ends.append((name, *finite[-1]))
     line = 0.08 * (max(known) - min(known))  # of text, on a figure of usual height
     # Curves that all end at the top must not push the labels off the figure.
-    heights = apart([end[2] for end in ends], line, high=max(known))
+    heights = separate_labels([end[2] for end in ends], line, high=max(known))
     return [
         (name, place, 10**height if log else height)
         for (name, place, _), height in zip(ends, heights, strict=True)

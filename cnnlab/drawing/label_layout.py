@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 
-def apart(
+def separate_labels(
     heights: Sequence[float], gap: float, *, low: float = -math.inf, high: float = math.inf
 ) -> list[float]:
     """Heights in the same order, no two nearer than a gap: what is in the way moves up, and no further.
@@ -18,17 +18,17 @@ def apart(
         low, high: where the room ends. What would go beyond `high` pushes those below it down again; if
             there is no room for all, they leave it at `low`.
 
-    >>> apart([3.0, 1.0, 3.0, 3.5], 1.0)
+    >>> separate_labels([3.0, 1.0, 3.0, 3.5], 1.0)
     [3.0, 1.0, 4.0, 5.0]
-    >>> apart([3.0, 1.0, 3.0, 3.5], 1.0, high=4.0)
+    >>> separate_labels([3.0, 1.0, 3.0, 3.5], 1.0, high=4.0)
     [2.0, 1.0, 3.0, 4.0]
     """
     order = sorted(range(len(heights)), key=heights.__getitem__)
-    found, last = list(heights), low - gap
+    result, last = list(heights), low - gap
     for k in order:
-        last = found[k] = max(heights[k], last + gap)
-    room = high
+        last = result[k] = max(heights[k], last + gap)
+    limit = high
     for k in reversed(order):
-        found[k] = min(found[k], room)
-        room = found[k] - gap
-    return found
+        result[k] = min(result[k], limit)
+        limit = result[k] - gap
+    return result

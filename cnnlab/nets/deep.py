@@ -21,16 +21,16 @@ def dense(widths: Sequence[int] = (256, 256), *, dropout: float = 0.0) -> Net:
 
     Args:
         widths: units of each hidden layer.
-        dropout: the rate behind each of them; 0 leaves the dropout layers out.
+        dropout: the probability behind each of them; 0 leaves the dropout layers out.
 
     Raises:
-        ValueError: a layer without units, or a rate that is not a share below 1.
+        ValueError: a layer without units, or a dropout that is not a probability below 1.
 
     >>> print(*dict(dense((8,), dropout=0.5).named_children()))
     norm flatten dense1 relu1 drop1 out
     """
     if not 0 <= dropout < 1:
-        raise ValueError(f"the rate of dropout is a share from 0 to below 1, not {dropout}")
+        raise ValueError(f"dropout is a probability from 0 to below 1, not {dropout}")
     for width in widths:
         _whole("a width", width)
     layers: list[tuple[str, nn.Module]] = [("norm", Normalise([0.1307], [0.3081])), ("flatten", nn.Flatten())]
@@ -63,7 +63,7 @@ class Block(nn.Module):
 
 
 def deep(
-    depth: int = 8, *, width: int = 12, residual: bool = False, norm: bool = True, gain: float = 1.0
+    depth: int = 8, *, width: int = 12, residual: bool = False, norm: bool = True, init_gain: float = 1.0
 ) -> Net:
     """A convolution that halves the picture, blocks of two, a mean over all places, a dense layer.
 
@@ -72,7 +72,7 @@ def deep(
         width: channels everywhere.
         residual: a shortcut around each block?
         norm: batch norm after each convolution?
-        gain: the deviation of the first weights, as a multiple of He's sqrt(2 / inputs).
+        init_gain: the deviation of the first weights, as a multiple of He's sqrt(2 / inputs).
 
     Raises:
         ValueError: an even depth, or one below 1; a width below 1, or an impossible gain.
@@ -89,28 +89,28 @@ def deep(
     layers += [(f"block{k}", Block(width, residual, norm)) for k in range(1, depth // 2 + 1)]
     layers += [("gap", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten()), ("dense", nn.Linear(width, 10))]
     net = Net(layers, DIGITS, (1, 28, 28))
-    start(net, gain)
+    he_init(net, init_gain)
     return net
 
 
-def start(model: nn.Module, gain: float = 1.0) -> None:
-    """First weights by He et al. 2015 times a gain: deviation gain * sqrt(2 / inputs); biases zero. In place.
+def he_init(model: nn.Module, init_gain: float = 1.0) -> None:
+    """He et al. 2015 times a gain: deviation init_gain * sqrt(2 / inputs); biases zero. In place.
 
     Args:
         model: all its convolutions and dense layers are set anew; draws from the global random state.
-        gain: 1 keeps the mean square of a signal from one ReLU to the next, each other multiplies it by
-            gain squared.
+        init_gain: 1 keeps the mean square of a signal from one ReLU to the next, each other multiplies it by
+            init_gain squared.
 
     Raises:
         ValueError: a gain that is negative or not finite.
     """
-    if not 0 <= gain < math.inf:
-        raise ValueError(f"the gain is 0 or more, and finite, not {gain}")
+    if not 0 <= init_gain < math.inf:
+        raise ValueError(f"init_gain is 0 or more, and finite, not {init_gain}")
     for part in model.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             inputs = part.weight[0].numel()
             with torch.no_grad():
-                part.weight.normal_(0, gain * (2 / inputs) ** 0.5)
+                part.weight.normal_(0, init_gain * (2 / inputs) ** 0.5)
                 if part.bias is not None:
                     part.bias.zero_()
 

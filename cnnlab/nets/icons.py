@@ -70,7 +70,7 @@ def load(net: str, layer: str, folder: Path = FOLDER) -> Tensor:
     return parts.reshape(rows * columns, -1, SIDE, SIDE)[: about["channels"]].contiguous()
 
 
-def put(net: str, layer: str, pictures: Tensor, about: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+def save(net: str, layer: str, pictures: Tensor, about: Mapping[str, Any], folder: Path = FOLDER) -> Path:
     """Write a sheet and note it in the manifest, each whole or not at all.
 
     Args:

@@ -46,7 +46,7 @@ def output_size(n: int, kernel: int, *, stride: int = 1, padding: int = 0, dilat
     return (n + 2 * padding - span) // stride + 1
 
 
-def convolved(
+def conv_shape(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -72,7 +72,7 @@ def convolved(
     return rows, cols
 
 
-def transposed(
+def transposed_conv_shape(
     y: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -110,7 +110,7 @@ def transposed(
     return out[0], out[1]
 
 
-def pooled(x: Tensor, size: Size, stride: Size, padding: Size) -> tuple[int, int]:
+def pool_shape(x: Tensor, size: Size, stride: Size, padding: Size) -> tuple[int, int]:
     """(rows, columns) of pooling x (N, C, H, W)."""
     _four_axes("x", x)
     if not x.is_floating_point():
@@ -122,7 +122,7 @@ def pooled(x: Tensor, size: Size, stride: Size, padding: Size) -> tuple[int, int
     return rows, cols
 
 
-def unpooled(pooled: Tensor, switches: Tensor, shape: tuple[int, ...]) -> tuple[int, int]:
+def unpool_shape(pooled: Tensor, switches: Tensor, shape: tuple[int, ...]) -> tuple[int, int]:
     """(H, W) of what was pooled, from a shape (H, W) or (N, C, H, W)."""
     _four_axes("pooled", pooled)
     if pooled.shape != switches.shape:

@@ -67,7 +67,7 @@ def conv2d_loops(
         ValueError: if the shapes do not belong together.
     """
     (sy, sx), (dy, dx), (py, px) = pair(stride), pair(dilation), pair(padding)
-    rows, cols = layer_shapes.convolved(x, weight, bias, stride, padding, dilation)
+    rows, cols = layer_shapes.conv_shape(x, weight, bias, stride, padding, dilation)
     filters, _, height, width = weight.shape
     x = F.pad(x, (px, px, py, py))  # zeros all around
     y = x.new_zeros(len(x), filters, rows, cols)
@@ -106,7 +106,7 @@ def conv2d(
     Raises:
         ValueError: if the shapes do not belong together.
     """
-    rows, cols = layer_shapes.convolved(x, weight, bias, stride, padding, dilation, groups)
+    rows, cols = layer_shapes.conv_shape(x, weight, bias, stride, padding, dilation, groups)
     columns = F.unfold(x, weight.shape[2:], dilation, padding, stride)  # -> (N, C*K*K, rows*cols)
     columns = columns.unflatten(1, (groups, -1))  # -> (N, G, C/G*K*K, rows*cols)
     matrix = weight.flatten(1).unflatten(0, (groups, -1))  # (F, C/G, K, K) -> (G, F/G, C/G*K*K)
@@ -147,7 +147,7 @@ def conv_transpose2d(
         ValueError: if the shapes do not belong together.
     """
     (sy, sx), (dy, dx), (py, px), (oy, ox) = map(pair, (stride, dilation, padding, output_padding))
-    layer_shapes.transposed(y, weight, bias, stride, padding, output_padding, dilation, groups)
+    layer_shapes.transposed_conv_shape(y, weight, bias, stride, padding, output_padding, dilation, groups)
     (rows, cols), (height, width) = y.shape[2:], weight.shape[2:]
     full = ((rows - 1) * sy + dy * (height - 1) + 1, (cols - 1) * sx + dx * (width - 1) + 1)
     matrix = weight.flatten(1).unflatten(0, (groups, -1))  # (F, C/G, K, K) -> (G, F/G, C/G*K*K)
@@ -175,7 +175,7 @@ def max_pool2d(x: Tensor, size: Size, stride: Size | None = None, padding: Size 
         ValueError, TypeError: if the shapes do not belong together, or x has no minus infinity.
     """
     (ky, kx), (sy, sx), (py, px) = pair(size), pair(size if stride is None else stride), pair(padding)
-    rows, cols = layer_shapes.pooled(x, size, size if stride is None else stride, padding)
+    rows, cols = layer_shapes.pool_shape(x, size, size if stride is None else stride, padding)
     height, width = x.shape[2:]
 
     def windows(cells: Tensor, outside: float) -> Tensor:  # (…, H, W) -> (…, rows, cols, ky*kx)
@@ -208,7 +208,7 @@ def max_unpool2d(pooled: Tensor, switches: Tensor, shape: tuple[int, ...]) -> Te
     Raises:
         ValueError: if the shapes do not belong together, or a switch points outside.
     """
-    height, width = layer_shapes.unpooled(pooled, switches, shape)
+    height, width = layer_shapes.unpool_shape(pooled, switches, shape)
     empty = pooled.new_zeros(*pooled.shape[:2], height * width)
     return empty.scatter_add(2, switches.flatten(2), pooled.flatten(2)).unflatten(2, (height, width))
 

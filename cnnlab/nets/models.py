@@ -93,7 +93,7 @@ def load(name: str, trained_on: str | None = None, *, channels: int | None = Non
     if name in pretrained.NAMES:
         return pretrained.load(name)
     file = weight_file(name, trained_on)
-    state = weight_files.read(file)
+    state = weight_files.load(file)
     model = build(name, **weight_files.manifest()[file]["sizes"])
     model.load_state_dict(state)
     return model

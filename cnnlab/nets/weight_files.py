@@ -44,7 +44,7 @@ def manifest(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
         raise OSError(f"{path} is damaged: {error}. Get it again, as with: git checkout -- {path}") from error
 
 
-def read(name: str, folder: Path = FOLDER) -> dict[str, Tensor]:
+def load(name: str, folder: Path = FOLDER) -> dict[str, Tensor]:
     """The tensors of a weight file, in float32, checked.
 
     Args:
@@ -56,7 +56,7 @@ def read(name: str, folder: Path = FOLDER) -> dict[str, Tensor]:
         FileNotFoundError: it is not there.
         OSError: it is cut short, or altered.
     """
-    from safetensors.torch import load
+    from safetensors.torch import load as from_bytes
 
     about = manifest(folder)
     if name not in about:
@@ -72,10 +72,12 @@ def read(name: str, folder: Path = FOLDER) -> dict[str, Tensor]:
         raise OSError(f"{path.name} is {kind}: {len(data)} bytes, expected {about[name]['bytes']}. {again}")
     if hashlib.sha256(data).hexdigest() != about[name]["sha256"]:
         raise OSError(f"{path.name} was altered: its sha256 is not that of the manifest. {again}")
-    return {key: value.float() if value.is_floating_point() else value for key, value in load(data).items()}
+    return {
+        key: value.float() if value.is_floating_point() else value for key, value in from_bytes(data).items()
+    }
 
 
-def put(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+def save(name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], folder: Path = FOLDER) -> Path:
     """Write a weight file and note it in the manifest.
 
     Args:
@@ -136,13 +138,13 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | 
     Raises:
         OSError: the folder cannot be written, or the disk is full; a former file stays as it was.
     """
-    from safetensors.torch import save
+    from safetensors.torch import save as to_bytes
 
     plain = {key: value.detach().contiguous() for key, value in tensors.items()}
-    atomic_files.write(path, save(plain, None if about is None else dict(about)))
+    atomic_files.write(path, to_bytes(plain, None if about is None else dict(about)))
 
 
-def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def round_to_half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What is left of the tensors after they were kept in half precision: for measuring what is shipped."""
     return {
         key: value.half().float() if value.is_floating_point() else torch.clone(value)

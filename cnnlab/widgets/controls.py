@@ -15,7 +15,7 @@ import torch
 from cnnlab.errors import unknown
 from cnnlab.widgets.image_chooser import Picture, PictureChooser
 from cnnlab.widgets.matrix_editor import Matrix, MatrixEditor
-from cnnlab.widgets.style import look
+from cnnlab.widgets.style import control_layout
 
 __all__ = ["Control", "Matrix", "Picture", "control"]
 
@@ -93,7 +93,7 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
         ValueError: the range is empty, or the start lies outside it.
         LookupError: a `Picture` starts with a name that it does not offer.
     """
-    label = {"description": name.replace("_", " "), **look()}
+    label = {"description": name.replace("_", " "), **control_layout()}
     if isinstance(range_, bool):
         widget = ipywidgets.Checkbox(value=range_ if start is None else start, indent=True, **label)
         return Control(widget, [False, True])

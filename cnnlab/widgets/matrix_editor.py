@@ -8,7 +8,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from cnnlab.widgets.style import beside_labels, look
+from cnnlab.widgets.style import beside_labels, control_layout
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MatrixEditor(ipywidgets.VBox):
         self._quiet = False
         sides = list(range(spec.min_size, spec.max_size + 1, 2))
         self.side = ipywidgets.Dropdown(
-            options=[(f"{k} x {k}", k) for k in sides], description=f"{name} size", **look()
+            options=[(f"{k} x {k}", k) for k in sides], description=f"{name} size", **control_layout()
         )
         self.cells = [
             [self._cell(row, column) for column in range(spec.max_size)] for row in range(spec.max_size)

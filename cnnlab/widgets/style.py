@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def look() -> dict[str, Any]:
+def control_layout() -> dict[str, Any]:
     """The layout and style of a control, as keyword arguments of an ipywidget."""
     return {"layout": {"width": "min(520px, 100%)"}, "style": {"description_width": "130px"}}
 

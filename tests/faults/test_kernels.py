@@ -28,7 +28,7 @@ WORK = {
     "a training": (
         "model = models.build('simpleconvnet')\n"
         "on, file = lambda history: print('on'), 'best.safetensors'\n"
-        "history = fit(model, train, train, epochs=1000, save=file, watch=on)",
+        "history = fit(model, train, train, epochs=1000, save=file, callback=on)",
         "assert history.stopped == 'interrupted' and len(history.loss) >= 2 and not model.training\n"
         "assert evaluate(model, train)[1] > 0.3\n"
         "from safetensors.torch import load_file\n"
@@ -42,8 +42,8 @@ WORK = {
         "net = models.load('shapesnet')\n"
         "told = lambda *_: print('on')\n"
         "drawn = dream.render(net, dream.channel('relu2', 1), size=32, steps=100_000, progress=told)",
-        "assert drawn.stopped == 'interrupted' and drawn.pictures.shape == (1, 3, 32, 32)\n"
-        "assert 0 <= drawn.pictures.min() and drawn.pictures.max() <= 1 and drawn.pictures.std() > 0\n"
+        "assert drawn.stopped == 'interrupted' and drawn.images.shape == (1, 3, 32, 32)\n"
+        "assert 0 <= drawn.images.min() and drawn.images.max() <= 1 and drawn.images.std() > 0\n"
         "assert not net.training and not any(p.grad is not None for p in net.parameters())\n"
         "assert not any(module._forward_hooks for module in net.modules())",
     ),
@@ -107,7 +107,7 @@ def test_what_was_done_before_an_interruption_stays(kernel, what):
 TRAIN = START + (
     "def watch(history):\n"
     "    print(len(history.loss), flush=True)\n"
-    "fit(models.build('simpleconvnet'), train, train, epochs={epochs}, save={file!r}, watch=watch)\n"
+    "fit(models.build('simpleconvnet'), train, train, epochs={epochs}, save={file!r}, callback=watch)\n"
     "print('finished', flush=True)"
 )
 
@@ -230,8 +230,8 @@ TWO = START + (
     "kept._EVERY = 0.0\n"
     "found = top.scan(net, train.images, 'relu2', batch=8, cache=folder + '/kept')\n"
     "for k in range(8):\n"
-    "    weight_files.put(f'{me}{k}', {'w': torch.full((1000,), float(k))}, {}, Path(folder) / 'shelf')\n"
-    "    weight_files.put('both', {'w': torch.full((100_000,), float(k))}, {}, Path(folder) / 'shelf')\n"
+    "    weight_files.save(f'{me}{k}', {'w': torch.full((1000,), float(k))}, {}, Path(folder) / 'shelf')\n"
+    "    weight_files.save('both', {'w': torch.full((100_000,), float(k))}, {}, Path(folder) / 'shelf')\n"
     "fit(models.build('simpleconvnet'), train, train, epochs=2, save=folder + '/best.safetensors')\n"
     "print(json.dumps(found.values.double().sum().item()))"
 )
@@ -246,7 +246,7 @@ def test_two_kernels_in_one_folder_tear_no_file_and_lose_no_line(python, tmp_pat
     names = [f"{me}{k}" for me in "ab" for k in range(8)]
     assert weight_files.names(tmp_path / "shelf") == sorted([*names, "both"])
     for name in weight_files.names(tmp_path / "shelf"):
-        assert weight_files.read(name, tmp_path / "shelf")["w"].unique().numel() == 1
+        assert weight_files.load(name, tmp_path / "shelf")["w"].unique().numel() == 1
     assert load_file(tmp_path / "best.safetensors")
     left = sorted(path.name for path in tmp_path.rglob(".*"))
     assert left == []

@@ -36,19 +36,19 @@ def test_a_block_whose_weights_are_zero_is_the_identity_only_with_a_shortcut():
 def test_first_weights_have_he_s_deviation_times_the_gain(gain):
     torch.manual_seed(0)
     net = deep.dense((400, 300))
-    deep.start(net, gain)
+    deep.he_init(net, gain)
     for layer, inputs in ((net.dense1, 784), (net.dense2, 400)):
         assert layer.weight.std().item() == pytest.approx(gain * (2 / inputs) ** 0.5, rel=0.02)
         assert not layer.bias.any()
     for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="gain"):
-            deep.start(net, wrong)
+            deep.he_init(net, wrong)
 
 
 @pytest.mark.parametrize("gain", (0.5, 1.0))
 def test_the_inputs_of_a_convolution_are_its_channels_times_its_places(gain):
     torch.manual_seed(0)
-    net = deep.deep(3, width=40, norm=False, gain=gain)
+    net = deep.deep(3, width=40, norm=False, init_gain=gain)
     for layer, inputs in ((net.conv, 9), (net.block1.conv1, 40 * 9)):
         assert layer.weight.std().item() == pytest.approx(gain * (2 / inputs) ** 0.5, rel=0.1)
         assert not layer.bias.any()
@@ -78,7 +78,7 @@ def test_nets_without_units_and_rates_that_drop_everything_are_refused():
         with pytest.raises(ValueError, match="width is a whole number"):
             deep.dense((4, width))
     for rate in (1.0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="share from 0 to below 1"):
+        with pytest.raises(ValueError, match="probability from 0 to below 1"):
             deep.dense((4,), dropout=rate)
 
 

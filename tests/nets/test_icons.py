@@ -12,8 +12,8 @@ NETS = ("photonet", "shapesnet", "simpleconvnet")
 
 def test_what_was_put_comes_back_nearly(tmp_path):
     smooth = torch.linspace(0, 1, 48).expand(20, 3, 48, 48) * torch.rand(20, 3, 1, 1)
-    icons.put("net", "a", smooth, {"seed": 0}, tmp_path)
-    icons.put("net", "b", smooth[:2, :1], {"seed": 0}, tmp_path)
+    icons.save("net", "a", smooth, {"seed": 0}, tmp_path)
+    icons.save("net", "b", smooth[:2, :1], {"seed": 0}, tmp_path)
     found = icons.load("net", "a", tmp_path)
     assert found.shape == smooth.shape and (found - smooth).abs().mean() < 0.02
     assert icons.load("net", "b", tmp_path).shape == (2, 1, 48, 48)
@@ -48,7 +48,7 @@ def test_all_sheets_together_are_small():
 
 
 def test_damage_and_wrong_names_are_said(tmp_path):
-    icons.put("net", "a", torch.rand(3, 3, 48, 48), {}, tmp_path)
+    icons.save("net", "a", torch.rand(3, 3, 48, 48), {}, tmp_path)
     with pytest.raises(LookupError, match="no sheet of icons 'net-b'. Did you mean 'net-a'"):
         icons.load("net", "b", tmp_path)
     path = tmp_path / "net-a.jpg"
@@ -59,4 +59,4 @@ def test_damage_and_wrong_names_are_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file net-a\.jpg"):
         icons.load("net", "a", tmp_path)
     with pytest.raises(ValueError, match="icons are"):
-        icons.put("net", "a", torch.rand(3, 3, 64, 64), {}, tmp_path)
+        icons.save("net", "a", torch.rand(3, 3, 64, 64), {}, tmp_path)

@@ -181,7 +181,7 @@ def test_a_network_for_other_pictures_is_refused_where_that_is_asked():
 )
 def test_a_damaged_file_is_told_and_never_loaded(tmp_path, monkeypatch, damage, text):
     shutil.copytree(weight_files.FOLDER, tmp_path / "weights")
-    monkeypatch.setattr(weight_files.read, "__defaults__", (tmp_path / "weights",))
+    monkeypatch.setattr(weight_files.load, "__defaults__", (tmp_path / "weights",))
     monkeypatch.setattr(weight_files.manifest, "__defaults__", (tmp_path / "weights",))
     path = tmp_path / "weights" / "simpleconvnet-digits.safetensors"
     data = path.read_bytes()
@@ -246,7 +246,7 @@ def test_filters_are_kept_with_their_epochs_and_what_they_were_worth(tmp_path, m
     watched = dataclasses.replace(plain, filters=(0, 2), keep=False)
     monkeypatch.setitem(recipes.RECIPES, "watched", watched)
     about = recipes.follow("watched", tmp_path, epochs=2, progress=False)
-    kept = weight_files.read("watched-filters", tmp_path)
+    kept = weight_files.load("watched-filters", tmp_path)
     assert weight_files.names(tmp_path) == ["watched-filters"] and kept["epochs"].tolist() == [0, 2]
     first, last = kept["conv1.weight"]
     start = models.build("simpleconvnet", **plain.sizes).conv1.weight

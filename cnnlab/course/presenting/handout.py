@@ -70,8 +70,8 @@ def _executed(run: nbformat.NotebookNode, notebook: Path, timeout: int) -> dict[
             f"{notebook.name} failed: its kernel died, or a cell took over {timeout} s"
         ) from error
     # A thread of the lecture may have written something into this cell, too.
-    told = (output.get("data", {}).get(static_widgets.MIME) for output in run.cells.pop().outputs)
-    return next(found for found in told if found is not None)
+    outputs = (output.get("data", {}).get(static_widgets.MIME) for output in run.cells.pop().outputs)
+    return next(found for found in outputs if found is not None)
 
 
 def _slides(run: nbformat.NotebookNode, stills: dict[str, str]) -> list[str]:

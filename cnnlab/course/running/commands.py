@@ -160,15 +160,15 @@ def icons(name: str, output: str, steps: int, seed: int) -> int:
             print(f"\r{layer}: {done} of {total}", end="", file=sys.stderr, flush=True)
 
         began = time.perf_counter()
-        told = show if sys.stderr.isatty() else None
+        progress = show if sys.stderr.isatty() else None
         # In the size that the network was made for; an icon is smaller.
-        drawn = superstimuli(model, layer, steps=steps, seed=seed, progress=told)
+        drawn = superstimuli(model, layer, steps=steps, seed=seed, progress=progress)
         if drawn.stopped != "finished":
             raise KeyboardInterrupt
-        about = {"steps": steps, "seed": seed, "never_moved": drawn.channels[~drawn.moved].tolist()}
-        small = photos.resize(drawn.pictures, icons.SIDE)
-        path = icons.put(name, layer, small, about, Path(output))
-        print(f"{layer}: {len(drawn.pictures)} icons in {time.perf_counter() - began:.0f} s, {path}")
+        about = {"steps": steps, "seed": seed, "never_moved": drawn.channels[~drawn.had_gradient].tolist()}
+        small = photos.resize(drawn.images, icons.SIDE)
+        path = icons.save(name, layer, small, about, Path(output))
+        print(f"{layer}: {len(drawn.images)} icons in {time.perf_counter() - began:.0f} s, {path}")
     return 0
 
 

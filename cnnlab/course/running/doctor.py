@@ -199,7 +199,7 @@ def _weights() -> Row:
     names = weight_files.names()
     for name in names:
         try:
-            weight_files.read(name)
+            weight_files.load(name)
         except OSError as error:  # says which, and how to get it again
             return Row("weights", "problem", str(error), "see there")
     return Row("weights", "ok", f"{len(names)} files, every byte as it was published")

@@ -39,9 +39,9 @@ class Rehearsed(NamedTuple):
 
     def __str__(self) -> str:
         state = "problem" if self.failed else "note" if self.over else "ok"
-        told = f"{doctor.SYMBOLS[state]} {'; '.join([*self.failed, *self.over]) or 'ok'}"
+        label = f"{doctor.SYMBOLS[state]} {'; '.join([*self.failed, *self.over]) or 'ok'}"
         numbers = f"{self.seconds:7.1f} {self.megabytes:6.0f} {self.widgets:7}"
-        return f"{self.lecture:24} {numbers}  {' '.join(told.split())}"
+        return f"{self.lecture:24} {numbers}  {' '.join(label.split())}"
 
 
 class Rehearsal:

@@ -20,16 +20,16 @@ from cnnlab.errors import unknown
 from cnnlab.nets.training import sweeps
 
 SOURCE = "one_run.md"  # jupytext markdown, beside this file
-MEASURED = {"attacks": attack_table.measure}  # (file, say=…) -> file
+MEASURED = {"attacks": attack_table.measure}  # (file, report=…) -> file
 
 
-def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
+def sweep(name: str, file: Path, *, report: Callable[[str], None] = print) -> Path:
     """Run all settings of a sweep, and write their rows.
 
     Args:
         name: of `sweeps.SWEEPS`, or of MEASURED.
         file: csv, written at the end; the executed notebooks go to a folder of its name beside it.
-        say: told how far it is.
+        report: called with a line of progress.
 
     Raises:
         LookupError: no such sweep.
@@ -41,21 +41,21 @@ def sweep(name: str, file: Path, *, say: Callable[[str], None] = print) -> Path:
     if file.suffix != ".csv":
         raise ValueError(f"the file of a sweep ends in .csv, and {file.name!r} does not")
     if name in MEASURED:
-        return MEASURED[name](file, say=say)
+        return MEASURED[name](file, report=report)
     plan = sweeps.SWEEPS[name]
     folder = file.with_suffix("")
     source = folder / "one_run.ipynb"
     atomic_files.write(source, nbformat.writes(notebook()) + "\n")
     rows, settings = [], list(plan.settings())
     for k, each in enumerate(settings, 1):
-        said = ", ".join(f"{key} {getattr(each, key)}" for key in plan.grid)
+        label = ", ".join(f"{key} {getattr(each, key)}" for key in plan.grid)
         target = folder / f"{k:03}.ipynb"
         found = _done(target, each)
         if found is None:
             found = run(source, target, each)
         rows += [{key: getattr(each, key) for key in plan.grid} | row for row in found]
         last = f"{found[-1]['test_accuracy']:.1%} right" if found else "diverged"
-        say(f"{k} of {len(settings)}: {said}: {last}")
+        report(f"{k} of {len(settings)}: {label}: {last}")
     columns = [*plan.grid, *sweeps.Row._fields]
     with atomic_files.replacing(file) as part, part.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, columns, lineterminator="\n")

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from cnnlab.drawing.charts import COLOURS
-from cnnlab.drawing.label_layout import apart
+from cnnlab.drawing.label_layout import separate_labels
 
 _INK, _GRID, _PAPER = (30, 30, 30), (215, 215, 215), (255, 255, 255)
 _FINE = 2  # drawn this much larger, and made smaller again: smooth lines
@@ -36,7 +36,7 @@ class Axis(NamedTuple):
     name: str = ""
     log: bool = False
 
-    def share(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """0 at the low end, 1 at the high end; what lies outside stops there."""
         low, high = (math.log(end) for end in (self.low, self.high)) if self.log else (self.low, self.high)
         if self.log:
@@ -104,7 +104,7 @@ def curves(
 
     def place(across: float, up: float) -> tuple[float, float]:
         left, top, right, bottom = box
-        return left + x.share(across) * (right - left), bottom - y.share(up) * (bottom - top)
+        return left + x.position(across) * (right - left), bottom - y.position(up) * (bottom - top)
 
     _axes(pen, box, x, y, place)
     ends = []
@@ -125,7 +125,7 @@ def curves(
             ends.append((last[1], name, fill))
         if dots and name in dots:
             _dot(pen, place(*dots[name]), 6, fill)
-    heights = apart([end[0] for end in ends], (_FONT + 3) * _FINE, low=box[1], high=box[3])
+    heights = separate_labels([end[0] for end in ends], (_FONT + 3) * _FINE, low=box[1], high=box[3])
     for (_, name, fill), down in zip(ends, heights, strict=True):
         pen.text((box[2] + 8 * _FINE, down), name, fill, _font(_FONT), anchor="lm")
     return np.asarray(page.resize((width, height), Image.Resampling.BOX))
@@ -189,7 +189,7 @@ def _font(size: int):
     return ImageFont.load_default(size * _FINE)
 
 
-def upright(
+def bar_chart(
     values: Sequence[float],
     limit: float | None = None,
     *,

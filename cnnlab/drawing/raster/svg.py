@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from cnnlab.drawing.charts import COLOURS
-from cnnlab.drawing.label_layout import apart
+from cnnlab.drawing.label_layout import separate_labels
 
 _LINE, _WORD = 15, 80  # pixels from one name to the next below, and beside
 _MOST = 300  # points of a curve; more would be thinner than a pixel
@@ -79,7 +79,7 @@ def curves(
             names.append((x, y, name))
     for near in _neighbours(names):
         # Upwards on a page is down in numbers.
-        heights = apart([-y for _, y, _ in near], _LINE, low=-bottom, high=-top)
+        heights = separate_labels([-y for _, y, _ in near], _LINE, low=-bottom, high=-top)
         parts += [
             f'<text x="{x + 14:.1f}" y="{4 - height:.1f}" font-weight="bold">{html.escape(name)}</text>'
             for (x, _, name), height in zip(near, heights, strict=True)

@@ -133,9 +133,9 @@ def adversarial_training(
         model,
         train,
         epochs=epochs,
-        rate=learning_rate,
+        learning_rate=learning_rate,
         seed=seed,
         attack=None if attack == "none" else attack_batch,
-        watch=report,
+        callback=report,
     )
     return AdversarialTraining(model, history, clean, attacked, float(eps), time.perf_counter() - began)

@@ -1,10 +1,10 @@
-"""What does a unit look for? Pictures made for it, from noise or from a photo: the methods, by one door.
+"""What does a unit look for? Images made for it, from noise or from a photo: the methods, by one door.
 
 Type: (model, objective) -> Rendered. An objective says what is to be large; it adds, scales and prints.
 
 >>> from cnnlab.nets import models
->>> found = render(models.load("photonet"), neuron("relu3", 7) - 0.5 * total_variation(), size=32, steps=3)
->>> found.stopped, len(found.history), tuple(found.pictures.shape)
+>>> result = render(models.load("photonet"), neuron("relu3", 7) - 0.5 * total_variation(), size=32, steps=3)
+>>> result.stopped, len(result.history), tuple(result.images.shape)
 ('finished', 3, (1, 3, 32, 32))
 """
 
@@ -25,19 +25,19 @@ from cnnlab.methods.dream.objectives import (
 )
 from cnnlab.methods.dream.parametrisation import Fourier, Pixel
 from cnnlab.methods.dream.render import Rendered, render
-from cnnlab.methods.dream.semantic_dictionary import Grid, Spelled, grid, spelled
-from cnnlab.methods.dream.superstimuli import Icons, superstimuli
+from cnnlab.methods.dream.semantic_dictionary import Grid, TopChannels, grid, top_channels
+from cnnlab.methods.dream.superstimuli import ChannelImages, superstimuli
 from cnnlab.methods.dream.transforms import Warp, jitter, pad, rotate, scale, standard
 
 __all__ = [
+    "ChannelImages",
     "Fourier",
     "Grid",
-    "Icons",
     "Inverted",
     "Objective",
     "Pixel",
     "Rendered",
-    "Spelled",
+    "TopChannels",
     "Warp",
     "blur",
     "channel",
@@ -56,8 +56,8 @@ __all__ = [
     "render",
     "rotate",
     "scale",
-    "spelled",
     "standard",
     "superstimuli",
+    "top_channels",
     "total_variation",
 ]

@@ -1,6 +1,6 @@
-"""A sum of weighted terms that a picture is to make large: the algebra of objectives.
+"""A sum of weighted terms that an image is to make large: the algebra of objectives.
 
-Type of an objective: Seen -> (B,), one value for each picture of a batch; larger is better. `objectives` has
+Type of an objective: Seen -> (B,), one value for each image of a batch; larger is better. `objectives` has
 the terms of the lecture by name.
 
 Paper: Olah, Mordvintsev & Schubert, Feature visualization, Distill 2017.
@@ -17,13 +17,13 @@ class Seen(NamedTuple):
     """What one pass shows: all that an objective may read.
 
     Attributes:
-        picture: (B, C, H, W) in [0, 1], as it is, before the transforms.
+        image: (B, C, H, W) in [0, 1], as it is, before the transforms.
         layers: name -> what that layer put out, (B, C, rows, cols) or (B, C).
         output: (B, classes) logits, or None if no term asked for them.
         classes: the names of the classes, if the model has some.
     """
 
-    picture: Tensor
+    image: Tensor
     layers: Mapping[str, Tensor] = {}
     output: Tensor | None = None
     classes: tuple[str, ...] = ()
@@ -37,40 +37,40 @@ class Term(NamedTuple):
         value: Seen -> (B,).
         layers: those that must be recorded.
         output: are the logits needed?
-        batch: for how many pictures; None: any number.
+        n_images: for how many images; None: any number.
     """
 
     name: str
     value: Callable[[Seen], Tensor]
     layers: tuple[str, ...] = ()
     output: bool = False
-    batch: int | None = None
+    n_images: int | None = None
 
 
 class Objective:
-    """A sum of weighted terms: the value of a picture, to be made large.
+    """A sum of weighted terms: the value of an image, to be made large.
 
     Objectives add and subtract; a number scales them; a minus sign turns them round.
 
-    >>> bright = term("bright", lambda seen: seen.picture.mean(dim=(1, 2, 3)))
-    >>> rough = term("rough", lambda seen: seen.picture.std(dim=(1, 2, 3)))
+    >>> bright = term("bright", lambda seen: seen.image.mean(dim=(1, 2, 3)))
+    >>> rough = term("rough", lambda seen: seen.image.std(dim=(1, 2, 3)))
     >>> sum([bright, -2 * rough]) / 4
     0.25 * bright - 0.5 * rough
     """
 
     def __init__(self, terms: Sequence[tuple[float, Term]]):
         self.terms = tuple(terms)
-        batches = sorted({term.batch for _, term in self.terms if term.batch is not None})
+        batches = sorted({term.n_images for _, term in self.terms if term.n_images is not None})
         if len(batches) > 1:
             raise ValueError(
-                f"these terms are about {' and '.join(map(str, batches))} pictures; take one number"
+                f"these terms are about {' and '.join(map(str, batches))} images; take one number"
             )
-        self.batch = batches[0] if batches else None
+        self.n_images = batches[0] if batches else None
         self.layers = tuple(dict.fromkeys(name for _, term in self.terms for name in term.layers))
         self.output = any(term.output for _, term in self.terms)
 
     def __call__(self, seen: Seen) -> Tensor:
-        """One value for each picture, (B,); gradients flow through."""
+        """One value for each image, (B,); gradients flow through."""
         values = [
             term.value(seen) if weight == 1 else weight * term.value(seen) for weight, term in self.terms
         ]
@@ -113,7 +113,7 @@ def term(
     value: Callable[[Seen], Tensor],
     *layers: str,
     output: bool = False,
-    batch: int | None = None,
+    n_images: int | None = None,
 ) -> Objective:
     """An objective of one term, as it is described there."""
-    return Objective([(1.0, Term(name, value, layers, output, batch))])
+    return Objective([(1.0, Term(name, value, layers, output, n_images))])

@@ -1,15 +1,15 @@
-"""What is a picture to be good at? Objectives that are read off one pass, and that add, scale and print.
+"""What is an image to be good at? Objectives that are read off one pass, and that add, scale and print.
 
-Type of an objective: Seen -> (B,), one value for each picture of a batch; larger is better. An objective is a
+Type of an objective: Seen -> (B,), one value for each image of a batch; larger is better. An objective is a
 sum of weighted terms, so the algebra of the lecture is the algebra here:
 
 >>> channel("relu3", 43) - 0.5 * total_variation()
 channel relu3 43 - 0.5 * total variation
 
-A term that takes one number for all pictures also takes a list with one for each: channel("relu3", [0, 1, 2])
-is about three pictures, each with a channel of its own.
+A term that takes one number for all images also takes a list with one for each: channel("relu3", [0, 1, 2])
+is about three images, each with a channel of its own.
 
-Papers: Erhan et al. 2009 (a unit's favourite picture), Simonyan et al. 2014 (of a class), Mahendran & Vedaldi
+Papers: Erhan et al. 2009 (a unit's favourite image), Simonyan et al. 2014 (of a class), Mahendran & Vedaldi
 2015 (total variation), Olah, Mordvintsev & Schubert, Feature visualization, Distill 2017 (the rest).
 """
 
@@ -39,9 +39,9 @@ def neuron(layer: str, channel: Which, row: int | None = None, col: int | None =
             maps = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
         return _chosen(maps, layer, channel)
 
-    batch = _many(channel, "channel")
+    n_images = _n_images(channel, "channel")
     place = "" if row is None else f" at {row}, {col}"
-    return term(f"neuron {layer} {_listed(channel)}{place}", value, layer, batch=batch)
+    return term(f"neuron {layer} {_listed(channel)}{place}", value, layer, n_images=n_images)
 
 
 def channel(layer: str, channel: Which) -> Objective:
@@ -50,8 +50,8 @@ def channel(layer: str, channel: Which) -> Objective:
     def value(seen: Seen) -> Tensor:
         return _mean(_chosen(seen.layers[layer], layer, channel))
 
-    batch = _many(channel, "channel")
-    return term(f"channel {layer} {_listed(channel)}", value, layer, batch=batch)
+    n_images = _n_images(channel, "channel")
+    return term(f"channel {layer} {_listed(channel)}", value, layer, n_images=n_images)
 
 
 def layer(layer: str) -> Objective:
@@ -65,18 +65,18 @@ def logit(target: int | str | Sequence[int | str]) -> Objective:
     def value(seen: Seen) -> Tensor:
         return _class(seen, seen.output, target)
 
-    batch = _many(target, "class")
-    return term(f"logit {_listed(target)}", value, output=True, batch=batch)
+    n_images = _n_images(target, "class")
+    return term(f"logit {_listed(target)}", value, output=True, n_images=n_images)
 
 
 def probability(target: int | str | Sequence[int | str]) -> Objective:
-    """A class after the softmax. It also rises when all other classes fall, and near 1 it has no slope."""
+    """A class after the softmax. It also rises when all other classes fall, and near 1 it has no gradient."""
 
     def value(seen: Seen) -> Tensor:
         return _class(seen, seen.output.softmax(dim=1), target)
 
-    batch = _many(target, "class")
-    return term(f"probability {_listed(target)}", value, output=True, batch=batch)
+    n_images = _n_images(target, "class")
+    return term(f"probability {_listed(target)}", value, output=True, n_images=n_images)
 
 
 def direction(
@@ -86,13 +86,13 @@ def direction(
 
     Args:
         layer: its name.
-        vector: (C,), or (B, C) with one for each picture.
+        vector: (C,), or (B, C) with one for each image.
         row, col: one place; left out, the mean over all.
         power: the product is multiplied by max(0.1, cos(a, v)) to this power. From 1 on, the angle counts:
             other channels must stay silent.
     """
     if not isinstance(vector, Tensor) or vector.dim() not in (1, 2) or not vector.isfinite().all():
-        raise ValueError("a direction is a finite vector (C,), or (B, C) with one for each picture")
+        raise ValueError("a direction is a finite vector (C,), or (B, C) with one for each image")
     if (row is None) != (col is None):
         raise ValueError(f"a place needs row and col: row is {row}, col is {col}")
     vector = vector.detach().clone()
@@ -114,11 +114,13 @@ def direction(
         return dot.mean(dim=1)
 
     place = "" if row is None else f" at {row}, {col}"
-    return term(f"direction {layer}{place}", value, layer, batch=len(vector) if vector.dim() == 2 else None)
+    return term(
+        f"direction {layer}{place}", value, layer, n_images=len(vector) if vector.dim() == 2 else None
+    )
 
 
 def diversity(layer: str) -> Objective:
-    """How unlike the pictures of a batch are: minus the mean cosine of their Gram matrices, from -1 to 0.
+    """How unlike the images of a batch are: minus the mean cosine of their Gram matrices, from -1 to 0.
 
     The Gram matrix of a layer says which channels fire together, wherever that is: its style.
     """
@@ -127,7 +129,7 @@ def diversity(layer: str) -> Objective:
         maps = seen.layers[layer].flatten(2)
         count = len(maps)
         if count < 2:
-            raise ValueError("diversity compares the pictures of a batch: ask for batch=2 or more")
+            raise ValueError("diversity compares the images of a batch: ask for n_images=2 or more")
         grams = F.normalize((maps @ maps.transpose(1, 2)).flatten(1), dim=1)  # (B, C * C)
         alike = grams @ grams.T
         return -(alike.sum(dim=1) - alike.diagonal()) / (count - 1)
@@ -137,14 +139,14 @@ def diversity(layer: str) -> Objective:
 
 def l2() -> Objective:
     """How far the pixels are from grey: the mean of (x - 1/2) squared. To be subtracted."""
-    return term("L2", lambda seen: _mean((seen.picture - 0.5).square()))
+    return term("L2", lambda seen: _mean((seen.image - 0.5).square()))
 
 
 def total_variation() -> Objective:
-    """How rough the picture is: the mean step |x - x'| to the right plus the mean step down."""
+    """How rough the image is: the mean step |x - x'| to the right plus the mean step down."""
 
     def value(seen: Seen) -> Tensor:
-        x = seen.picture
+        x = seen.image
         across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
         return _mean(across.abs()) + _mean(down.abs())
 
@@ -152,10 +154,10 @@ def total_variation() -> Objective:
 
 
 def blur() -> Objective:
-    """How far the picture is from its blurred self: the mean square of x - blur(x), blur(x) held fixed."""
+    """How far the image is from its blurred self: the mean square of x - blur(x), blur(x) held fixed."""
 
     def value(seen: Seen) -> Tensor:
-        x = seen.picture
+        x = seen.image
         kernel = x.new_tensor([0.25, 0.5, 0.25])
         with torch.no_grad():
             soft = F.pad(x, (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
@@ -181,7 +183,7 @@ def _at(maps: Tensor, layer: str, row: int, col: int) -> Tensor:
 
 
 def _chosen(maps: Tensor, layer: str, channel: Which) -> Tensor:
-    """(B, C, …) -> (B, …): one channel for all pictures, or for each its own."""
+    """(B, C, …) -> (B, …): one channel for all images, or for each its own."""
     if isinstance(channel, int):
         return Unit(layer, channel).activation(maps)
     for each in set(channel):
@@ -206,13 +208,13 @@ def _class(seen: Seen, scores: Tensor, target: int | str | Sequence[int | str]) 
     return scores[torch.arange(len(scores)), numbers]
 
 
-def _many(which: object, kind: str) -> int | None:
-    """How many pictures a list is about; None for a single one."""
+def _n_images(which: object, kind: str) -> int | None:
+    """How many images a list is about; None for a single one."""
     single = (int, str) if kind == "class" else (int,)
     if isinstance(which, single) and not isinstance(which, bool):
         return None
     if isinstance(which, str) or not isinstance(which, Sequence) or not len(which):
-        raise TypeError(f"a {kind} is a number, or a list with one for each picture; not {which!r}")
+        raise TypeError(f"a {kind} is a number, or a list with one for each image; not {which!r}")
     for each in which:
         if not isinstance(each, single) or isinstance(each, bool):
             raise TypeError(f"a {kind} is given by its number, and not by {each!r}")

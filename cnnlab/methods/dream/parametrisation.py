@@ -1,6 +1,6 @@
-"""Which numbers is a picture made of? Pixels, or waves; colours as they are, or those that photos mix.
+"""Which numbers is an image made of? Pixels, or waves; colours as they are, or those that photos mix.
 
-Type: numbers -> picture (B, C, H, W) in [0, 1], differentiable, and back. To climb by one's gradient is to
+Type: numbers -> image (B, C, H, W) in [0, 1], differentiable, and back. To climb by one's gradient is to
 climb by different steps in each: the pixels of a photo move together, and so do its colours. In waves scaled
 by 1 / frequency, and in colours along the axes in which those of photos vary, steps are as photos vary.
 
@@ -25,29 +25,29 @@ class Pixel:
     """Every pixel a number of its own, through a sigmoid.
 
     Attributes:
-        colours: along the axes of photos' colours instead of red, green and blue.
+        decorrelate: along the axes of photos' colours instead of red, green and blue.
         noise: the deviation of the numbers at the start.
     """
 
-    colours: bool = False
+    decorrelate: bool = False
     noise: float = 0.3
 
-    def start(self, batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-        """Numbers of a noisy picture. The first pictures do not depend on how many there are."""
+    def start(self, n_images: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+        """Numbers of a noisy image. The first images do not depend on how many there are."""
         # One at a time: how torch fills a tensor depends on its size.
-        return torch.stack([self.noise * _random(shape, generator) for _ in range(batch)])
+        return torch.stack([self.noise * _random(shape, generator) for _ in range(n_images)])
 
-    def numbers(self, picture: Tensor) -> Tensor:
-        """Those of a given picture (B, C, H, W), to within 1/512 of its pixels."""
-        return _uncoloured(picture, self.colours)
+    def from_image(self, image: Tensor) -> Tensor:
+        """Those of a given image (B, C, H, W), to within 1/512 of its pixels."""
+        return _from_rgb(image, self.decorrelate)
 
-    def picture(self, numbers: Tensor, size: tuple[int, int]) -> Tensor:
+    def to_image(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         """numbers -> (B, C, H, W) in [0, 1], of this size."""
-        return _coloured(numbers.view(*numbers.shape[:2], *size), self.colours)
+        return _to_rgb(parameters.view(*parameters.shape[:2], *size), self.decorrelate)
 
-    def slope(self, down: Tensor, picture: Tensor) -> Tensor:
-        """The slope at the numbers of a picture, of that at its pixels `down`: the chain rule, by hand."""
-        return _coloured_back(down, picture, self.colours)
+    def backward(self, gradient: Tensor, image: Tensor) -> Tensor:
+        """Chain rule, by hand: the gradient at the pixels -> the gradient at the parameters."""
+        return _to_rgb_backward(gradient, image, self.decorrelate)
 
 
 @dataclass(frozen=True)
@@ -55,56 +55,56 @@ class Fourier:
     """Waves: the numbers are the spectrum times its frequency, so a slow wave moves in wide steps.
 
     Attributes:
-        decay: the power of the frequency; 0 treats all waves alike, 1 as photos do.
-        colours: along the axes of photos' colours instead of red, green and blue.
+        decay_power: the power of the frequency; 0 treats all waves alike, 1 as photos do.
+        decorrelate: along the axes of photos' colours instead of red, green and blue.
         noise: the deviation of the numbers at the start: 0.5 is soft coloured clouds. From 0.01, nearly grey,
             units that wait for something bright or coloured often never wake.
     """
 
-    decay: float = 1.0
-    colours: bool = True
+    decay_power: float = 1.0
+    decorrelate: bool = True
     noise: float = 0.5
 
-    def start(self, batch: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-        """Numbers of a picture of soft clouds: (batch, C, H, W // 2 + 1, 2)."""
+    def start(self, n_images: int, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+        """Numbers of an image of soft clouds: (B, C, H, W // 2 + 1, 2)."""
         channels, height, width = shape
         waves = (channels, height, width // 2 + 1, 2)
-        return torch.stack([self.noise * _random(waves, generator) for _ in range(batch)])
+        return torch.stack([self.noise * _random(waves, generator) for _ in range(n_images)])
 
-    def numbers(self, picture: Tensor) -> Tensor:
-        """Those of a given picture (B, C, H, W), to within 1/512 of its pixels."""
-        flat = _uncoloured(picture, self.colours)
-        waves = torch.fft.rfft2(flat, norm="ortho") / self._steps(picture.shape[-2:], flat)
+    def from_image(self, image: Tensor) -> Tensor:
+        """Those of a given image (B, C, H, W), to within 1/512 of its pixels."""
+        flat = _from_rgb(image, self.decorrelate)
+        waves = torch.fft.rfft2(flat, norm="ortho") / self._steps(image.shape[-2:], flat)
         return torch.view_as_real(waves).clone()
 
-    def picture(self, numbers: Tensor, size: tuple[int, int]) -> Tensor:
+    def to_image(self, parameters: Tensor, size: tuple[int, int]) -> Tensor:
         """numbers -> (B, C, H, W) in [0, 1], of this size."""
-        waves = torch.view_as_complex(numbers) * self._steps(size, numbers)
-        return _coloured(torch.fft.irfft2(waves, s=size, norm="ortho"), self.colours)
+        waves = torch.view_as_complex(parameters) * self._steps(size, parameters)
+        return _to_rgb(torch.fft.irfft2(waves, s=size, norm="ortho"), self.decorrelate)
 
-    def slope(self, down: Tensor, picture: Tensor) -> Tensor:
-        """The slope at the numbers of a picture, of that at its pixels `down`: the chain rule, by hand.
+    def backward(self, gradient: Tensor, image: Tensor) -> Tensor:
+        """Chain rule, by hand: the gradient at the pixels -> the gradient at the parameters.
 
         (Autograd finds the same in four times the time: a sixth of a whole step of a small network.)
         """
-        flat = _coloured_back(down, picture, self.colours)
-        waves = torch.fft.rfft2(flat, norm="ortho") * self._steps(picture.shape[-2:], flat, twice=True)
+        flat = _to_rgb_backward(gradient, image, self.decorrelate)
+        waves = torch.fft.rfft2(flat, norm="ortho") * self._steps(image.shape[-2:], flat, twice=True)
         return torch.view_as_real(waves)
 
     def _steps(self, size: tuple[int, int], like: Tensor, *, twice: bool = False) -> Tensor:
         """(H, W // 2 + 1): how far each wave moves for a step of one number; a wave and its mirror image."""
-        return _steps(self.decay, *size, twice, like.dtype, like.device)
+        return _steps(self.decay_power, *size, twice, like.dtype, like.device)
 
 
 @functools.lru_cache(maxsize=16)
 def _steps(
-    decay: float, height: int, width: int, twice: bool, dtype: torch.dtype, device: torch.device
+    decay_power: float, height: int, width: int, twice: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     with torch.inference_mode(False):  # it is kept, also for callers who need gradients
         down = torch.fft.fftfreq(height, dtype=dtype, device=device)[:, None]
         across = torch.fft.rfftfreq(width, dtype=dtype, device=device)
         frequency = (down.square() + across.square()).sqrt()  # cycles per pixel
-        steps = frequency.clamp(min=1 / max(height, width)) ** -decay / 4
+        steps = frequency.clamp(min=1 / max(height, width)) ** -decay_power / 4
         if twice:  # a stored wave stands for two, but in the columns that hold their own mirror images
             steps[:, 1 : (width + 1) // 2] *= 2
         return steps
@@ -113,17 +113,17 @@ def _steps(
 NAMED = {"fourier": Fourier(), "pixel": Pixel()}
 
 
-def named(parametrise: str | Pixel | Fourier) -> Pixel | Fourier:
+def get_parametrisation(parametrisation: str | Pixel | Fourier) -> Pixel | Fourier:
     """A parametrisation by its name, or itself.
 
-    >>> named("pixel")
-    Pixel(colours=False, noise=0.3)
+    >>> get_parametrisation("pixel")
+    Pixel(decorrelate=False, noise=0.3)
     """
-    if isinstance(parametrise, Pixel | Fourier):
-        return parametrise
-    if parametrise not in NAMED:
-        raise unknown("parametrisation", parametrise, NAMED)
-    return NAMED[parametrise]
+    if isinstance(parametrisation, Pixel | Fourier):
+        return parametrisation
+    if parametrisation not in NAMED:
+        raise unknown("parametrisation", parametrisation, NAMED)
+    return NAMED[parametrisation]
 
 
 def colour_axes() -> Tensor:
@@ -136,11 +136,11 @@ def colour_axes() -> Tensor:
 
 
 def _axes(like: Tensor) -> Tensor:
-    return _kept_axes(like.dtype, like.device)
+    return _cached_axes(like.dtype, like.device)
 
 
 @functools.cache
-def _kept_axes(dtype: torch.dtype, device: torch.device) -> Tensor:
+def _cached_axes(dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return colour_axes().to(device, dtype)
 
@@ -150,21 +150,21 @@ def _random(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
-def _coloured(flat: Tensor, colours: bool) -> Tensor:
-    if colours and flat.shape[1] == 3:
+def _to_rgb(flat: Tensor, decorrelate: bool) -> Tensor:
+    if decorrelate and flat.shape[1] == 3:
         flat = (_axes(flat) @ flat.flatten(2)).view_as(flat)
     return flat.sigmoid()
 
 
-def _coloured_back(down: Tensor, picture: Tensor, colours: bool) -> Tensor:
-    flat = torch.ops.aten.sigmoid_backward(down, picture)  # down * y * (1 - y)
-    if colours and flat.shape[1] == 3:
+def _to_rgb_backward(gradient: Tensor, image: Tensor, decorrelate: bool) -> Tensor:
+    flat = torch.ops.aten.sigmoid_backward(gradient, image)  # gradient * y * (1 - y)
+    if decorrelate and flat.shape[1] == 3:
         flat = (_axes(flat).T @ flat.flatten(2)).view(flat.shape)
     return flat
 
 
-def _uncoloured(picture: Tensor, colours: bool) -> Tensor:
-    flat = picture.clamp(_DARKEST, 1 - _DARKEST).logit()
-    if colours and flat.shape[1] == 3:
+def _from_rgb(image: Tensor, decorrelate: bool) -> Tensor:
+    flat = image.clamp(_DARKEST, 1 - _DARKEST).logit()
+    if decorrelate and flat.shape[1] == 3:
         flat = (_axes(flat).inverse() @ flat.flatten(2)).view_as(flat)
     return flat

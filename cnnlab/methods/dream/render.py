@@ -1,7 +1,7 @@
-"""The picture that a unit likes best: start from noise, and climb.
+"""The image that a unit likes best: start from noise, and climb.
 
-Type: (model, objective) -> Rendered. Each step moves the picture a little at random, looks at it once, and
-goes up the slope of the objective, in the numbers of which the picture is made.
+Type: (model, objective) -> Rendered. Each step moves the image a little at random, looks at it once, and
+goes up the gradient of the objective, in the numbers of which the image is made.
 
 Papers: Erhan et al., Visualizing higher-layer features of a deep network, 2009; Olah, Mordvintsev & Schubert,
 Feature visualization, Distill 2017; Kingma & Ba, Adam, 2015.
@@ -14,60 +14,61 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.dream import parametrisation, transforms
+from cnnlab.methods.dream import transforms
 from cnnlab.methods.dream.objective import Objective
-from cnnlab.methods.dream.objective_gradient import Watch, shape_of
+from cnnlab.methods.dream.objective_gradient import ObjectiveGradient, image_shape
+from cnnlab.methods.dream.parametrisation import Fourier, Pixel, get_parametrisation
 from cnnlab.methods.dream.transforms import Transform, Warp
 from cnnlab.methods.model_runner import Passes
 from cnnlab.nets.adam import Adam
 
-# (steps done, all steps, pictures (B, C, H, W), mean value of the objective) -> True to stop.
+# (steps done, all steps, images (B, C, H, W), mean value of the objective) -> True to stop.
 Progress = Callable[[int, int, Tensor, float], object]
 
 
 class Rendered(NamedTuple):
-    """A picture, and how it came about.
+    """An image, and how it came about.
 
     Attributes:
-        pictures: (B, C, H, W) in [0, 1].
-        history: (steps done, B), the value of the objective before each step, of the picture as it was moved.
-        filmstrip: a few (steps done, pictures (B, C, H, W)), from the start to the end.
+        images: (B, C, H, W) in [0, 1].
+        history: (steps done, B), the value of the objective before each step, of the image as it was moved.
+        frames: a few (steps done, images (B, C, H, W)), from the start to the end.
         stopped: "finished"; "stopped" by progress; "interrupted" by Ctrl+C.
-        moved: (B,) bool; False: the objective never had a slope, but for what ReLUs were asked to let through
-            in the first steps; the picture shows little more than its start.
+        had_gradient: (B,) bool; False: the objective never had a gradient, but for what ReLUs were asked to
+            let through in the first steps; the image shows little more than its start.
         seconds: wall clock.
         passes: through the network.
     """
 
-    pictures: Tensor
+    images: Tensor
     history: Tensor
-    filmstrip: list[tuple[int, Tensor]]
+    frames: list[tuple[int, Tensor]]
     stopped: str
-    moved: Tensor
+    had_gradient: Tensor
     seconds: float
     passes: Passes
 
 
-class Scale:
-    """Slopes brought to a size at which Adam's 1e-8 is nothing, by one factor for each picture.
+class GradientScale:
+    """Gradients brought to a size at which Adam's 1e-8 is nothing, by one factor for each image.
 
-    So 1e-9 times an objective gives the same picture. The factor is that of the first slope above zero.
+    So 1e-9 times an objective gives the same image. The factor is that of the first gradient above zero.
     """
 
     def __init__(self):
         self.factor: Tensor | None = None
-        self.known = False
+        self.is_known = False
 
-    def __call__(self, slope: Tensor) -> Tensor:
-        if not self.known:
-            # By a power of two: no number is rounded. In float64, where the smallest slopes have room.
-            size = slope.flatten(1).abs().amax(dim=1).double()
-            found = torch.where(size > 0, torch.exp2(-torch.log2(size.clamp(min=1e-300)).round()), 0.0)
-            found = found.clamp(max=torch.finfo(slope.dtype).max).to(slope.dtype)
-            found = found.view(-1, *[1] * (slope.dim() - 1))
-            self.factor = found if self.factor is None else torch.where(self.factor > 0, self.factor, found)
-            self.known = bool((self.factor > 0).all())
-        return slope * self.factor
+    def __call__(self, gradient: Tensor) -> Tensor:
+        if not self.is_known:
+            # By a power of two: no number is rounded. In float64, where the smallest gradients have room.
+            size = gradient.flatten(1).abs().amax(dim=1).double()
+            factor = torch.where(size > 0, torch.exp2(-torch.log2(size.clamp(min=1e-300)).round()), 0.0)
+            factor = factor.clamp(max=torch.finfo(gradient.dtype).max).to(gradient.dtype)
+            factor = factor.view(-1, *[1] * (gradient.dim() - 1))
+            self.factor = factor if self.factor is None else torch.where(self.factor > 0, self.factor, factor)
+            self.is_known = bool((self.factor > 0).all())
+        return gradient * self.factor
 
 
 def render(
@@ -77,192 +78,201 @@ def render(
     size: int | tuple[int, int] | None = None,
     steps: int = 64,
     start: str | Tensor = "noise",
-    parametrise: str | parametrisation.Pixel | parametrisation.Fourier = "fourier",
+    parametrisation: str | Pixel | Fourier = "fourier",
     transforms: str | Sequence[Transform] = "standard",
-    fill: str = "mirror",
-    rate: float = 0.1,
-    batch: int | None = None,
-    redirect: int = 8,
+    padding_mode: str = "mirror",
+    learning_rate: float = 0.1,
+    n_images: int | None = None,
+    redirect_steps: int = 8,
     seed: int = 0,
-    film: int = 8,
+    n_frames: int = 8,
     progress: Progress | None = None,
 ) -> Rendered:
-    """Pictures that make an objective large.
+    """Images that make an objective large.
 
-    A ReLU that is off passes no slope. In the first steps, where none comes through to a picture, it is let
-    through ReLUs where it would open them, see `watching.redirected`; this look costs a second pass.
+    A ReLU that is off passes no gradient. In the first steps, where none comes through to an image, it is let
+    through ReLUs where it would open them, see `objective_gradient.redirected_relu`; this look costs a second
+    pass.
 
     Args:
         model: any network; it runs in eval mode, and only as far as the objective looks.
         objective: such as channel("relu3", 43) - 0.5 * total_variation(); see `objectives`.
         size: side in pixels, or (rows, columns); left out, that of `start`, or the model's own, or 64.
         steps: how many; 0 gives the start.
-        start: "noise", soft clouds; or a picture (1 or batch, C, H, W) in [0, 1].
-        parametrise: "fourier" or "pixel", or one with options: see `pictures`.
-        transforms: how the picture is moved before each look: "standard", or a list such as [jitter(4)], or
-            () for not at all. All pictures of a batch are moved alike.
-        fill: what is seen beyond the border: "mirror", "edge" or "grey".
-        rate: of Adam.
-        batch: how many pictures; left out, as many as the objective is about, or one.
-        redirect: in how many of the first steps ReLUs are asked to let a slope through, of pictures that have
-            none. 0: always the true slope.
-        seed: of the noise and the moves. A picture does not depend on how many others come after it, but
+        start: "noise", soft clouds; or an image (1 or n_images, C, H, W) in [0, 1].
+        parametrisation: "fourier" or "pixel", or one with options: see `images`.
+        transforms: how the image is moved before each look: "standard", or a list such as [jitter(4)], or
+            () for not at all. All images of a batch are moved alike.
+        padding_mode: what is seen beyond the border: "mirror", "edge" or "grey".
+        learning_rate: of Adam.
+        n_images: how many images; left out, as many as the objective is about, or one.
+        redirect_steps: in how many of the first steps ReLUs are asked to let a gradient through, of images
+            that have none. 0: always the true gradient.
+        seed: of the noise and the moves. An image does not depend on how many others come after it, but
             for rounding, which a long climb can enlarge.
-        film: how many pictures the filmstrip keeps.
-        progress: called after each step with (steps done, all steps, pictures, mean value). True stops.
+        n_frames: how many images the filmstrip keeps.
+        progress: called after each step with (steps done, all steps, images, mean value). True stops.
 
     Returns:
-        Rendered; when it was stopped, also by Ctrl+C, with the picture so far.
+        Rendered; when it was stopped, also by Ctrl+C, with the image so far.
 
     Raises:
-        LookupError: no such layer, class, parametrisation or fill.
+        LookupError: no such layer, class, parametrisation or padding mode.
         TypeError: what was given is no objective.
-        ValueError: sizes that do not fit, or numbers that are not finite; the objective has no slope at any
-            of the pictures, so that nothing was rendered.
+        ValueError: sizes that do not fit, or numbers that are not finite; the objective has no gradient at
+            any of the images, so that nothing was rendered.
 
     >>> from cnnlab.methods.dream.objectives import channel
     >>> from cnnlab.nets import models
-    >>> found = render(models.load("photonet"), channel("relu2", 5), size=32, steps=4)
-    >>> found.pictures.shape, found.stopped, bool(found.history[3] > found.history[0])
+    >>> result = render(models.load("photonet"), channel("relu2", 5), size=32, steps=4)
+    >>> result.images.shape, result.stopped, bool(result.history[3] > result.history[0])
     (torch.Size([1, 3, 32, 32]), 'finished', True)
     """
-    found = climb(
+    result = ascend(
         model,
         objective,
         size=size,
         steps=steps,
         start=start,
-        parametrise=parametrise,
+        parametrisation=parametrisation,
         transforms=transforms,
-        fill=fill,
-        rate=rate,
-        batch=batch,
-        redirect=redirect,
+        padding_mode=padding_mode,
+        learning_rate=learning_rate,
+        n_images=n_images,
+        redirect_steps=redirect_steps,
         seed=seed,
-        film=film,
+        n_frames=n_frames,
         progress=progress,
     )
-    if len(found.history) and not found.moved.any() and found.stopped == "finished":
+    if len(result.history) and not result.had_gradient.any() and result.stopped == "finished":
         raise ValueError(
-            f"nothing was rendered: {objective} has no slope at any picture that was tried. The unit may be "
-            "dead. Try another seed, a picture that excites it as start, or the layer before its ReLU."
+            f"nothing was rendered: {objective} has no gradient at any image that was tried. The unit may be "
+            "dead. Try another seed, an image that excites it as start, or the layer before its ReLU."
         )
-    return found
+    return result
 
 
-def climb(
+def ascend(
     model: nn.Module,
     objective: Objective,
     *,
     size: int | tuple[int, int] | None,
     steps: int,
     start: str | Tensor,
-    parametrise: str | parametrisation.Pixel | parametrisation.Fourier,
+    parametrisation: str | Pixel | Fourier,
     transforms: str | Sequence[Transform],
-    fill: str,
-    rate: float,
-    batch: int | None,
-    redirect: int,
+    padding_mode: str,
+    learning_rate: float,
+    n_images: int | None,
+    redirect_steps: int,
     seed: int,
-    film: int,
+    n_frames: int,
     progress: Progress | None,
     alike: bool = False,
 ) -> Rendered:
-    """`render`, but pictures that nothing moved are handed back with the others.
+    """`render`, but images that nothing moved are handed back with the others.
 
     Args:
-        alike: all pictures of the batch start from the same noise.
+        alike: all images of the batch start from the same noise.
     """
     began = time.perf_counter()
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
-    space = parametrisation.named(parametrise)
-    _check(objective, steps, rate, film, redirect, progress)
-    batch = _how_many(objective, batch, start)
-    shape = shape_of(model, size, start)
+    space = get_parametrisation(parametrisation)
+    _check(objective, steps, learning_rate, n_frames, redirect_steps, progress)
+    n_images = _n_images(objective, n_images, start)
+    shape = image_shape(model, size, start)
     like = next((w for w in model.parameters() if w.is_floating_point()), torch.zeros(()))
-    # Half precision has no room for a small slope's square: only the network works in it.
-    kind = torch.float64 if like.dtype == torch.float64 else torch.float32
-    with Watch(model, objective) as watch:
+    # Half precision has no room for a small gradient's square: only the network works in it.
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    with ObjectiveGradient(model, objective) as objective_gradient:
         if isinstance(start, str):
             generator = torch.Generator().manual_seed(seed)
-            numbers = space.start(1 if alike else batch, shape, generator)
-            numbers = numbers.expand(batch, *numbers.shape[1:]) if alike else numbers
+            parameters = space.start(1 if alike else n_images, shape, generator)
+            parameters = parameters.expand(n_images, *parameters.shape[1:]) if alike else parameters
         else:
-            numbers = space.numbers(start.detach().to(like.device, kind).expand(batch, -1, -1, -1))
-        numbers = numbers.to(like.device, kind).clone()
-        warp = Warp(_chain(transforms, shape), shape[1:], seed=seed, fill=fill)
-        adam = Adam(numbers, rate)
-        frames = {round(steps * k / (film - 1)) for k in range(film - 1)}
-        history, strip, stopped = [], [], "finished"
-        moved = torch.zeros(batch, dtype=torch.bool, device=like.device)
-        opened, scale, all_moved = moved.clone(), Scale(), False
+            parameters = space.from_image(start.detach().to(like.device, dtype).expand(n_images, -1, -1, -1))
+        parameters = parameters.to(like.device, dtype).clone()
+        warp = Warp(_chain(transforms, shape), shape[1:], seed=seed, padding_mode=padding_mode)
+        adam = Adam(parameters, learning_rate)
+        frame_steps = {round(steps * k / (n_frames - 1)) for k in range(n_frames - 1)}
+        history, frames, stopped = [], [], "finished"
+        had_gradient = torch.zeros(n_images, dtype=torch.bool, device=like.device)
+        redirected, scale, all_had_gradient = had_gradient.clone(), GradientScale(), False
         try:
             for step in range(steps):
                 move = warp.draw()
-                picture = space.picture(numbers, shape[1:]).requires_grad_()
-                look = watch.look(
-                    picture,
+                image = space.to_image(parameters, shape[1:]).requires_grad_()
+                evaluation = objective_gradient.evaluate(
+                    image,
                     lambda x, m=move: warp.view(x, m),
-                    redirect=step < redirect,
-                    ask_awake=not all_moved,
+                    redirect=step < redirect_steps,
+                    check_gradient=not all_had_gradient,
                 )
-                if not all_moved:
-                    moved |= look.awake
-                    all_moved = bool(moved.all())
-                if look.opened is not None:
-                    opened |= look.opened
-                if step in frames:
-                    strip.append((step, picture.detach().clone()))
-                history.append(look.values)
-                adam.step(scale(space.slope(look.slope, picture.detach())))
+                if not all_had_gradient:
+                    had_gradient |= evaluation.has_gradient
+                    all_had_gradient = bool(had_gradient.all())
+                if evaluation.redirected is not None:
+                    redirected |= evaluation.redirected
+                if step in frame_steps:
+                    frames.append((step, image.detach().clone()))
+                history.append(evaluation.values)
+                adam.step(scale(space.backward(evaluation.gradient, image.detach())))
                 if progress is not None:
-                    now, value = space.picture(numbers, shape[1:]), float(look.values.mean())
+                    now, value = space.to_image(parameters, shape[1:]), float(evaluation.values.mean())
                     if progress(step + 1, steps, now, value) is True and step + 1 < steps:
                         stopped = "stopped"
                         break
         except KeyboardInterrupt:
             stopped = "interrupted"
-        if len(history) <= redirect:  # it had no time to wake what sleeps
-            moved |= opened
-        last = space.picture(numbers, shape[1:]).contiguous()
+        if len(history) <= redirect_steps:  # it had no time to wake what sleeps
+            had_gradient |= redirected
+        last = space.to_image(parameters, shape[1:]).contiguous()
         if not last.isfinite().all():
-            raise ValueError(f"the last step led to numbers that are not finite: a smaller rate than {rate}?")
-        if film:
-            strip.append((len(history), last.clone()))
-        record = torch.stack(history) if history else last.new_zeros(0, batch)
-        looks = watch.passes * batch
+            raise ValueError(
+                f"the last step led to numbers that are not finite: less learning_rate than {learning_rate}?"
+            )
+        if n_frames:
+            frames.append((len(history), last.clone()))
+        record = torch.stack(history) if history else last.new_zeros(0, n_images)
+        looks = objective_gradient.passes * n_images
     seconds = time.perf_counter() - began
-    return Rendered(last, record, strip, stopped, moved, seconds, Passes(looks, looks))
+    return Rendered(last, record, frames, stopped, had_gradient, seconds, Passes(looks, looks))
 
 
-def _check(objective: object, steps: int, rate: float, film: int, redirect: int, progress: object) -> None:
+def _check(
+    objective: object, steps: int, learning_rate: float, n_frames: int, redirect_steps: int, progress: object
+) -> None:
     if not isinstance(objective, Objective):
         raise TypeError(f"an objective is made by channel(…), logit(…) and the like; {objective!r} is none")
-    for name, number in (("steps", steps), ("film", film), ("redirect", redirect)):
+    for name, number in (("steps", steps), ("n_frames", n_frames), ("redirect_steps", redirect_steps)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise ValueError(f"{name} is a whole number, 0 or more, not {number!r}")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6:
-        raise ValueError(f"rate is a number above 0, not {rate!r}")
+    if (
+        isinstance(learning_rate, bool)
+        or not isinstance(learning_rate, int | float)
+        or not 0 < learning_rate < 1e6
+    ):
+        raise ValueError(f"learning_rate is a number above 0, not {learning_rate!r}")
     if progress is not None and not callable(progress):
-        raise TypeError(f"progress is a function of (done, all, pictures, value), not {progress!r}")
+        raise TypeError(f"progress is a function of (done, all, images, value), not {progress!r}")
 
 
-def _how_many(objective: Objective, batch: int | None, start: str | Tensor) -> int:
-    """As many pictures as objective, batch and start agree on."""
+def _n_images(objective: Objective, n_images: int | None, start: str | Tensor) -> int:
+    """As many images as objective, batch and start agree on."""
     given = len(start) if isinstance(start, Tensor) and start.dim() == 4 and len(start) > 1 else None
     wanted = {
-        "the objective is about": objective.batch,
-        "batch is": batch,
+        "the objective is about": objective.n_images,
+        "n_images is": n_images,
         "start has": given,
     }
     known = {name: number for name, number in wanted.items() if number is not None}
     if len(set(known.values())) > 1:
-        said = ", ".join(f"{name} {number}" for name, number in known.items())
-        raise ValueError(f"how many pictures? {said}: these must agree")
+        listed = ", ".join(f"{name} {number}" for name, number in known.items())
+        raise ValueError(f"how many images? {listed}: these must agree")
     number = next(iter(known.values()), 1)
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ValueError(f"batch is a whole number, 1 or more, not {number!r}")
+        raise ValueError(f"n_images is a whole number, 1 or more, not {number!r}")
     return number
 
 

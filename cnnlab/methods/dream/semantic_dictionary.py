@@ -1,8 +1,8 @@
-"""A layer's answer, spelled out: at each place of a picture, the channels that speak, by pictures for them.
+"""A layer's answer, spelled out: at each place of an image, the channels that speak, by images for them.
 
-Type: (model, image, layer, place) -> Spelled; (model, image, layer) -> Grid. The activation vector of a place
-is many numbers. `spelled` names its largest, to be shown by the channels' icons (`superstimuli`). `grid`
-makes a picture for the vector as a whole.
+Type: (model, image, layer, place) -> TopChannels; (model, image, layer) -> Grid. The activation vector of a
+place is many numbers. `top_channels` names its largest, to be shown by the channels' icons (`superstimuli`).
+`grid` makes an image for the vector as a whole.
 
 Paper: Olah et al., The building blocks of interpretability, Distill 2018.
 """
@@ -15,43 +15,43 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.methods.dream import objectives
-from cnnlab.methods.dream.objective_gradient import answer, refuse_no_picture
-from cnnlab.methods.dream.superstimuli import Progress, in_batches
+from cnnlab.methods.dream.objective_gradient import check_image_input, layer_output
+from cnnlab.methods.dream.superstimuli import Progress, render_batches
 from cnnlab.methods.dream.transforms import Transform
 from cnnlab.validation import check_integer
 
 
-class Spelled(NamedTuple):
+class TopChannels(NamedTuple):
     """The strongest channels at one place.
 
     Attributes:
         channels: (k,) the strongest first; of equals the lower number.
         values: (k,) their activations.
-        share: (k,) of the sum of all that is positive there. It says how much of the answer is shown.
+        fraction: (k,) of the sum of all that is positive there. It says how much of the answer is shown.
     """
 
     channels: Tensor
     values: Tensor
-    share: Tensor
+    fraction: Tensor
 
 
 class Grid(NamedTuple):
-    """A picture for the answer at each place.
+    """An image for the answer at each place.
 
     Attributes:
-        pictures: (rows, columns, C, size, size) in [0, 1]; grey where it was stopped before, where the layer
-            is silent, and where the climb never found a slope.
+        images: (rows, columns, C, size, size) in [0, 1]; grey where it was stopped before, where the layer
+            is silent, and where the climb never found a gradient.
         magnitude: (rows, columns), the length of the activation vector. To be shown by the cells' sizes.
         stopped: "finished", "stopped" or "interrupted".
     """
 
-    pictures: Tensor
+    images: Tensor
     magnitude: Tensor
     stopped: str
 
 
-def spelled(model: nn.Module, image: Tensor, layer: str, row: int, col: int, k: int = 4) -> Spelled:
-    """What a layer says at one place of a picture, by its strongest channels.
+def top_channels(model: nn.Module, image: Tensor, layer: str, row: int, col: int, k: int = 4) -> TopChannels:
+    """What a layer says at one place of an image, by its strongest channels.
 
     Args:
         model: any network; it runs in eval mode, and only as far as the layer.
@@ -61,11 +61,11 @@ def spelled(model: nn.Module, image: Tensor, layer: str, row: int, col: int, k: 
         k: how many channels; only positive ones are named, so there may be fewer.
 
     Returns:
-        Spelled. `superstimuli(model, layer, channels=found.channels)` makes their icons.
+        TopChannels. `superstimuli(model, layer, channels=found.channels)` makes their icons.
 
     Raises:
         LookupError: no such layer.
-        ValueError: no such place, or more than one picture.
+        ValueError: no such place, or more than one image.
     """
     maps = _maps(model, image, layer)
     rows, cols = maps.shape[1:]
@@ -75,11 +75,11 @@ def spelled(model: nn.Module, image: Tensor, layer: str, row: int, col: int, k: 
         raise ValueError(f"{layer} has no place {row}, {col}: it has {rows} rows and {cols} columns")
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"k is a whole number, 1 or more, not {k!r}")
-    here = maps[:, row, col]
-    order = here.sort(descending=True, stable=True)
-    count = min(k, int((here > 0).sum()))
-    values, total = order.values[:count], here.clamp(min=0).sum()
-    return Spelled(order.indices[:count], values, values / total)
+    activations = maps[:, row, col]
+    order = activations.sort(descending=True, stable=True)
+    count = min(k, int((activations > 0).sum()))
+    values, total = order.values[:count], activations.clamp(min=0).sum()
+    return TopChannels(order.indices[:count], values, values / total)
 
 
 def grid(
@@ -92,25 +92,25 @@ def grid(
     steps: int = 48,
     power: float = 1,
     transforms: str | Sequence[Transform] = "standard",
-    rate: float = 0.1,
+    learning_rate: float = 0.1,
     batch: int = 32,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Grid:
-    """A picture of what a layer says at each place: made for the direction of the activations there.
+    """An image of what a layer says at each place: made for the direction of the activations there.
 
     Each cell is rendered by itself, many in one batch. (A weighted sum of the channels' icons would be
-    quicker, and wrong: two pictures laid over each other are not the picture for both.)
+    quicker, and wrong: two images laid over each other are not the image for both.)
 
     Args:
-        model: any network; it runs in eval mode, and only as far as the layer. It must take pictures of
+        model: any network; it runs in eval mode, and only as far as the layer. It must take images of
             `size`.
         image: (1, C, H, W) in [0, 1].
         layer: a layer with maps.
         cells: (rows, columns), or one number for both; left out, as many as the layer has places. Where they
             are fewer, the vectors of a cell are averaged.
-        size: side of the cells' pictures.
-        steps, transforms, rate, seed: as in `render`.
+        size: side of the cells' images.
+        steps, transforms, learning_rate, seed: as in `render`.
         power: of the cosine, see `objectives.direction`: 0, only the length along the direction counts.
         batch: cells per pass.
         progress: as in `superstimuli`. True stops.
@@ -120,37 +120,37 @@ def grid(
 
     Raises:
         LookupError: no such layer.
-        ValueError: more cells than places, numbers out of range, or more than one picture.
+        ValueError: more cells than places, numbers out of range, or more than one image.
     """
     maps = _maps(model, image, layer)
     rows, cols = maps.shape[1:] if cells is None else _pair(cells)
-    check_integer(size, "size is the side of the cells' pictures: a whole number, 2 or more", least=2)
+    check_integer(size, "size is the side of the cells' images: a whole number, 2 or more", least=2)
     if not (1 <= rows <= maps.shape[1] and 1 <= cols <= maps.shape[2]):
         raise ValueError(f"{layer} has {maps.shape[1]} x {maps.shape[2]} places: cells are as many or fewer")
     vectors = F.adaptive_avg_pool2d(maps[None], (rows, cols))[0].flatten(1).T  # (rows * cols, C)
     magnitude = vectors.norm(dim=1)
-    loud = (magnitude > 0).nonzero()[:, 0]
-    pictures = torch.full((rows * cols, image.shape[1], size, size), 0.5, dtype=maps.dtype)
+    active = (magnitude > 0).nonzero()[:, 0]
+    images = torch.full((rows * cols, image.shape[1], size, size), 0.5, dtype=maps.dtype)
     stopped = "finished"
-    if len(loud):
-        units = vectors[loud] / magnitude[loud, None]
-        found = in_batches(
+    if len(active):
+        units = vectors[active] / magnitude[active, None]
+        result = render_batches(
             model,
             lambda some: objectives.direction(layer, units[some], power=power),
-            len(loud),
+            len(active),
             batch,
             progress,
             size=size,
             steps=steps,
             transforms=transforms,
-            rate=rate,
+            learning_rate=learning_rate,
             seed=seed,
         )
-        # A cell that never had a slope shows nothing but the noise at its start.
-        shown = found.channels[found.moved.cpu()]
-        pictures[loud[shown]] = found.pictures[found.moved].cpu().to(pictures.dtype)
-        stopped = found.stopped
-    return Grid(pictures.unflatten(0, (rows, cols)), magnitude.view(rows, cols), stopped)
+        # A cell that never had a gradient shows nothing but the noise at its start.
+        shown = result.channels[result.had_gradient.cpu()]
+        images[active[shown]] = result.images[result.had_gradient].cpu().to(images.dtype)
+        stopped = result.stopped
+    return Grid(images.unflatten(0, (rows, cols)), magnitude.view(rows, cols), stopped)
 
 
 def _pair(cells: object) -> tuple[int, int]:
@@ -161,15 +161,15 @@ def _pair(cells: object) -> tuple[int, int]:
 
 
 def _maps(model: nn.Module, image: Tensor, layer: str) -> Tensor:
-    """(C, rows, cols): what a layer with maps says to one picture."""
-    refuse_no_picture(image)
+    """(C, rows, cols): what a layer with maps says to one image."""
+    check_image_input(image)
     if len(image) != 1:
-        raise ValueError(f"one picture is asked for, (1, C, H, W), not {len(image)}")
-    maps = answer(model, image, layer)
+        raise ValueError(f"one image is asked for, (1, C, H, W), not {len(image)}")
+    maps = layer_output(model, image, layer)
     if maps.dim() != 4:
         raise ValueError(
             f"{layer} has no rows and columns (shape {tuple(maps.shape)}): choose a layer with maps"
         )
     if not maps.isfinite().all():
-        raise ValueError(f"what {layer} says is not finite (nan or inf): look at picture and weights")
+        raise ValueError(f"what {layer} says is not finite (nan or inf): look at image and weights")
     return maps[0]

@@ -1,6 +1,6 @@
-"""A picture for every channel of a layer: icons, by which the layer can be read.
+"""An image for every channel of a layer: icons, by which the layer can be read.
 
-Type: (model, layer) -> Icons. Many channels climb at once, each with a picture of its own.
+Type: (model, layer) -> ChannelImages. Many channels climb at once, each with an image of its own.
 
 Papers: Erhan et al. 2009; Olah et al., The building blocks of interpretability, Distill 2018.
 """
@@ -14,32 +14,33 @@ from torch import Tensor, nn
 from cnnlab.errors import unknown
 from cnnlab.methods.dream import objectives
 from cnnlab.methods.dream.objective import Objective
-from cnnlab.methods.dream.objective_gradient import answer, shape_of
-from cnnlab.methods.dream.render import climb
+from cnnlab.methods.dream.objective_gradient import image_shape, layer_output
+from cnnlab.methods.dream.render import ascend
 from cnnlab.methods.dream.transforms import Transform
 from cnnlab.probing import layer as find
 from cnnlab.validation import check_integer
 
 OBJECTIVES = {"channel": objectives.channel, "neuron": objectives.neuron}
-# (pictures done, all pictures, the latest pictures (n, C, H, W), mean value) -> True to stop.
+# (images done, all images, the latest images (n, C, H, W), mean value) -> True to stop.
 Progress = Callable[[int, int, Tensor, float], object]
 
 
-class Icons(NamedTuple):
-    """Pictures, each for one of a list of things.
+class ChannelImages(NamedTuple):
+    """Images, each for one of a list of things.
 
     Attributes:
-        pictures: (n, C, H, W) in [0, 1], as far as it went.
+        images: (n, C, H, W) in [0, 1], as far as it went.
         channels: (n,) which channel each is for.
         values: (n,) the objective at the last step.
-        moved: (n,) bool; False: the channel never had a true slope, and the picture says nothing about it.
+        had_gradient: (n,) bool; False: the channel never had a true gradient, and the image says nothing
+            about it.
         stopped: "finished", "stopped" or "interrupted".
     """
 
-    pictures: Tensor
+    images: Tensor
     channels: Tensor
     values: Tensor
-    moved: Tensor
+    had_gradient: Tensor
     stopped: str
 
 
@@ -52,26 +53,26 @@ def superstimuli(
     size: int | tuple[int, int] | None = None,
     steps: int = 64,
     transforms: str | Sequence[Transform] = "standard",
-    rate: float = 0.1,
+    learning_rate: float = 0.1,
     batch: int = 16,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Icons:
-    """The pictures that the channels of a layer like best. All start from the same noise.
+) -> ChannelImages:
+    """The images that the channels of a layer like best. All start from the same noise.
 
     Args:
         model: any network; it runs in eval mode, and only as far as the layer.
         layer: its name.
         channels: which; left out, all.
         objective: "channel", the mean over the map, or "neuron", its middle.
-        size, steps, transforms, rate, seed: as in `render`.
-        batch: channels per pass: time and memory. The pictures stay the same but for rounding, which a long
+        size, steps, transforms, learning_rate, seed: as in `render`.
+        batch: channels per pass: time and memory. The images stay the same but for rounding, which a long
             climb can enlarge.
-        progress: called after each step with (pictures done, all pictures, the pictures at work, their mean
+        progress: called after each step with (images done, all images, the images at work, their mean
             value). True stops.
 
     Returns:
-        Icons; when it was stopped, also by Ctrl+C, those finished and those that were at work.
+        ChannelImages; when it was stopped, also by Ctrl+C, those finished and those that were at work.
 
     Raises:
         LookupError: no such layer or objective.
@@ -80,22 +81,30 @@ def superstimuli(
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     find(model, layer)
-    there = _channels(model, layer, size)
-    wanted = list(range(there)) if channels is None else _numbers(channels)
-    if not wanted or not all(0 <= each < there for each in wanted):
-        raise ValueError(f"{layer} has the channels 0 to {there - 1}; these are not all among them: {wanted}")
+    n_channels = _n_channels(model, layer, size)
+    chosen = list(range(n_channels)) if channels is None else _check_channels(channels)
+    if not chosen or not all(0 <= each < n_channels for each in chosen):
+        raise ValueError(
+            f"{layer} has the channels 0 to {n_channels - 1}; these are not all among them: {chosen}"
+        )
 
-    def about(rows: slice) -> Objective:
-        return OBJECTIVES[objective](layer, wanted[rows])
+    def objective_of(rows: slice) -> Objective:
+        return OBJECTIVES[objective](layer, chosen[rows])
 
-    options = {"size": size, "steps": steps, "transforms": transforms, "rate": rate, "seed": seed}
-    found = in_batches(model, about, len(wanted), batch, progress, **options)
-    return found._replace(channels=torch.tensor(wanted)[found.channels])
+    options = {
+        "size": size,
+        "steps": steps,
+        "transforms": transforms,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    result = render_batches(model, objective_of, len(chosen), batch, progress, **options)
+    return result._replace(channels=torch.tensor(chosen)[result.channels])
 
 
-def in_batches(
+def render_batches(
     model: nn.Module,
-    about: Callable[[slice], Objective],
+    objective_of: Callable[[slice], Objective],
     count: int,
     batch: int,
     progress: Progress | None,
@@ -103,38 +112,38 @@ def in_batches(
     size: int | tuple[int, int] | None,
     steps: int,
     transforms: str | Sequence[Transform],
-    rate: float,
+    learning_rate: float,
     seed: int,
-) -> Icons:
-    """Pictures for objectives 0 to count - 1, so many at a time; about(rows) is what rows climb."""
+) -> ChannelImages:
+    """Images for objectives 0 to count - 1, so many at a time; objective_of(rows) is what rows climb."""
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch is a whole number, 1 or more, not {batch!r}")
-    parts, stopped, enough = [], "finished", False
+    parts, stopped, stop = [], "finished", False
     for first in range(0, count, batch):
         rows = slice(first, min(first + batch, count))
 
-        def told(_done: int, _all: int, pictures: Tensor, value: float, first: int = first) -> object:
-            nonlocal enough
-            done = first + (len(pictures) if _done == _all else 0)
-            enough = progress(done, count, pictures, value) is True
-            return enough
+        def report(_done: int, _all: int, images: Tensor, value: float, first: int = first) -> object:
+            nonlocal stop
+            done = first + (len(images) if _done == _all else 0)
+            stop = progress(done, count, images, value) is True
+            return stop
 
         try:
-            found = climb(
+            result = ascend(
                 model,
-                about(rows),
+                objective_of(rows),
                 size=size,
                 steps=steps,
                 start="noise",
-                parametrise="fourier",
+                parametrisation="fourier",
                 transforms=transforms,
-                fill="mirror",
-                rate=rate,
-                batch=None,
-                redirect=8,
+                padding_mode="mirror",
+                learning_rate=learning_rate,
+                n_images=None,
+                redirect_steps=8,
                 seed=seed,
-                film=0,
-                progress=None if progress is None else told,
+                n_frames=0,
+                progress=None if progress is None else report,
                 alike=True,
             )
         except KeyboardInterrupt:  # before its first step: what is finished stays
@@ -142,20 +151,20 @@ def in_batches(
                 raise
             stopped = "interrupted"
             break
-        last = found.history[-1] if len(found.history) else found.pictures.new_zeros(len(found.pictures))
-        parts.append((found.pictures, torch.arange(rows.start, rows.stop), last, found.moved))
-        if found.stopped != "finished" or (enough and rows.stop < count):
-            stopped = "stopped" if enough else found.stopped
+        last = result.history[-1] if len(result.history) else result.images.new_zeros(len(result.images))
+        parts.append((result.images, torch.arange(rows.start, rows.stop), last, result.had_gradient))
+        if result.stopped != "finished" or (stop and rows.stop < count):
+            stopped = "stopped" if stop else result.stopped
             break
-    return Icons(*(torch.cat(each) for each in zip(*parts, strict=True)), stopped)
+    return ChannelImages(*(torch.cat(each) for each in zip(*parts, strict=True)), stopped)
 
 
-def _numbers(channels: Sequence[int]) -> list[int]:
+def _check_channels(channels: Sequence[int]) -> list[int]:
     """Whole numbers; of Python, numpy or a tensor."""
     return [check_integer(each, "a channel is a whole number, 0 or more", least=0) for each in channels]
 
 
-def _channels(model: nn.Module, layer: str, size: int | tuple[int, int] | None) -> int:
-    """How many channels a layer puts out, for pictures of this size; nothing behind it is run."""
-    shape = shape_of(model, size, "noise")
-    return answer(model, torch.full((1, *shape), 0.5), layer).shape[1]
+def _n_channels(model: nn.Module, layer: str, size: int | tuple[int, int] | None) -> int:
+    """How many channels a layer puts out, for images of this size; nothing behind it is run."""
+    shape = image_shape(model, size, "noise")
+    return layer_output(model, torch.full((1, *shape), 0.5), layer).shape[1]

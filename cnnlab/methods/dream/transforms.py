@@ -1,7 +1,7 @@
-"""Small moves of the picture before each look, so that what excites a unit does so however it lies.
+"""Small moves of the image before each look, so that what excites a unit does so however it lies.
 
-Type: (picture, random numbers) -> picture, of the size that the network sees. Each transform is a map of the
-plane; a chain of them is one map, so the picture is sampled once, whatever the number of transforms.
+Type: (image, random numbers) -> image, of the size that the network sees. Each transform is a map of the
+plane; a chain of them is one map, so the image is sampled once, whatever the number of transforms.
 
 Paper: Olah, Mordvintsev & Schubert, Feature visualization, Distill 2017 (transformation robustness).
 """
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from cnnlab.errors import unknown
 
-# A map of the plane from where a pixel lands to where it comes from, around the middle of the picture, in
+# A map of the plane from where a pixel lands to where it comes from, around the middle of the image, in
 # pixels: x = a x' + b y' + e, y = c x' + d y' + f as (a, b, c, d, e, f).
 Map = tuple[float, float, float, float, float, float]
-_STAY: Map = (1, 0, 0, 1, 0, 0)
-FILLS = ("mirror", "edge", "grey")
+_IDENTITY: Map = (1, 0, 0, 1, 0, 0)
+PADDING_MODES = ("mirror", "edge", "grey")
 
 
 class Transform(NamedTuple):
@@ -42,9 +42,9 @@ class Transform(NamedTuple):
 
 
 def pad(pixels: int) -> Transform:
-    """The network looks at a wider view: so many pixels more on each side, filled as `Warp` says."""
+    """The network looks at a wider view: so many pixels more on each side, filled by its `padding_mode`."""
     _whole(pixels, "pad")
-    return Transform(f"pad({pixels})", lambda _: _STAY, margin=pixels)
+    return Transform(f"pad({pixels})", lambda _: _IDENTITY, margin=pixels)
 
 
 def jitter(pixels: int) -> Transform:
@@ -86,7 +86,7 @@ def rotate(degrees: float, smallest: float | None = None) -> Transform:
 
 
 def standard(size: int) -> tuple[Transform, ...]:
-    """What `render` does if nothing else is asked for, in proportion to the side of the picture.
+    """What `render` does if nothing else is asked for, in proportion to the side of the image.
 
     >>> standard(64)
     (jitter(4), scale(0.95, 1.05), rotate(5), jitter(2))
@@ -95,26 +95,31 @@ def standard(size: int) -> tuple[Transform, ...]:
 
 
 class Warp:
-    """A chain of transforms for pictures of one size: one draw, one sampling.
+    """A chain of transforms for images of one size: one draw, one sampling.
 
     Args:
         transforms: in the order in which they are done.
-        size: (rows, columns) of the picture.
+        size: (rows, columns) of the image.
         seed: of its own random numbers; the global ones are left alone.
-        fill: what lies outside the picture: "mirror", "edge" (its last pixels go on) or "grey".
+        padding_mode: what lies outside the image: "mirror", "edge" (its last pixels go on) or "grey".
     """
 
     def __init__(
-        self, transforms: Sequence[Transform], size: tuple[int, int], *, seed: int = 0, fill: str = "mirror"
+        self,
+        transforms: Sequence[Transform],
+        size: tuple[int, int],
+        *,
+        seed: int = 0,
+        padding_mode: str = "mirror",
     ):
-        if fill not in FILLS:
-            raise unknown("fill", fill, FILLS)
+        if padding_mode not in PADDING_MODES:
+            raise unknown("padding mode", padding_mode, PADDING_MODES)
         for each in transforms:
             if not isinstance(each, Transform):
                 raise TypeError(
                     f"transforms are a list such as [jitter(4), rotate(5)], not with {each!r} in it"
                 )
-        self.transforms, self.size, self.fill = tuple(transforms), size, fill
+        self.transforms, self.size, self.padding_mode = tuple(transforms), size, padding_mode
         self.random = Random(seed)
         margin = sum(each.margin for each in self.transforms)
         rows, columns = (side + 2 * margin for side in size)
@@ -126,7 +131,7 @@ class Warp:
         """The next move; None if there is nothing to do."""
         if not self.transforms:
             return None
-        a, b, c, d, e, f = _STAY
+        a, b, c, d, e, f = _IDENTITY
         for each in self.transforms:  # a view of a view: the map that comes later is the inner one
             p, q, r, s, t, u = each.draw(self.random)
             a, b, c, d, e, f = (
@@ -135,25 +140,25 @@ class Warp:
             )  # fmt: skip
         return (a, b, c, d, e, f)
 
-    def view(self, picture: Tensor, move: Map | None) -> Tensor:
-        """(B, C, H, W) -> (B, C, rows, columns): all pictures moved alike; gradients flow through."""
+    def view(self, image: Tensor, move: Map | None) -> Tensor:
+        """(B, C, H, W) -> (B, C, rows, columns): all images moved alike; gradients flow through."""
         if move is None:
-            return picture
-        if self.places.dtype != picture.dtype or self.places.device != picture.device:
-            self.places = self.places.to(picture)
+            return image
+        if self.places.dtype != image.dtype or self.places.device != image.device:
+            self.places = self.places.to(image)
         a, b, c, d, e, f = move
         height, width = self.size
-        # grid_sample counts from -1 to 1 across the picture.
+        # grid_sample counts from -1 to 1 across the image.
         to = [
             [2 * a / width, 2 * c / height],
             [2 * b / width, 2 * d / height],
             [2 * e / width, 2 * f / height],
         ]
-        grid = (self.places @ picture.new_tensor(to)).expand(len(picture), -1, -1, -1)
-        if self.fill == "grey":
-            return F.grid_sample(picture - 0.5, grid, padding_mode="zeros", align_corners=False) + 0.5
-        mode = {"mirror": "reflection", "edge": "border"}[self.fill]
-        return F.grid_sample(picture, grid, padding_mode=mode, align_corners=False)
+        grid = (self.places @ image.new_tensor(to)).expand(len(image), -1, -1, -1)
+        if self.padding_mode == "grey":
+            return F.grid_sample(image - 0.5, grid, padding_mode="zeros", align_corners=False) + 0.5
+        mode = {"mirror": "reflection", "edge": "border"}[self.padding_mode]
+        return F.grid_sample(image, grid, padding_mode=mode, align_corners=False)
 
 
 def _whole(pixels: int, name: str) -> None:

@@ -42,8 +42,8 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibr
         ValueError: shapes that do not belong together, rows that are no probabilities, or a label that no
             column belongs to: it would count as a wrong answer.
 
-    >>> sure = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
-    >>> round(calibration(sure, torch.tensor([0, 1])).error, 3)
+    >>> confidences = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
+    >>> round(calibration(confidences, torch.tensor([0, 1])).error, 3)
     0.4
     """
     check_integer(bins, "bins is a whole number, 1 or more")
@@ -55,12 +55,12 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Calibr
         )
     if labels.min() < 0 or labels.max() >= rows.shape[1]:
         raise ValueError(f"labels go from 0 to {rows.shape[1] - 1}: one column of probabilities for each")
-    sure, named = rows.max(dim=1)
-    right = (named == labels).double()
-    place = (sure * bins).ceil().long().sub(1).clamp(0, bins - 1)
-    count = torch.bincount(place, minlength=bins)
-    confidence = torch.bincount(place, weights=sure, minlength=bins) / count
-    accuracy = torch.bincount(place, weights=right, minlength=bins) / count
+    confidences, predicted = rows.max(dim=1)
+    correct = (predicted == labels).double()
+    bin_index = (confidences * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    count = torch.bincount(bin_index, minlength=bins)
+    confidence = torch.bincount(bin_index, weights=confidences, minlength=bins) / count
+    accuracy = torch.bincount(bin_index, weights=correct, minlength=bins) / count
     gaps = (accuracy - confidence).abs().nan_to_num(0)
     return Calibration(confidence.float(), accuracy.float(), count, float((gaps * count).sum() / len(labels)))
 

@@ -39,13 +39,15 @@ class History:
     best: int = 0
     stopped: str = "finished"
 
-    def note(self, loss: float, accuracy: float, judged: tuple[float, float] | None, seconds: float) -> None:
+    def note(
+        self, loss: float, accuracy: float, validation: tuple[float, float] | None, seconds: float
+    ) -> None:
         """Write an epoch down, all of it at once: an interruption leaves no list longer than another."""
         self.loss.append(loss)
         self.accuracy.append(accuracy)
-        if judged is not None:
-            self.val_loss.append(judged[0])
-            self.val_accuracy.append(judged[1])
+        if validation is not None:
+            self.val_loss.append(validation[0])
+            self.val_accuracy.append(validation[1])
         self.seconds.append(seconds)
 
     def snapshot(self, model: nn.Module, names: Sequence[str]) -> None:
@@ -70,7 +72,7 @@ class Best:
         self._state = copy.deepcopy(model.state_dict())
         self._least, self.lowest, self._epoch = float("inf"), 0, 0
 
-    def look(self, history: History) -> None:
+    def update(self, history: History) -> None:
         epoch = len(history.loss)
         lower = bool(history.val_loss) and history.val_loss[-1] < self._least
         if lower:
@@ -80,7 +82,7 @@ class Best:
             if self._save is not None:
                 weight_files.write(Path(self._save), self._state)
 
-    def bring_back(self, history: History) -> int:
+    def restore(self, history: History) -> int:
         """Put the weights to keep into the model. Returns the epoch from which they are."""
         stopped_by_hand = history.stopped in ("watcher", "interrupted")
         if stopped_by_hand and (self._keep == "last" or self._epoch == 0):

@@ -49,39 +49,45 @@ class Recipe:
 _DIGITS = {
     "batch": 64,
     "schedule": "one-cycle",
-    "augment": augment.move(shift=2, rotate=10, scale=(0.9, 1.1)),
+    "augment": augment.geometric(shift=2, rotate=10, scale=(0.9, 1.1)),
 }
 _PHOTOS = {
     "batch": 128,
     "optimiser": "sgd",
     "weight_decay": 1e-3,
     "smoothing": 0.1,
-    "augment": augment.both(
-        augment.move(shift=6, rotate=10, scale=(0.8, 1.25), flip=True),
-        augment.light(brightness=0.1, contrast=0.3, saturation=0.3, noise=0.04),
+    "augment": augment.compose(
+        augment.geometric(shift=6, rotate=10, scale=(0.8, 1.25), flip=True),
+        augment.photometric(brightness=0.1, contrast=0.3, saturation=0.3, noise=0.04),
     ),
     "bfloat16": True,
 }
 RECIPES = {
-    "simpleconvnet-digits": Recipe("simpleconvnet", "digits", {**_DIGITS, "epochs": 40, "rate": 5e-3}),
-    "simpleconvnet-mnist": Recipe(
-        "simpleconvnet", "mnist", {**_DIGITS, "epochs": 8, "rate": 5e-3, "batch": 128, "bfloat16": True}
+    "simpleconvnet-digits": Recipe(
+        "simpleconvnet", "digits", {**_DIGITS, "epochs": 40, "learning_rate": 5e-3}
     ),
-    "encoder-digits": Recipe("encoder", "digits", {**_DIGITS, "epochs": 20, "rate": 1e-3, "bfloat16": True}),
+    "simpleconvnet-mnist": Recipe(
+        "simpleconvnet",
+        "mnist",
+        {**_DIGITS, "epochs": 8, "learning_rate": 5e-3, "batch": 128, "bfloat16": True},
+    ),
+    "encoder-digits": Recipe(
+        "encoder", "digits", {**_DIGITS, "epochs": 20, "learning_rate": 1e-3, "bfloat16": True}
+    ),
     "encoder-mnist": Recipe(
-        "encoder", "mnist", {**_DIGITS, "epochs": 6, "rate": 2e-3, "batch": 128, "bfloat16": True}
+        "encoder", "mnist", {**_DIGITS, "epochs": 6, "learning_rate": 2e-3, "batch": 128, "bfloat16": True}
     ),
     "photonet": Recipe(
         "photonet",
         "tiny_imagenet",
-        {**_PHOTOS, "epochs": 60, "rate": 0.1, "schedule": "one-cycle"},
+        {**_PHOTOS, "epochs": 60, "learning_rate": 0.1, "schedule": "one-cycle"},
         filters=tuple(range(61)),
     ),
     # The same with a learning rate a hundred times as high: what a bad run looks like.
     "photonet-bad": Recipe(
         "photonet",
         "tiny_imagenet",
-        {**_PHOTOS, "epochs": 12, "rate": 10.0, "schedule": "one-cycle"},
+        {**_PHOTOS, "epochs": 12, "learning_rate": 10.0, "schedule": "one-cycle"},
         filters=tuple(range(13)),
         keep=False,
     ),
@@ -91,10 +97,10 @@ RECIPES = {
         {
             "epochs": 6,
             "batch": 64,
-            "rate": 1e-2,
+            "learning_rate": 1e-2,
             "schedule": "one-cycle",
             "weight_decay": 1e-2,
-            "augment": augment.move(flip=True),
+            "augment": augment.geometric(flip=True),
             "bfloat16": True,
         },
     ),
@@ -106,7 +112,7 @@ RECIPES = {
         {
             "epochs": 3,
             "batch": 64,
-            "rate": 1e-2,
+            "learning_rate": 1e-2,
             "schedule": "one-cycle",
             "weight_decay": 1e-2,
             "bfloat16": True,
@@ -129,7 +135,7 @@ def follow(
     root: str | Path | None = None,
     epochs: int | None = None,
     progress: bool = True,
-    watch: Callable | None = None,
+    callback: Callable | None = None,
 ) -> dict[str, Any]:
     """Train a network by its recipe and put its weights on a shelf.
 
@@ -140,7 +146,7 @@ def follow(
         root: where MNIST and Tiny ImageNet lie; see `downloads.cache`.
         epochs: another number than the recipe's, to try it out.
         progress: print a line for each epoch.
-        watch: as in `train.fit`.
+        callback: as in `train.fit`.
 
     Returns:
         What the manifest says of the file.
@@ -165,7 +171,7 @@ def follow(
         keep="last",
         seed=seed,
         progress=progress,
-        watch=watch,
+        callback=callback,
         save=folder / f"{name}.unfinished.safetensors",  # written anew after every epoch
         snapshots=("conv1.weight",) if recipe.filters else (),
         **options,
@@ -177,7 +183,7 @@ def follow(
     if history.stopped != "finished":
         raise ValueError(f"the training of {name} ended early: {history.stopped}. Nothing was shelved")
     unfinished.unlink(missing_ok=True)
-    model.load_state_dict(weight_files.half(model.state_dict()))
+    model.load_state_dict(weight_files.round_to_half(model.state_dict()))
     about = {
         "recipe": name,
         "network": recipe.network,
@@ -192,9 +198,9 @@ def follow(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     if recipe.keep:
-        weight_files.put(name, model.state_dict(), about, folder)
+        weight_files.save(name, model.state_dict(), about, folder)
     if recipe.filters:
-        weight_files.put(f"{name}-filters", _filters(history, recipe.filters), about, folder)
+        weight_files.save(f"{name}-filters", _filters(history, recipe.filters), about, folder)
     atomic_files.write(folder / "README.md", weight_files.page(folder))
     return about
 

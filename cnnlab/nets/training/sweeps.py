@@ -20,7 +20,7 @@ from cnnlab.nets import deep
 from cnnlab.nets.training.train import evaluate, fit
 
 _VALIDATE = 400  # digits of the training split that judge, and never train
-REMEDIES = ("nothing", "dropout", "augmentation", "weight decay", "early stopping")
+REGULARISERS = ("nothing", "dropout", "augmentation", "weight decay", "early stopping")
 
 
 class Settings(NamedTuple):
@@ -29,25 +29,28 @@ class Settings(NamedTuple):
     Attributes:
         net: "dense", wide, or "deep": see `cnnlab.nets.deep`.
         digits: pictures to learn from, at most 1042.
-        wrong: the share of these whose label is another, drawn at random: nothing but memory can learn it.
-        remedy: against over-fitting, of REMEDIES; "dropout" has the rate 0.5, and is for net "dense".
-        dropout: its rate, for net "dense" without that remedy.
-        depth, residual, norm, gain: of net "deep".
-        optimiser, rate, epochs: as for `train.fit`; the rate of net "deep" rises and falls ("one-cycle").
+        label_noise: the fraction of these whose label is another, drawn at random: nothing but memory can
+            learn it.
+        regulariser: against over-fitting, of REGULARISERS; "dropout" has the rate 0.5, and is for net
+            "dense".
+        dropout: its rate, for net "dense" without that regulariser.
+        depth, residual, norm, init_gain: of net "deep".
+        optimiser, learning_rate, epochs: as for `train.fit`; the rate of net "deep" rises and falls
+            ("one-cycle").
         seed: of the weights, the order, and which digits there are to learn from.
     """
 
     net: str = "dense"
     digits: int = 300
-    wrong: float = 0.0
-    remedy: str = "nothing"
+    label_noise: float = 0.0
+    regulariser: str = "nothing"
     dropout: float = 0.0
     depth: int = 9
     residual: bool = False
     norm: bool = True
-    gain: float = 1.0
+    init_gain: float = 1.0
     optimiser: str = "adam"
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     epochs: int = 40
     seed: int = 0
 
@@ -94,7 +97,7 @@ class Sweep:
 
 _THREE = (0, 1, 2)
 # A fifth of the labels is wrong: a net that has learned these, too, has learned by heart.
-_FEW = {"digits": 300, "wrong": 0.2, "epochs": 60}
+_FEW = {"digits": 300, "label_noise": 0.2, "epochs": 60}
 _DEEP = {"net": "deep", "digits": 1000, "epochs": 8, "optimiser": "sgd"}
 SWEEPS = {
     "dropout": Sweep(
@@ -102,21 +105,23 @@ SWEEPS = {
         {"dropout": tuple(k / 10 for k in range(9)), "seed": _THREE},
         _FEW,
     ),
-    "remedies": Sweep("what helps against over-fitting?", {"remedy": REMEDIES, "seed": _THREE}, _FEW),
+    "remedies": Sweep(
+        "what helps against over-fitting?", {"regulariser": REGULARISERS, "seed": _THREE}, _FEW
+    ),
     "depth": Sweep(
         "do deeper nets get better?",
         {"residual": (False, True), "depth": (5, 11, 21, 41), "seed": _THREE},
-        {**_DEEP, "rate": 0.03},
+        {**_DEEP, "learning_rate": 0.03},
     ),
     "rates": Sweep(
         "which learning rates work, with and without batch norm?",
-        {"norm": (False, True), "rate": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), "seed": _THREE},
+        {"norm": (False, True), "learning_rate": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), "seed": _THREE},
         _DEEP,
     ),
     "gains": Sweep(
         "how large may the first weights be?",
-        {"depth": (5, 13, 21), "gain": (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0), "seed": _THREE[:2]},
-        {**_DEEP, "rate": 0.03, "norm": False},
+        {"depth": (5, 13, 21), "init_gain": (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0), "seed": _THREE[:2]},
+        {**_DEEP, "learning_rate": 0.03, "norm": False},
     ),
 }
 
@@ -143,42 +148,42 @@ def split(n: int, seed: int) -> tuple[Labelled, Labelled]:
     return train, validate
 
 
-def mislabelled(data: Labelled, share: float, seed: int) -> Labelled:
-    """The same pictures, of which so large a share has the label of another class.
+def mislabelled(data: Labelled, fraction: float, seed: int) -> Labelled:
+    """The same pictures, of which this fraction has the label of another class.
 
     Raises:
-        ValueError: no share from 0 to 1.
+        ValueError: no fraction from 0 to 1.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"wrong is a share from 0 to 1, not {share}")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"label_noise is a fraction from 0 to 1, not {fraction}")
     random = torch.Generator().manual_seed(seed)
     n, classes = len(data.labels), len(data.classes)
-    some = torch.randperm(n, generator=random)[: round(share * n)]
+    rows = torch.randperm(n, generator=random)[: round(fraction * n)]
     labels = data.labels.clone()
-    labels[some] = (labels[some] + torch.randint(1, classes, (len(some),), generator=random)) % classes
+    labels[rows] = (labels[rows] + torch.randint(1, classes, (len(rows),), generator=random)) % classes
     return data._replace(labels=labels)
 
 
-def run_one(settings: Settings, *, watch=None) -> list[Row]:
+def run_one(settings: Settings, *, callback=None) -> list[Row]:
     """Train once.
 
     Args:
         settings: what, on what, and how.
-        watch: as for `train.fit`.
+        callback: as for `train.fit`.
 
     Returns:
         A row for each epoch; none, if the first one diverged.
 
     Raises:
-        LookupError: no such net or remedy.
+        LookupError: no such net or regulariser.
         ValueError: see `network` and `train.fit`.
     """
-    if settings.remedy not in REMEDIES:
-        raise unknown("remedy", settings.remedy, REMEDIES)
+    if settings.regulariser not in REGULARISERS:
+        raise unknown("regulariser", settings.regulariser, REGULARISERS)
     train, validate = split(settings.digits, settings.seed)
-    train = mislabelled(train, settings.wrong, settings.seed)
+    train = mislabelled(train, settings.label_noise, settings.seed)
     model = network(settings)
-    stopping, turned = settings.remedy == "early stopping", settings.remedy == "augmentation"
+    stopping, turned = settings.regulariser == "early stopping", settings.regulariser == "augmentation"
     history = fit(
         model,
         train,
@@ -186,14 +191,14 @@ def run_one(settings: Settings, *, watch=None) -> list[Row]:
         epochs=settings.epochs,
         batch=min(32, settings.digits),
         optimiser=settings.optimiser,
-        rate=settings.rate,
+        learning_rate=settings.learning_rate,
         schedule="one-cycle" if settings.net == "deep" else "constant",
-        weight_decay=1.0 if settings.remedy == "weight decay" else 0.0,
-        augment=augment.move(shift=2, rotate=10, scale=(0.9, 1.1)) if turned else None,
+        weight_decay=1.0 if settings.regulariser == "weight decay" else 0.0,
+        augment=augment.geometric(shift=2, rotate=10, scale=(0.9, 1.1)) if turned else None,
         patience=5 if stopping else None,
         keep="best" if stopping else "last",
         seed=settings.seed,
-        watch=watch,
+        callback=callback,
     )
     right = evaluate(model, digits.load("test"))[1]
     curves = (history.loss, history.accuracy, history.val_loss, history.val_accuracy)
@@ -212,18 +217,18 @@ def network(settings: Settings) -> torch.nn.Module:
     """
     if settings.net not in ("dense", "deep"):
         raise unknown("net", settings.net, ("dense", "deep"))
-    if settings.net == "deep" and (settings.dropout or settings.remedy == "dropout"):
-        raise ValueError('net "deep" has no dropout: set dropout to 0, and another remedy')
-    if settings.remedy == "dropout" and settings.dropout:
-        raise ValueError(
-            f'remedy "dropout" has the rate 0.5; for {settings.dropout} choose remedy "nothing" and this rate'
-        )
+    if settings.net == "deep" and (settings.dropout or settings.regulariser == "dropout"):
+        raise ValueError('net "deep" has no dropout: set dropout to 0, and another regulariser')
+    if settings.regulariser == "dropout" and settings.dropout:
+        raise ValueError(f'regulariser "dropout" has the rate 0.5; for {settings.dropout} choose "nothing"')
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
         if settings.net == "dense":
-            rate = 0.5 if settings.remedy == "dropout" else settings.dropout
-            return deep.dense(dropout=rate)
-        return deep.deep(settings.depth, residual=settings.residual, norm=settings.norm, gain=settings.gain)
+            p = 0.5 if settings.regulariser == "dropout" else settings.dropout
+            return deep.dense(dropout=p)
+        return deep.deep(
+            settings.depth, residual=settings.residual, norm=settings.norm, init_gain=settings.init_gain
+        )
 
 
 def load(name: str) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def fit(
     epochs: int = 10,
     batch: int = 64,
     optimiser: str = "adam",
-    rate: float = 5e-3,
+    learning_rate: float = 5e-3,
     schedule: str = "constant",
     weight_decay: float = 0.0,
     smoothing: float = 0.0,
@@ -41,8 +41,8 @@ def fit(
     bfloat16: bool = False,
     seed: int = 0,
     snapshots: Sequence[str] = (),
-    watch: Callable[[History], bool | None] | None = None,
-    watch_every: int | None = None,
+    callback: Callable[[History], bool | None] | None = None,
+    callback_every: int | None = None,
     save: str | Path | None = None,
     progress: bool = False,
 ) -> History:
@@ -54,7 +54,7 @@ def fit(
         epochs: how often every picture is seen.
         batch: pictures per step.
         optimiser: "adam", or "sgd" with Nesterov momentum 0.9.
-        rate: the learning rate; the highest one where it changes.
+        learning_rate: the highest one, where it changes.
         schedule: "constant", or "one-cycle": up for the first quarter of the steps and down to nearly zero.
         weight_decay: strength of the pull to zero, for weights; not for biases and batch normalisation.
         smoothing: share of the label that is spread over all classes.
@@ -66,13 +66,13 @@ def fit(
         bfloat16: compute in half precision: about twice as fast, for long runs.
         seed: of the order, the augmentation and the dropout.
         snapshots: names of parameters to keep after every epoch, as "conv1.weight".
-        watch: called with the history after every epoch; returning True stops the training.
-        watch_every: call it every so many steps, too.
+        callback: called with the history after every epoch; returning True stops the training.
+        callback_every: call it every so many steps, too.
         save: a .safetensors file for the weights to keep, written anew whenever they get better.
         progress: print a line for each epoch.
 
     Returns:
-        The history. KeyboardInterrupt ends the training as `watch` does, and is not raised again: what was
+        The history. KeyboardInterrupt ends the training as `callback` does, and is not raised again: what was
         learned up to that step stays (with keep="best", the best epoch comes back if there is one).
 
     Raises:
@@ -80,7 +80,13 @@ def fit(
         RuntimeError: another training that needs torch's random numbers is running in this process.
         LookupError: there is no such optimiser, schedule or parameter.
     """
-    options = {"epochs": epochs, "batch": batch, "rate": rate, "smoothing": smoothing, "keep": keep}
+    options = {
+        "epochs": epochs,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "smoothing": smoothing,
+        "keep": keep,
+    }
     options |= {"weight_decay": weight_decay, "patience": patience, "snapshots": snapshots}
     _refuse(model, train, validate, {**options, "optimiser": optimiser, "schedule": schedule})
     history, best = History(), Best(model, keep if validate is not None else "last", save)
@@ -88,13 +94,13 @@ def fit(
     steps = epochs * len(_batches(len(train.labels), batch, random))
     random.manual_seed(seed)
 
-    def ask() -> None:
-        if watch is not None and watch(history):
+    def call_back() -> None:
+        if callback is not None and callback(history):
             raise _Stop("watcher")
         model.train()  # a watcher may have looked at it in eval mode
 
     with training(model, seed):
-        stepper, plan = _stepper(model, optimiser, rate, weight_decay, schedule, steps)
+        stepper, plan = _stepper(model, optimiser, learning_rate, weight_decay, schedule, steps)
         began = time.perf_counter()
         history.snapshot(model, snapshots)
         try:
@@ -120,16 +126,16 @@ def fit(
                     total += loss.item() * len(chosen)
                     right += (logits.argmax(dim=1) == labels).sum().item()
                     seen += len(chosen)
-                    if watch_every and len(history.step_loss) % watch_every == 0:
-                        ask()
-                judged = evaluate(model, validate) if validate is not None else None
-                history.note(total / seen, right / seen, judged, time.perf_counter() - began)
+                    if callback_every and len(history.step_loss) % callback_every == 0:
+                        call_back()
+                validation = evaluate(model, validate) if validate is not None else None
+                history.note(total / seen, right / seen, validation, time.perf_counter() - began)
                 history.snapshot(model, snapshots)
-                best.look(history)
+                best.update(history)
                 if progress:
                     print(history.line(epochs), flush=True)
-                ask()
-                if judged is not None and not math.isfinite(judged[0]):
+                call_back()
+                if validation is not None and not math.isfinite(validation[0]):
                     raise _Stop("diverged")
                 if patience is not None and epoch - best.lowest >= patience:
                     raise _Stop("early")
@@ -138,7 +144,7 @@ def fit(
         except KeyboardInterrupt:
             history.stopped = "interrupted"
         finally:
-            history.best = best.bring_back(history)
+            history.best = best.restore(history)
     return history
 
 
@@ -188,7 +194,7 @@ def _batches(n: int, batch: int, random: torch.Generator) -> list[Tensor]:
     return [part for part in parts if len(part) > 1 or len(parts) == 1 or batch == 1]
 
 
-def _stepper(model, optimiser, rate, weight_decay, schedule, steps):
+def _stepper(model, optimiser, learning_rate, weight_decay, schedule, steps):
     # Only weights are pulled to zero. A bias or a scale of one number per channel has no reason to be small.
     groups = [
         {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": weight_decay},
@@ -196,11 +202,11 @@ def _stepper(model, optimiser, rate, weight_decay, schedule, steps):
     ]
     groups = [group for group in groups if group["params"]]
     if optimiser == "adam":
-        stepper = torch.optim.AdamW(groups, rate)
+        stepper = torch.optim.AdamW(groups, learning_rate)
     else:
-        stepper = torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True)
-    share = _one_cycle if schedule == "one-cycle" else lambda _step, _steps: 1.0
-    return stepper, torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: share(step, steps))
+        stepper = torch.optim.SGD(groups, learning_rate, momentum=0.9, nesterov=True)
+    factor = _one_cycle if schedule == "one-cycle" else lambda _step, _steps: 1.0
+    return stepper, torch.optim.lr_scheduler.LambdaLR(stepper, lambda step: factor(step, steps))
 
 
 def _one_cycle(step: int, steps: int) -> float:
@@ -236,8 +242,8 @@ def _refuse(model, train, validate, options) -> None:
         number = 1 if options[name] is None else options[name]
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ValueError(f"{name} is a whole number, 1 or more, not {number!r}")
-    if not 0 < options["rate"] < math.inf:
-        raise ValueError(f"rate must be above 0, and finite, but it is {options['rate']}")
+    if not 0 < options["learning_rate"] < math.inf:
+        raise ValueError(f"learning_rate must be above 0, and finite, but it is {options['learning_rate']}")
     if not 0 <= options["smoothing"] < 1 or not options["weight_decay"] >= 0:
         raise ValueError("smoothing is a share from 0 to below 1, weight_decay is 0 or more")
     if options["patience"] is not None and validate is None:

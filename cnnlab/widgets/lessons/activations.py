@@ -113,7 +113,7 @@ def positions_view(picture: Tensor, layer: str, row: int, column: int, *, net: s
     limit = max(maps.max().item(), 1e-12)
     return {
         "white: the place; frame: what it sees": shown,
-        f"{len(vector)} activations, up to {limit:.2f}": plots.upright(vector, limit),
+        f"{len(vector)} activations, up to {limit:.2f}": plots.bar_chart(vector, limit),
         "": said,
     }
 

@@ -156,26 +156,26 @@ def rates_view(exponent: float, show: str) -> dict:
     Returns:
         The curves over the epochs, the ends over all rates, and in words how many trainings diverged.
     """
-    known = sweeps.SWEEPS["rates"].grid["rate"]
-    rate = min(known, key=lambda each: abs(math.log10(each) - exponent))
+    known = sweeps.SWEEPS["rates"].grid["learning_rate"]
+    learning_rate = min(known, key=lambda each: abs(math.log10(each) - exponent))
     y = plots.Axis(0, 2.5, "loss") if show == "loss" else plots.Axis(0, 1, "share right")
     size = {"width": 420, "height": 240, "beside": 108}
     now, ends, said, dots = {}, {}, [], {}
     for name, norm in (("with", True), ("without", False)):
-        found = sweep_results.runs("rates", norm=norm, rate=rate)
+        found = sweep_results.runs("rates", norm=norm, learning_rate=learning_rate)
         curve = found.curve(show)
         now[name] = (list(range(1, len(curve) + 1)), curve)
-        all_ends = [sweep_results.runs("rates", norm=norm, rate=each).end(show) for each in known]
+        all_ends = [sweep_results.runs("rates", norm=norm, learning_rate=each).end(show) for each in known]
         ends[name] = (list(known), all_ends)
         if found.finished:
-            dots[name] = (rate, found.end(show))
+            dots[name] = (learning_rate, found.end(show))
         last = (
             f"right at the end {found.end('val_accuracy'):.0%}" if found.finished else "no number at the end"
         )
         lost = f"; {found.diverged} of {found.diverged + len(found.finished)} diverged"
         said.append(f"{name:<7} batch norm: {last}{lost if found.diverged else ''}")
     return {
-        f"learning rate {rate:g}": plots.curves(now, plots.Axis(1, 8, "epoch"), y, **size),
+        f"learning rate {learning_rate:g}": plots.curves(now, plots.Axis(1, 8, "epoch"), y, **size),
         "after 8 epochs": plots.curves(
             ends, plots.Axis(known[0], known[-1], "learning rate", log=True), y, dots=dots, **size
         ),

@@ -51,14 +51,14 @@ def octaves_view(picture: Tensor, layer: str, octaves: int, steps: int) -> dict:
         The photo, the dream, and how much more the layer answers.
     """
     found = dream.deep_dream(
-        cached.net(_NET), picture, dream.layer(layer), octaves=octaves, steps=steps, film=False
+        cached.net(_NET), picture, dream.layer(layer), octaves=octaves, steps=steps, keep_frames=False
     )
     before, after = (
-        cached.record(_NET, layer, each).square().mean().item() for each in (picture, found.pictures)
+        cached.record(_NET, layer, each).square().mean().item() for each in (picture, found.images)
     )
     return {
         "the photo": pixels.enlarge(pixels.grey(picture[0]), _LARGER),
-        "the dream": pixels.enlarge(pixels.grey(found.pictures[0]), _LARGER),
+        "the dream": pixels.enlarge(pixels.grey(found.images[0]), _LARGER),
         "": f"mean square of {layer}: {before:.3g} for the photo, {after:.3g} for the dream\n"
         f"{octaves} x {steps} = {octaves * steps} steps",
     }
@@ -91,7 +91,7 @@ def dictionary_view(picture: Tensor, layer: str, row: int, column: int) -> dict:
     Returns:
         The picture with what the place sees framed, the icons, and numbers.
     """
-    found = dream.spelled(cached.net(_NET), picture, layer, row, column, k=_ICONS)
+    found = dream.top_channels(cached.net(_NET), picture, layer, row, column, k=_ICONS)
     box = cached.field(_NET, layer).rectangle(row, column)
     shown = {"what the place sees": pixels.boxed(pixels.grey(picture[0]), box, _LARGE)}
     if not len(found.channels):
@@ -106,5 +106,5 @@ def dictionary_view(picture: Tensor, layer: str, row: int, column: int) -> dict:
     return {
         **shown,
         "channel and answer; the area is the answer": sheets.icons(few, strength, names),
-        "": f"together {found.share.sum().item():.0%} of all that is positive there",
+        "": f"together {found.fraction.sum().item():.0%} of all that is positive there",
     }

@@ -64,7 +64,7 @@ def units_view(rate: float, digit: int, draw: int) -> dict:
     shown = {
         "the digit": pixels.enlarge(pixels.grey(_digit(digit)[0]), 5),
         f"{int((~here).sum())} of {len(code)} units dropped": pixels.enlarge(sheet, 10),
-        f"draw {draw}: probability of 0 to 9": plots.upright(
+        f"draw {draw}: probability of 0 to 9": plots.bar_chart(
             chances[draw - 1].tolist(), 1.0, width=200, height=140, marked=(digit, digit)
         ),
         f"the logit of {digit} in {_ANSWERS} draws": _hill(logits[:, digit], plain[digit].item(), spread),
@@ -170,15 +170,15 @@ def turning_view(angle: int, digit: int) -> dict:
     Returns:
         The picture, 25 answers as rows, entropy and mutual information over the angle, and words.
     """
-    pictures, answers, doubt = _turned(digit)
+    pictures, answers, result = _turned(digit)
     k = angle // _STEP
-    mean, angles = doubt.mean[k], list(range(0, _HALF + 1, _STEP))
+    mean, angles = result.mean[k], list(range(0, _HALF + 1, _STEP))
     best = int(mean.argmax())
     sheet = pixels.magnitude(answers[:, k], limit=1.0)  # (answers, 10)
-    spread = doubt.variance[k, best].sqrt().item()
+    spread = result.variance[k, best].sqrt().item()
     curves = {
-        "entropy": (angles, doubt.entropy.tolist()),
-        "information": (angles, doubt.information.tolist()),
+        "entropy": (angles, result.entropy.tolist()),
+        "information": (angles, result.mutual_information.tolist()),
     }
     drawn = plots.curves(
         curves,
@@ -193,7 +193,7 @@ def turning_view(angle: int, digit: int) -> dict:
         f"{_TURNED} answers (rows), 0 to 9 (columns)": sheet.repeat(7, axis=0).repeat(16, axis=1),
         "at every angle": drawn,
         "": f"the mean says {best}, with {mean[best]:.0%} (deviation {spread:.0%})\n"
-        f"entropy {doubt.entropy[k]:.2f}, mutual information {doubt.information[k]:.2f} nats",
+        f"entropy {result.entropy[k]:.2f}, mutual information {result.mutual_information[k]:.2f} nats",
     }
 
 
@@ -225,8 +225,8 @@ def _by_rate() -> dict[float, sweep_results.Runs]:
 
 
 @functools.lru_cache(maxsize=10)
-def _turned(digit: int) -> tuple[Tensor, Tensor, mc_dropout.Doubt]:
+def _turned(digit: int) -> tuple[Tensor, Tensor, mc_dropout.Uncertainty]:
     """A digit at all angles at once, (A, 1, 28, 28); its answers (S, A, 10); and what they say."""
     pictures = torch.cat([rotate(_digit(digit), angle) for angle in range(0, _HALF + 1, _STEP)])
-    answers = torch.stack(list(mc_dropout.answers(_encoder(), pictures, samples=_TURNED)))
+    answers = torch.stack(list(mc_dropout.samples(_encoder(), pictures, n_samples=_TURNED)))
     return pictures, answers, mc_dropout.summary(answers)

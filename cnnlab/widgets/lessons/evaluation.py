@@ -179,7 +179,7 @@ def removal_view(scene: int, method: str, walk: str, step: int, *, seed: int = 2
         f"{walk}: {len(gone)} of {len(order)} pixels": pixels.enlarge(
             pixels.grey(changed.view_as(image)[0]), _LARGE
         ),
-        "probability at every step": plots.upright(
+        "probability at every step": plots.bar_chart(
             curve.scores[0].tolist(), 1.0, width=264, marked=(step, step)
         ),
         "": f"probability now {curve.scores[0, step].item():.0%}; "

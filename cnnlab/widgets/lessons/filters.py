@@ -137,7 +137,7 @@ def _net(name: str) -> nn.Module:
 
 @functools.cache
 def _snapshots(file: str) -> dict[str, Tensor]:
-    return weight_files.read(file)
+    return weight_files.load(file)
 
 
 def _convolutions(model: nn.Module) -> list[str]:

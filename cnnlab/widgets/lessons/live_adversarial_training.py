@@ -16,7 +16,7 @@ from cnnlab.methods import adversarial
 from cnnlab.nets import models
 from cnnlab.nets.training.train import evaluate
 from cnnlab.widgets.background_task import Background
-from cnnlab.widgets.style import look
+from cnnlab.widgets.style import control_layout
 
 _LEARNT = 480  # digits of an epoch: Stop answers within a second or two
 _JUDGED = 80  # digits of the test split, clean and attacked, after every epoch
@@ -49,10 +49,12 @@ class Live(Background):
 
     def __init__(self, epochs: int, seed: int):
         super().__init__("Train", "start from the shipped weights", "keep what is learned")
-        self.eps = ipywidgets.IntSlider(value=32, min=4, max=64, step=4, description="eps, of 255", **look())
-        self.attack = ipywidgets.Dropdown(options=_ATTACKS, description="learn from", **look())
+        self.eps = ipywidgets.IntSlider(
+            value=32, min=4, max=64, step=4, description="eps, of 255", **control_layout()
+        )
+        self.attack = ipywidgets.Dropdown(options=_ATTACKS, description="learn from", **control_layout())
         self.epochs = ipywidgets.IntSlider(
-            value=epochs, min=1, max=max(20, epochs), description="epochs", **look()
+            value=epochs, min=1, max=max(20, epochs), description="epochs", **control_layout()
         )
         self.curve = ipywidgets.HTML()
         self.found: adversarial.AdversarialTraining | None = None

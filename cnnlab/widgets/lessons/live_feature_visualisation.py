@@ -17,7 +17,7 @@ from cnnlab.nets import icons, models
 from cnnlab.probing import shapes, stages
 from cnnlab.widgets import cached
 from cnnlab.widgets.background_task import Background
-from cnnlab.widgets.style import look
+from cnnlab.widgets.style import control_layout
 
 _CHANNEL = 37  # at the start: an arc, easy to see
 _FILM, _FRAME, _STAGE = 6, 128, 256  # pictures of the filmstrip; pixels of each, and of the large one
@@ -45,28 +45,32 @@ class Studio(Background):
         # Asked now: while a picture is drawn, the network belongs to the thread.
         there = shapes(self.model, torch.zeros(1, *self.model.input_size))
         self._channels = {name: there[name][1] for name in layers}
-        self.kind = ipywidgets.Dropdown(options=_KINDS, description="ask for", **look())
+        self.kind = ipywidgets.Dropdown(options=_KINDS, description="ask for", **control_layout())
         self.layer = ipywidgets.Dropdown(
-            options=layers, value=layers[len(layers) // 2], description="layer", **look()
+            options=layers, value=layers[len(layers) // 2], description="layer", **control_layout()
         )
         self.number = ipywidgets.IntSlider(
-            value=_CHANNEL, min=0, max=_CHANNEL, description="channel", **look()
+            value=_CHANNEL, min=0, max=_CHANNEL, description="channel", **control_layout()
         )
         classes = [(str(name), k) for k, name in enumerate(getattr(self.model, "classes", ()))]
-        self.target = ipywidgets.Dropdown(options=classes, description="class", **look())
+        self.target = ipywidgets.Dropdown(options=classes, description="class", **control_layout())
         # Each step counts about three times as much: a fine slider has no place where it does something.
         self.rough, self.large, self.soft = (
-            ipywidgets.SelectionSlider(options=steps, value=0, description=name, **look())
+            ipywidgets.SelectionSlider(options=steps, value=0, description=name, **control_layout())
             for name, steps in (
                 ("total variation", (0, 1, 3, 10, 30, 100)),
                 ("L2", (0, 1, 10, 100, 1000)),
                 ("blur", (0, 10, 100, 1000)),
             )
         )
-        self.waves = ipywidgets.Checkbox(value=True, description="waves instead of pixels", **look())
-        self.moved = ipywidgets.Checkbox(value=True, description="moved before each look", **look())
-        self.steps = ipywidgets.IntSlider(value=96, min=8, max=256, description="steps", **look())
-        self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
+        self.waves = ipywidgets.Checkbox(
+            value=True, description="waves instead of pixels", **control_layout()
+        )
+        self.moved = ipywidgets.Checkbox(value=True, description="moved before each look", **control_layout())
+        self.steps = ipywidgets.IntSlider(value=96, min=8, max=256, description="steps", **control_layout())
+        self.seed = ipywidgets.IntSlider(
+            value=seed, min=0, max=max(9, seed), description="seed", **control_layout()
+        )
         self.stage = ipywidgets.HTML()
         self.rendered: dream.Rendered | None = None
         self._wish: dream.Objective | None = None
@@ -101,7 +105,7 @@ class Studio(Background):
     def _prepare(self) -> Callable[[], None]:
         self.rendered, self._film = None, []
         options = {
-            "parametrise": "fourier" if self.waves.value else "pixel",
+            "parametrisation": "fourier" if self.waves.value else "pixel",
             "transforms": "standard" if self.moved.value else (),
             "steps": self.steps.value,
             "seed": self.seed.value,
@@ -110,10 +114,10 @@ class Studio(Background):
         return functools.partial(self._work, self._wish, options)
 
     def _work(self, wish: dream.Objective, options: dict) -> None:
-        self.rendered = dream.render(self.model, wish, rate=0.1, progress=self._watch, **options)
+        self.rendered = dream.render(self.model, wish, learning_rate=0.1, progress=self._watch, **options)
         end = {"finished": "Done", "stopped": "Stopped", "interrupted": "Stopped"}[self.rendered.stopped]
         done = len(self.rendered.history)
-        self._show(self.rendered.pictures[0], done, keep=True)
+        self._show(self.rendered.images[0], done, keep=True)
         self._say(f"{end} after {done} steps: {wish} = {self.rendered.history[-1, 0].item():.3g}")
 
     def _watch(self, done: int, steps: int, pictures: Tensor, value: float) -> bool:

@@ -17,7 +17,7 @@ from cnnlab.nets.training.history import History
 from cnnlab.nets.training.train import evaluate, fit
 from cnnlab.probing.flight_recorder import FlightRecorder, Note
 from cnnlab.widgets.background_task import Background
-from cnnlab.widgets.style import look
+from cnnlab.widgets.style import control_layout
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 GAINS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
@@ -53,21 +53,33 @@ class Recorded(Background):
     def __init__(self, epochs: int, n: int, seed: int):
         super().__init__("Train", "start from new weights", "keep what is learned")
         self._data = sweeps.split(n, seed)[0]
-        self.depth = ipywidgets.IntSlider(value=21, min=3, max=41, step=2, description="depth", **look())
-        self.norm = ipywidgets.Checkbox(value=False, description="batch norm", **look())
-        self.residual = ipywidgets.Checkbox(value=False, description="shortcuts", **look())
-        self.gain = _choice("gain", GAINS, 1.0)
-        self.rate = _choice("learning rate", RATES, 0.03)
-        self.epochs = ipywidgets.IntSlider(
-            value=epochs, min=1, max=max(12, epochs), description="epochs", **look()
+        self.depth = ipywidgets.IntSlider(
+            value=21, min=3, max=41, step=2, description="depth", **control_layout()
         )
-        self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
+        self.norm = ipywidgets.Checkbox(value=False, description="batch norm", **control_layout())
+        self.residual = ipywidgets.Checkbox(value=False, description="shortcuts", **control_layout())
+        self.init_gain = _choice("gain", GAINS, 1.0)
+        self.learning_rate = _choice("learning rate", RATES, 0.03)
+        self.epochs = ipywidgets.IntSlider(
+            value=epochs, min=1, max=max(12, epochs), description="epochs", **control_layout()
+        )
+        self.seed = ipywidgets.IntSlider(
+            value=seed, min=0, max=max(9, seed), description="seed", **control_layout()
+        )
         self.stage = ipywidgets.HTML()
         self.model: torch.nn.Module | None = None
         self.history: History | None = None
         self.flight: FlightRecorder | None = None
         self._drawn, self._first, self._planned = 0.0, {}, epochs
-        choices = [self.depth, self.norm, self.residual, self.gain, self.rate, self.epochs, self.seed]
+        choices = [
+            self.depth,
+            self.norm,
+            self.residual,
+            self.init_gain,
+            self.learning_rate,
+            self.epochs,
+            self.seed,
+        ]
         settings = ipywidgets.VBox(
             [*choices, self.buttons, self.status], layout={"flex": "1 1 330px", "max_width": "540px"}
         )
@@ -83,8 +95,8 @@ class Recorded(Background):
             depth=self.depth.value,
             norm=self.norm.value,
             residual=self.residual.value,
-            gain=self.gain.value,
-            rate=self.rate.value,
+            init_gain=self.init_gain.value,
+            learning_rate=self.learning_rate.value,
             epochs=self.epochs.value,
             seed=self.seed.value,
         )
@@ -101,12 +113,12 @@ class Recorded(Background):
                 epochs=chosen.epochs,
                 batch=_BATCH,
                 optimiser="sgd",
-                rate=chosen.rate,
+                learning_rate=chosen.learning_rate,
                 schedule="one-cycle",
                 keep="last",
                 seed=chosen.seed,
-                watch=self._watch,
-                watch_every=1,
+                callback=self._watch,
+                callback_every=1,
             )
         self._draw(self.history, evaluate(self.model, digits.load("test"))[1])
 
@@ -165,4 +177,4 @@ def _charts(first: Sequence[Note], now: Sequence[Note], steps: int) -> str:
 
 def _choice(name: str, values: Sequence[float], start: float) -> ipywidgets.SelectionSlider:
     options = [(f"{value:g}", value) for value in values]
-    return ipywidgets.SelectionSlider(options=options, value=start, description=name, **look())
+    return ipywidgets.SelectionSlider(options=options, value=start, description=name, **control_layout())

@@ -14,7 +14,7 @@ from cnnlab.drawing.raster import svg
 from cnnlab.nets.training import sweeps
 from cnnlab.nets.training.history import History
 from cnnlab.widgets.background_task import Background
-from cnnlab.widgets.style import look
+from cnnlab.widgets.style import control_layout
 
 _STEP = 0.1  # seconds for each epoch in slow motion
 _LOSS = 2.5  # where the chart of the loss ends: guessing among ten digits costs log(10) = 2.3
@@ -27,47 +27,53 @@ _ENDS = {
 }
 
 
-def live(*, digits: int = 300, wrong: float = 0.2, epochs: int = 60, seed: int = 0) -> "Live":
+def live(*, digits: int = 300, label_noise: float = 0.2, epochs: int = 60, seed: int = 0) -> "Live":
     """A dense net to train on few digits, and a remedy to choose.
 
     Args:
         digits: pictures to learn from, at the start.
-        wrong: share of them with a wrong label, at the start.
+        label_noise: share of them with a wrong label, at the start.
         epochs: how often every picture is seen, at most.
         seed: of the weights and of the choice of digits.
 
     Returns:
         The widget. Nothing runs until somebody presses Train.
     """
-    return Live(digits, wrong, epochs, seed)
+    return Live(digits, label_noise, epochs, seed)
 
 
 class Live(Background):
     """What `live` returns: what to learn from, the remedy, Train and Stop, and two charts."""
 
-    def __init__(self, digits: int, wrong: float, epochs: int, seed: int):
+    def __init__(self, digits: int, label_noise: float, epochs: int, seed: int):
         super().__init__("Train", "start from new weights", "keep what is learned")
-        self.remedy = ipywidgets.Dropdown(options=sweeps.REMEDIES, description="remedy", **look())
-        self.digits = ipywidgets.IntSlider(
-            value=digits, min=100, max=1000, step=100, description="digits", **look()
+        self.regulariser = ipywidgets.Dropdown(
+            options=sweeps.REGULARISERS, description="remedy", **control_layout()
         )
-        self.wrong = ipywidgets.FloatSlider(
-            value=wrong,
+        self.digits = ipywidgets.IntSlider(
+            value=digits, min=100, max=1000, step=100, description="digits", **control_layout()
+        )
+        self.label_noise = ipywidgets.FloatSlider(
+            value=label_noise,
             min=0,
             max=0.5,
             step=0.1,
             readout_format=".0%",
             description="wrong labels",
-            **look(),
+            **control_layout(),
         )
-        self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
-        self.slow = ipywidgets.Checkbox(value=False, description="slow motion", indent=True, **look())
+        self.seed = ipywidgets.IntSlider(
+            value=seed, min=0, max=max(9, seed), description="seed", **control_layout()
+        )
+        self.slow = ipywidgets.Checkbox(
+            value=False, description="slow motion", indent=True, **control_layout()
+        )
         self.curve = ipywidgets.HTML()
         self.rows: list[sweeps.Row] | None = None
         self._epochs = epochs
         self._now, self._before = History(), History()
         self._remedies = ["", ""]  # of the curves now, and of those before
-        settings = [self.remedy, self.digits, self.wrong, self.seed, self.slow]
+        settings = [self.regulariser, self.digits, self.label_noise, self.seed, self.slow]
         self.children = [*settings, self.buttons, self.status, self.curve]
         self._say("Press Train. Validation is on 400 other digits, all with their right labels.")
 
@@ -75,20 +81,20 @@ class Live(Background):
         """What Train would train now."""
         return sweeps.Settings(
             digits=self.digits.value,
-            wrong=self.wrong.value,
-            remedy=self.remedy.value,
+            label_noise=self.label_noise.value,
+            regulariser=self.regulariser.value,
             epochs=self._epochs,
             seed=self.seed.value,
         )
 
     def _prepare(self) -> Callable[[], None]:
         self._before, self._now = self._now, History()  # the last curve stays, as "before"
-        self._remedies = [self.remedy.value, self._remedies[0]]
+        self._remedies = [self.regulariser.value, self._remedies[0]]
         self.rows = None
         return functools.partial(self._work, self.settings())
 
     def _work(self, settings: sweeps.Settings) -> None:
-        self.rows = sweeps.run_one(settings, watch=self._watch)
+        self.rows = sweeps.run_one(settings, callback=self._watch)
         self._say(self._ended(settings))
 
     def _watch(self, history: History) -> bool:
@@ -135,12 +141,12 @@ class Live(Background):
             return "Stopped at epoch 0: the loss is no number"
         last = self.rows[-1]
         kept = ""
-        if settings.remedy == "early stopping" and last.stopped in ("early", "finished"):
+        if settings.regulariser == "early stopping" and last.stopped in ("early", "finished"):
             best = min(self.rows, key=lambda row: row.val_loss).epoch
             kept = f" (weights of epoch {best})"
         top = max(self.rows, key=lambda row: row.val_accuracy)
         return (
-            f"{_ENDS[last.stopped]} at epoch {last.epoch} of {self._epochs}, {settings.remedy}: "
+            f"{_ENDS[last.stopped]} at epoch {last.epoch} of {self._epochs}, {settings.regulariser}: "
             f"{last.test_accuracy:.1%} of 355 test digits right{kept}; validation {last.val_accuracy:.0%}, "
             f"at its best {top.val_accuracy:.0%} in epoch {top.epoch}"
         )

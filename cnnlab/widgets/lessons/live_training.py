@@ -18,7 +18,7 @@ from cnnlab.nets import models
 from cnnlab.nets.training.history import History
 from cnnlab.nets.training.train import evaluate, fit
 from cnnlab.widgets.background_task import Background
-from cnnlab.widgets.style import look
+from cnnlab.widgets.style import control_layout
 
 RATES = (0.0002, 0.001, 0.005, 0.02, 0.1)
 _PAUSE = 0.15  # seconds from one drawing to the next: fast enough to follow, slow enough to learn meanwhile
@@ -47,18 +47,22 @@ class Live(Background):
     def __init__(self, train: Labelled, test: Labelled, epochs: int, rates: Sequence[float], seed: int):
         super().__init__("Train", "start from new weights", "keep what is learned")
         self._train, self._test = train, test
-        self.rate = ipywidgets.SelectionSlider(
-            options=[(f"{rate:g}", rate) for rate in rates],
+        self.learning_rate = ipywidgets.SelectionSlider(
+            options=[(f"{learning_rate:g}", learning_rate) for learning_rate in rates],
             value=rates[len(rates) // 2],
             description="learning rate",
-            **look(),
+            **control_layout(),
         )
-        self.width = ipywidgets.IntSlider(value=8, min=2, max=16, description="filters", **look())
-        self.seed = ipywidgets.IntSlider(value=seed, min=0, max=max(9, seed), description="seed", **look())
+        self.width = ipywidgets.IntSlider(value=8, min=2, max=16, description="filters", **control_layout())
+        self.seed = ipywidgets.IntSlider(
+            value=seed, min=0, max=max(9, seed), description="seed", **control_layout()
+        )
         self.epochs = ipywidgets.IntSlider(
-            value=epochs, min=1, max=max(40, epochs), description="epochs", **look()
+            value=epochs, min=1, max=max(40, epochs), description="epochs", **control_layout()
         )
-        self.slow = ipywidgets.Checkbox(value=False, description="slow motion", indent=True, **look())
+        self.slow = ipywidgets.Checkbox(
+            value=False, description="slow motion", indent=True, **control_layout()
+        )
         self.filters, self.curve = ipywidgets.HTML(), ipywidgets.HTML()
         self.model: torch.nn.Module | None = None
         self.history: History | None = None
@@ -66,7 +70,7 @@ class Live(Background):
         stage = ipywidgets.HBox(
             [self.filters, self.curve], layout={"flex_flow": "row wrap", "align_items": "center"}
         )
-        settings = [self.rate, self.width, self.seed, self.epochs, self.slow]
+        settings = [self.learning_rate, self.width, self.seed, self.epochs, self.slow]
         self.children = [*settings, self.buttons, self.status, stage]
         self._say("Press Train. The filters start as noise.")
 
@@ -74,19 +78,19 @@ class Live(Background):
         width = self.width.value
         self.model = models.build("simpleconvnet", seed=self.seed.value, widths=(width, 2 * width, 2 * width))
         self.history = None
-        return functools.partial(self._work, self.rate.value, self.seed.value, self.epochs.value)
+        return functools.partial(self._work, self.learning_rate.value, self.seed.value, self.epochs.value)
 
-    def _work(self, rate: float, seed: int, epochs: int) -> None:
+    def _work(self, learning_rate: float, seed: int, epochs: int) -> None:
         self._right, self._drawn, self._planned = [], 0.0, epochs
         self.history = fit(
             self.model,
             self._train,
             epochs=epochs,
-            rate=rate,
+            learning_rate=learning_rate,
             seed=seed,
             keep="last",
-            watch=self._watch,
-            watch_every=1,
+            callback=self._watch,
+            callback_every=1,
         )
         self._draw(self.history, evaluate(self.model, self._test)[1], ended=True)
 

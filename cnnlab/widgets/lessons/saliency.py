@@ -113,7 +113,7 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
         "from the baseline": _framed(pixels.enlarge(pixels.grey(start[0]), _LARGE)),
         "to the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
         f"shares, to ±{limit:.2g}": pixels.enlarge(pixels.signed(answer.map[0].sum(dim=0), limit), _LARGE),
-        f"the score on the way: {low:.1f} (no bar) to {max(scores):.1f} at most": plots.upright(
+        f"the score on the way: {low:.1f} (no bar) to {max(scores):.1f} at most": plots.bar_chart(
             [score - low for score in scores], width=240
         ),
         "": f"{model.classes[int(number)]}: f(x) - f(x') = {answer.score.item():.2f} - "

@@ -130,7 +130,7 @@ def browser_view(layer: str, channel: int, rank: int, *, n: int = 600, seed: int
     return {
         f"rank {rank} to {rank + 8}: from {first:.2f} down to {last:.2f}": sheets.nine(pieces),
         "where they were": pixels.tile(framed, columns=3),
-        f"best answer to each of {whole.seen} pictures, 0 to {most:.2f}": plots.upright(
+        f"best answer to each of {whole.seen} pictures, 0 to {most:.2f}": plots.bar_chart(
             bins.sqrt(), width=300, marked=(shown[0], shown[1])
         ),
         "": f"channel {channel} of {layer}: sees {field.size[0]} x {field.size[1]} pixels; "

@@ -70,7 +70,7 @@ def test_doctor_reads_every_weight_file(monkeypatch, tmp_path, capsys):
     from cnnlab.nets import weight_files
 
     shutil.copytree(weight_files.FOLDER, tmp_path / "weights")
-    for function in (weight_files.read, weight_files.manifest, weight_files.names):
+    for function in (weight_files.load, weight_files.manifest, weight_files.names):
         monkeypatch.setattr(function, "__defaults__", (tmp_path / "weights",))
     assert doctor._weights().state == "ok"
     other = tmp_path / "weights" / "shapesnet.safetensors"

@@ -114,7 +114,7 @@ def test_ticks_of_a_long_logarithmic_axis_are_powers():
 
 def test_nothing_and_less_stand_at_the_low_end_of_a_logarithmic_axis():
     axis = Axis(1e-3, 1, log=True)
-    assert axis.share(0.0) == axis.share(-1.0) == 0.0 and axis.share(1e9) == 1.0
+    assert axis.position(0.0) == axis.position(-1.0) == 0.0 and axis.position(1e9) == 1.0
 
 
 def test_the_name_stands_at_the_end_of_its_curve():

@@ -43,23 +43,23 @@ def test_a_dream_has_more_of_what_the_layer_sees_and_keeps_the_photo(photonet):
     before, bits = state(photonet, photo), photo.clone()
     found = dream.deep_dream(photonet, photo, dream.layer("relu3"), octaves=3, steps=4)
     assert state(photonet, photo) == before and torch.equal(photo, bits)
-    assert found.pictures.shape == photo.shape and found.history.shape == (12, 1)
-    assert 0 <= found.pictures.min() and found.pictures.max() <= 1 and found.stopped == "finished"
-    first, last = (answers(photonet, p, "relu3").square().mean() for p in (photo, found.pictures))
+    assert found.images.shape == photo.shape and found.history.shape == (12, 1)
+    assert 0 <= found.images.min() and found.images.max() <= 1 and found.stopped == "finished"
+    first, last = (answers(photonet, p, "relu3").square().mean() for p in (photo, found.images))
     assert last > 2 * first
     assert (found.history.view(3, 4)[:, -1] > found.history.view(3, 4)[:, 0]).all()
-    both = torch.stack([photo.flatten(), found.pictures.flatten()])
+    both = torch.stack([photo.flatten(), found.images.flatten()])
     assert torch.corrcoef(both)[0, 1] > 0.6  # the cat is still there
     again = dream.deep_dream(photonet, photo, dream.layer("relu3"), octaves=3, steps=4)
     other = dream.deep_dream(photonet, photo, dream.layer("relu3"), octaves=3, steps=4, seed=1)
-    assert torch.equal(again.pictures, found.pictures) and not torch.equal(other.pictures, found.pictures)
-    assert [step for step, _ in found.filmstrip] == [4, 8, 12]
-    assert all(frame.shape == photo.shape for _, frame in found.filmstrip)
+    assert torch.equal(again.images, found.images) and not torch.equal(other.images, found.images)
+    assert [step for step, _ in found.frames] == [4, 8, 12]
+    assert all(frame.shape == photo.shape for _, frame in found.frames)
 
 
 def test_one_octave_without_moves_is_plain_normalised_ascent():
     model, x = seeded(SMALL["residual"], torch.float64), picture(16, n=2)
-    found = dream.deep_dream(model, x, dream.channel("bn2", 1), octaves=1, steps=2, rate=0.03, moves=0)
+    found = dream.deep_dream(model, x, dream.channel("bn2", 1), octaves=1, steps=2, step_size=0.03, jitter=0)
     step = x
     for _ in range(2):
         leaf = step.clone().requires_grad_()
@@ -68,14 +68,14 @@ def test_one_octave_without_moves_is_plain_normalised_ascent():
         (slope,) = torch.autograd.grad(acts["bn2"][:, 1].mean(dim=(1, 2)).sum(), leaf)
         length = torch.stack([each.abs().sum() / each.numel() for each in slope])
         step = (step + 0.03 * slope / length.view(2, 1, 1, 1)).clamp(0, 1)
-    torch.testing.assert_close(found.pictures, step)
+    torch.testing.assert_close(found.images, step)
 
 
 def test_octaves_with_no_steps_give_the_photo(photonet):
     for size in ((33, 47), (64, 64)):
         x = torch.rand(1, 3, *size)
         found = dream.deep_dream(photonet, x, dream.layer("relu2"), steps=0, octaves=3)
-        assert torch.equal(found.pictures, x) and found.history.shape == (0, 1)
+        assert torch.equal(found.images, x) and found.history.shape == (0, 1)
 
 
 def test_what_was_found_in_the_large_is_carried_on(photonet):
@@ -83,9 +83,9 @@ def test_what_was_found_in_the_large_is_carried_on(photonet):
     found = dream.deep_dream(
         photonet, photo, dream.layer("relu3"), octaves=2, steps=6, progress=lambda done, *_: done == 7
     )
-    assert len(found.history) == 7 and found.pictures.shape == photo.shape
+    assert len(found.history) == 7 and found.images.shape == photo.shape
     # One step of 0.01 at the second octave, and six at the first.
-    assert float((found.pictures - photo).abs().mean()) > 0.02
+    assert float((found.images - photo).abs().mean()) > 0.02
 
 
 def test_a_stopped_dream_keeps_the_picture_so_far(photonet):
@@ -102,15 +102,15 @@ def test_a_stopped_dream_keeps_the_picture_so_far(photonet):
         "finished",
     )
     assert [len(found.history) for found in (early, cut, late, whole)] == [2, 1, 8, 9]
-    changes = [float((found.pictures - photo).abs().mean()) for found in (cut, early, late, whole)]
+    changes = [float((found.images - photo).abs().mean()) for found in (cut, early, late, whole)]
     assert 0 < changes[0] < changes[1] < changes[2] < changes[3]
-    assert all(found.pictures.shape == photo.shape for found in (early, cut, late))
+    assert all(found.images.shape == photo.shape for found in (early, cut, late))
     with pytest.raises(RuntimeError, match="mine"):
         dream.deep_dream(photonet, photo, dream.layer("relu2"), progress=broken, **wish)
     assert state(photonet) == before
     with torch.inference_mode():
         same = dream.deep_dream(photonet, photo, dream.layer("relu2"), **wish)
-    assert torch.equal(same.pictures, whole.pictures)
+    assert torch.equal(same.images, whole.images)
 
 
 def test_wrong_dreams_are_refused(photonet):
@@ -121,7 +121,7 @@ def test_wrong_dreams_are_refused(photonet):
         (ValueError, "take fewer octaves", photo, {"octaves": 9}),
         (ValueError, "octaves is a whole number", photo, {"octaves": 0}),
         (ValueError, "scale is above 1", photo, {"scale": 1}),
-        (ValueError, "rate is a number above 0", photo, {"rate": 0}),
+        (ValueError, "step_size is a number above 0", photo, {"step_size": 0}),
         (ValueError, "steps is a whole number", photo, {"steps": -1}),
     ):
         with pytest.raises(error, match=match):
@@ -130,16 +130,16 @@ def test_wrong_dreams_are_refused(photonet):
         dream.deep_dream(photonet, photo, "relu2")
     with pytest.raises(LookupError, match="no layer 'relu9'"):
         dream.deep_dream(photonet, photo, dream.layer("relu9"))
-    with pytest.raises(ValueError, match="is about 2 pictures, and here are 1"):
+    with pytest.raises(ValueError, match="is about 2 images, and here are 1"):
         dream.deep_dream(photonet, photo, dream.channel("relu2", [0, 1]))
     grey = models.load("simpleconvnet")  # its dense layers take 28 x 28 only
     digit = digits.load("test").images[:1]
-    with pytest.raises(ValueError, match="cannot take a picture of 14 x 14: take fewer octaves"):
+    with pytest.raises(ValueError, match="cannot take an image of 14 x 14: take fewer octaves"):
         dream.deep_dream(grey, digit, dream.logit(3), octaves=2, scale=2)
-    assert dream.deep_dream(grey, digit, dream.logit(3), octaves=1, steps=3).pictures.shape == (1, 1, 28, 28)
+    assert dream.deep_dream(grey, digit, dream.logit(3), octaves=1, steps=3).images.shape == (1, 1, 28, 28)
     dead = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())
     nn.init.constant_(dead[0].bias, -9)
-    with pytest.raises(ValueError, match="has no slope at this picture"):
+    with pytest.raises(ValueError, match="has no gradient at this image"):
         dream.deep_dream(dead, photo, dream.layer("1"), octaves=1)
 
 
@@ -152,11 +152,11 @@ def test_early_layers_give_the_picture_back_and_late_ones_less(photonet):
     pixels, errors = [], []
     for layer in ("relu1", "relu5"):
         found = dream.invert(photonet, photo, layer, steps=120)
-        error = answers(photonet, found.pictures, layer) - answers(photonet, photo, layer)
+        error = answers(photonet, found.images, layer) - answers(photonet, photo, layer)
         expected = error.square().sum() / answers(photonet, photo, layer).square().sum()
         assert float(found.error) == pytest.approx(float(expected), rel=1e-3)
         assert found.rendered.history[-1] > found.rendered.history[0]
-        pixels.append(float((found.pictures - photo).square().mean() / photo.var()))
+        pixels.append(float((found.images - photo).square().mean() / photo.var()))
         errors.append(float(found.error))
     assert state(photonet, photo) == before
     assert errors[0] < 0.02 and errors[1] < 0.3
@@ -168,8 +168,8 @@ def test_inversion_of_a_layer_that_keeps_all_gives_the_picture():
     with torch.no_grad():
         model[0].weight.copy_(torch.eye(4).view(4, 1, 2, 2))
     x = picture(8, channels=1) * 0.8 + 0.1
-    found = dream.invert(model, x, "0", steps=400, smooth=0, parametrise="pixel", rate=0.1)
-    assert (found.pictures - x).abs().max() < 1e-3 and float(found.error) < 1e-6
+    found = dream.invert(model, x, "0", steps=400, smooth=0, parametrisation="pixel", learning_rate=0.1)
+    assert (found.images - x).abs().max() < 1e-3 and float(found.error) < 1e-6
 
 
 def test_inversion_stops_and_refuses(net):
@@ -200,21 +200,21 @@ def test_every_channel_gets_its_own_picture_whatever_the_batch(objective):
     before = state(model)
     wish = {"size": 16, "steps": 6, "objective": objective}
     one, three, all_ = (dream.superstimuli(model, "3", batch=b, **wish) for b in (1, 3, 16))
-    assert all_.pictures.shape == (8, 3, 16, 16) and all_.channels.tolist() == list(range(8))
-    assert (one.pictures - all_.pictures).abs().max() < 1e-6 > (three.pictures - one.pictures).abs().max()
-    assert (one.values - all_.values).abs().max() < 1e-6 and all_.moved.all()
+    assert all_.images.shape == (8, 3, 16, 16) and all_.channels.tolist() == list(range(8))
+    assert (one.images - all_.images).abs().max() < 1e-6 > (three.images - one.images).abs().max()
+    assert (one.values - all_.values).abs().max() < 1e-6 and all_.had_gradient.all()
     two = dream.superstimuli(model, "3", channels=[6, 2], **wish)
-    assert torch.allclose(two.pictures, all_.pictures[[6, 2]]) and two.channels.tolist() == [6, 2]
+    assert torch.allclose(two.images, all_.images[[6, 2]]) and two.channels.tolist() == [6, 2]
     makes = {"channel": dream.channel, "neuron": dream.neuron}[objective]
     alone = dream.render(model, makes("3", 4), size=16, steps=6)
-    assert torch.allclose(alone.pictures[0], all_.pictures[4]) and state(model) == before
+    assert torch.allclose(alone.images[0], all_.images[4]) and state(model) == before
 
 
 def test_a_units_picture_excites_it_more_than_the_best_of_many_crops(photonet):
     crops = photos.crops(64, 240).images
     for layer in ("relu2", "relu4"):
         found = dream.superstimuli(photonet, layer, channels=range(0, 64, 8), steps=32)
-        made = answers(photonet, found.pictures, layer).amax(dim=(2, 3))
+        made = answers(photonet, found.images, layer).amax(dim=(2, 3))
         best = torch.cat([answers(photonet, part, layer).amax(dim=(2, 3)) for part in crops.split(60)]).amax(
             0
         )
@@ -225,7 +225,7 @@ def test_a_units_picture_excites_it_more_than_the_best_of_many_crops(photonet):
 def test_the_picture_for_a_class_is_taken_for_it():
     model = models.load("shapesnet")
     found = dream.render(model, dream.logit(list(range(len(model.classes)))))
-    said = model(found.pictures).argmax(dim=1)
+    said = model(found.images).argmax(dim=1)
     assert said.tolist() == list(range(len(model.classes)))
 
 
@@ -240,10 +240,10 @@ def test_superstimuli_stop_and_refuse(net):
 
     part = dream.superstimuli(net, "3", progress=stop, **wish)
     assert part.stopped == "stopped" and part.channels.tolist() == [0, 1, 2, 3, 4, 5]
-    assert told == [(0, 8, 3)] * 3 + [(3, 8, 3)] * 3 and len(part.pictures) == 6
+    assert told == [(0, 8, 3)] * 3 + [(3, 8, 3)] * 3 and len(part.images) == 6
     whole = dream.superstimuli(net, "3", **wish)
-    assert torch.equal(part.pictures[:3], whole.pictures[:3])
-    assert not torch.equal(part.pictures[3:], whole.pictures[3:6])
+    assert torch.equal(part.images[:3], whole.images[:3])
+    assert not torch.equal(part.images[3:], whole.images[3:6])
     assert dream.superstimuli(net, "3", progress=by_hand, **wish).stopped == "interrupted"
     with pytest.raises(RuntimeError, match="mine"):
         dream.superstimuli(net, "3", progress=broken, **wish)
@@ -264,7 +264,7 @@ def test_a_dead_channel_is_marked_among_live_ones():
         model[0].weight[0], model[0].bias[0] = 0, -1  # constant, below zero
         model[0].weight[1] = 1
     found = dream.superstimuli(model, "1", size=8, steps=3)
-    assert found.moved.tolist() == [False, True]
+    assert found.had_gradient.tolist() == [False, True]
 
 
 # --- dictionary and grid -----------------------------------------------------------------------------------
@@ -273,16 +273,16 @@ def test_a_dead_channel_is_marked_among_live_ones():
 def test_a_place_is_spelled_by_its_strongest_channels(net):
     x = picture(16).float()
     here = answers(net, x, "4")[0, :, 2, 3]
-    found = dream.spelled(net, x, "4", 2, 3, k=3)
+    found = dream.top_channels(net, x, "4", 2, 3, k=3)
     order = sorted(range(8), key=lambda c: (-float(here[c]), c))
     count = min(3, int((here > 0).sum()))
-    one = dream.spelled(net, x, "4", 2, 3, k=1)
-    assert float(one.share) == pytest.approx(float(here.max() / here.sum())) and one.share < 0.99
+    one = dream.top_channels(net, x, "4", 2, 3, k=1)
+    assert float(one.fraction) == pytest.approx(float(here.max() / here.sum())) and one.fraction < 0.99
     assert found.channels.tolist() == order[:count] and torch.equal(found.values, here[order[:count]])
-    torch.testing.assert_close(found.share, found.values / here.sum())
-    every = dream.spelled(net, x, "4", 2, 3, k=99)
-    assert (every.values > 0).all() and float(every.share.sum()) == pytest.approx(1)
-    below = dream.spelled(net, x, "3", 2, 3, k=99)  # before the ReLU: what is negative is not named
+    torch.testing.assert_close(found.fraction, found.values / here.sum())
+    every = dream.top_channels(net, x, "4", 2, 3, k=99)
+    assert (every.values > 0).all() and float(every.fraction.sum()) == pytest.approx(1)
+    below = dream.top_channels(net, x, "3", 2, 3, k=99)  # before the ReLU: what is negative is not named
     assert below.channels.tolist() == every.channels.tolist()
 
 
@@ -290,16 +290,16 @@ def test_the_grid_has_a_picture_for_each_place_in_the_direction_of_its_answer(ne
     x, before = picture(16).float(), state(net)
     found = dream.grid(net, x, "3", cells=(2, 3), size=16, steps=6, power=0, batch=4)
     maps = answers(net, x, "3")[0]  # (8, 6, 6)
-    assert found.pictures.shape == (2, 3, 3, 16, 16) and found.stopped == "finished"
+    assert found.images.shape == (2, 3, 3, 16, 16) and found.stopped == "finished"
     for row in range(2):
         for col in range(3):
             vector = maps[:, 3 * row : 3 * row + 3, 2 * col : 2 * col + 2].mean(dim=(1, 2))
             assert float(found.magnitude[row, col]) == pytest.approx(float(vector.norm()), rel=1e-5)
             alone = dream.render(net, dream.direction("3", vector / vector.norm()), size=16, steps=6)
-            assert (alone.pictures[0] - found.pictures[row, col]).abs().max() < 1e-4
+            assert (alone.images[0] - found.images[row, col]).abs().max() < 1e-4
     assert dream.grid(net, x, "3", size=16, steps=1).magnitude.shape == (6, 6)
     cut = dream.grid(net, x, "3", cells=2, size=16, steps=3, batch=2, progress=by_hand)
-    assert cut.stopped == "interrupted" and (cut.pictures[1] == 0.5).all()
+    assert cut.stopped == "interrupted" and (cut.images[1] == 0.5).all()
     with pytest.raises(RuntimeError, match="mine"):
         dream.grid(net, x, "3", cells=2, size=16, progress=broken)
     assert state(net) == before
@@ -312,20 +312,20 @@ def test_silent_places_are_grey():
     x[..., :2] = 1
     found = dream.grid(model, x, "1", cells=2, size=8, steps=3)
     assert found.magnitude.tolist() == [[1, 0], [1, 0]]
-    assert (found.pictures[:, 1] == 0.5).all() and not (found.pictures[:, 0] == 0.5).all()
+    assert (found.images[:, 1] == 0.5).all() and not (found.images[:, 0] == 0.5).all()
 
 
 def test_wrong_places_are_refused(net):
     x = picture(16).float()
     with pytest.raises(ValueError, match="has no place 6, 0: it has 6 rows and 6 columns"):
-        dream.spelled(net, x, "3", 6, 0)
+        dream.top_channels(net, x, "3", 6, 0)
     with pytest.raises(ValueError, match="k is a whole number"):
-        dream.spelled(net, x, "3", 0, 0, k=0)
-    with pytest.raises(ValueError, match="one picture is asked for"):
-        dream.spelled(net, picture(16, n=2).float(), "3", 0, 0)
+        dream.top_channels(net, x, "3", 0, 0, k=0)
+    with pytest.raises(ValueError, match="one image is asked for"):
+        dream.top_channels(net, picture(16, n=2).float(), "3", 0, 0)
     with pytest.raises(ValueError, match="cells are as many or fewer"):
         dream.grid(net, x, "3", cells=7)
-    for way in (lambda *a: dream.spelled(*a, 0, 0), dream.grid):
+    for way in (lambda *a: dream.top_channels(*a, 0, 0), dream.grid):
         with pytest.raises(ValueError, match="has no rows and columns"):
             way(net, x, "8")
         with pytest.raises(LookupError, match="no layer 'nine'"):

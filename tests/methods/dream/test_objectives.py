@@ -59,13 +59,13 @@ def test_diversity_is_minus_the_mean_cosine_of_the_gram_matrices():
     torch.testing.assert_close(dream.diversity("a")(s), torch.tensor(expected, dtype=torch.float64))
     twice = s._replace(layers={"a": s.layers["a"][:1].expand(2, -1, -1, -1)})
     torch.testing.assert_close(dream.diversity("a")(twice), torch.full((2,), -1.0).double())
-    with pytest.raises(ValueError, match="ask for batch=2"):
+    with pytest.raises(ValueError, match="ask for n_images=2"):
         dream.diversity("a")(seen(1))
 
 
 def test_penalties_against_naive_loops():
     s = seen()
-    for b, x in enumerate(s.picture):
+    for b, x in enumerate(s.image):
         square = across = down = 0.0
         for c in range(3):
             for row in range(6):
@@ -77,14 +77,14 @@ def test_penalties_against_naive_loops():
                         down += abs(float(x[c, row, col] - x[c, row - 1, col])) / (3 * 5 * 7)
         assert float(dream.l2()(s)[b]) == pytest.approx(square)
         assert float(dream.total_variation()(s)[b]) == pytest.approx(across + down)
-    blurred, kernel = torch.zeros_like(s.picture), (0.25, 0.5, 0.25)
+    blurred, kernel = torch.zeros_like(s.image), (0.25, 0.5, 0.25)
     for row in range(6):
         for col in range(7):
             for i, down in enumerate(kernel):
                 for j, across in enumerate(kernel):
-                    there = s.picture[..., min(max(row + i - 1, 0), 5), min(max(col + j - 1, 0), 6)]
+                    there = s.image[..., min(max(row + i - 1, 0), 5), min(max(col + j - 1, 0), 6)]
                     blurred[..., row, col] += down * across * there
-    torch.testing.assert_close(dream.blur()(s), (s.picture - blurred).square().mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(dream.blur()(s), (s.image - blurred).square().mean(dim=(1, 2, 3)))
 
 
 def test_objectives_add_scale_and_print():
@@ -103,7 +103,7 @@ def test_objectives_add_scale_and_print():
 
 def test_what_does_not_fit_is_refused():
     a, s = dream.channel("a", [0, 1]), seen()
-    with pytest.raises(ValueError, match="about 2 and 3 pictures"):
+    with pytest.raises(ValueError, match="about 2 and 3 images"):
         a + dream.logit([0, 1, 2])
     with pytest.raises(ValueError, match="finite number"):
         a * float("nan")

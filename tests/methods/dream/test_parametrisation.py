@@ -10,7 +10,7 @@ from cnnlab.methods.dream import parametrisation, transforms
 from cnnlab.methods.dream.parametrisation import Fourier, Pixel
 from cnnlab.methods.dream.transforms import Warp, jitter, pad, rotate, scale
 
-SPACES = (Pixel(), Pixel(colours=True), Fourier(), Fourier(colours=False), Fourier(decay=0))
+SPACES = (Pixel(), Pixel(decorrelate=True), Fourier(), Fourier(decorrelate=False), Fourier(decay_power=0))
 
 
 def generator():
@@ -22,20 +22,20 @@ def generator():
 @pytest.mark.parametrize("channels", (1, 3))
 def test_every_picture_can_be_made_and_every_start_is_one(space, size, channels):
     given = torch.rand(2, channels, *size, generator=generator(), dtype=torch.float64)
-    made = space.picture(space.numbers(given), size)
+    made = space.to_image(space.from_image(given), size)
     assert made.shape == given.shape and (made - given).abs().max() <= 1 / 512 + 1e-9
-    start = space.picture(space.start(3, (channels, *size), generator()), size)
+    start = space.to_image(space.start(3, (channels, *size), generator()), size)
     assert (
         start.shape == (3, channels, *size) and 0.02 < start.min() < start.max() < 0.98 and start.std() > 0.01
     )
     one = space.start(1, (channels, *size), generator())
-    torch.testing.assert_close(space.picture(one, size), start[:1])
+    torch.testing.assert_close(space.to_image(one, size), start[:1])
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_slopes_of_a_parametrisation_are_right(space):
     numbers = space.start(1, (3, 4, 5), generator()).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda n: space.picture(n, (4, 5)), numbers)
+    assert torch.autograd.gradcheck(lambda n: space.to_image(n, (4, 5)), numbers)
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
@@ -43,10 +43,10 @@ def test_slopes_of_a_parametrisation_are_right(space):
 @pytest.mark.parametrize("channels", (1, 3))
 def test_the_slope_by_hand_is_that_of_autograd(space, size, channels):
     numbers = space.start(2, (channels, *size), generator()).double().requires_grad_()
-    picture = space.picture(numbers, size)
+    picture = space.to_image(numbers, size)
     down = torch.randn(picture.shape, generator=generator(), dtype=torch.float64)
     (wanted,) = torch.autograd.grad(picture, numbers, down)
-    found = space.slope(down, picture.detach())
+    found = space.backward(down, picture.detach())
     assert found.shape == numbers.shape and wanted.abs().max() > 1e-3
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
 
@@ -58,18 +58,18 @@ def test_the_fourier_parametrisation_climbs_to_a_photo():
 
     adam = Adam(numbers.detach(), 0.05)
     for _ in range(300):
-        wrong = (space.picture(numbers, (32, 32)) - photo).square().mean()
+        wrong = (space.to_image(numbers, (32, 32)) - photo).square().mean()
         adam.step(-torch.autograd.grad(wrong, numbers)[0])
     assert float(wrong.detach().sqrt()) < 0.03 < float(photo.std())
 
 
 def test_a_wave_moves_in_steps_of_one_over_its_frequency():
-    size, space = (8, 8), Fourier(colours=False)
+    size, space = (8, 8), Fourier(decorrelate=False)
     for (row, col), frequency in {(0, 1): 1 / 8, (2, 0): 2 / 8, (3, 4): 5 / 8, (0, 0): 1 / 8}.items():
         numbers = torch.zeros(1, 1, 8, 5, 2, dtype=torch.float64)
         numbers[0, 0, row, col, 0] = 1e-3
-        waves = torch.fft.fft2(space.picture(numbers, size).logit(), norm="ortho")[0, 0]
-        # The real picture has the wave and its mirror image; where both are stored, irfft2 takes their mean.
+        waves = torch.fft.fft2(space.to_image(numbers, size).logit(), norm="ortho")[0, 0]
+        # The real image has the wave and its mirror image; where both are stored, irfft2 takes their mean.
         alone = col in (0, 4) and 2 * row % 8 == 0
         halved = 1 if alone or 0 < col < 4 else 0.5
         assert float(waves[row, col].real) == pytest.approx(halved * 1e-3 / frequency / 4)
@@ -92,11 +92,11 @@ def test_the_colours_are_those_of_the_photos():
 
 
 def test_a_wrong_parametrisation_is_refused():
-    assert parametrisation.named("fourier") == Fourier() and parametrisation.named(Pixel(noise=1)) == Pixel(
-        noise=1
-    )
+    assert parametrisation.get_parametrisation(
+        "fourier"
+    ) == Fourier() and parametrisation.get_parametrisation(Pixel(noise=1)) == Pixel(noise=1)
     with pytest.raises(LookupError, match="no parametrisation 'furier'. Did you mean 'fourier'"):
-        parametrisation.named("furier")
+        parametrisation.get_parametrisation("furier")
 
 
 # --- transforms --------------------------------------------------------------------------------------------
@@ -106,8 +106,8 @@ def picture(rows=9, columns=9):
     return torch.rand(2, 3, rows, columns, generator=generator(), dtype=torch.float64)
 
 
-def moved(x, *chain, fill="mirror", seed=0):
-    warp = Warp(chain, tuple(x.shape[2:]), seed=seed, fill=fill)
+def moved(x, *chain, padding_mode="mirror", seed=0):
+    warp = Warp(chain, tuple(x.shape[2:]), seed=seed, padding_mode=padding_mode)
     return warp.view(x, warp.draw())
 
 
@@ -120,8 +120,8 @@ def test_jitter_is_a_crop_of_the_padded_picture(shape, seed):
     grey = torch.nn.functional.pad(x, (3, 3, 3, 3), value=0.5)
     edge = torch.nn.functional.pad(x, (3, 3, 3, 3), mode="replicate")
     rows, columns = slice(3 + down, 3 + down + shape[0]), slice(3 + right, 3 + right + shape[1])
-    torch.testing.assert_close(moved(x, jitter(3), fill="grey", seed=seed), grey[:, :, rows, columns])
-    torch.testing.assert_close(moved(x, jitter(3), fill="edge", seed=seed), edge[:, :, rows, columns])
+    torch.testing.assert_close(moved(x, jitter(3), padding_mode="grey", seed=seed), grey[:, :, rows, columns])
+    torch.testing.assert_close(moved(x, jitter(3), padding_mode="edge", seed=seed), edge[:, :, rows, columns])
     inner = (..., slice(3, -3), slice(3, -3))
     torch.testing.assert_close(moved(x, jitter(3), seed=seed)[inner], edge[:, :, rows, columns][inner])
 
@@ -139,7 +139,9 @@ def test_scale_and_rotation_by_hand():
 
 def test_pad_widens_the_view():
     x = picture(5, 7)
-    assert torch.allclose(moved(x, pad(2), fill="grey"), torch.nn.functional.pad(x, (2, 2, 2, 2), value=0.5))
+    assert torch.allclose(
+        moved(x, pad(2), padding_mode="grey"), torch.nn.functional.pad(x, (2, 2, 2, 2), value=0.5)
+    )
     symmetric = torch.cat([x[..., :2].flip(3), x, x[..., -2:].flip(3)], dim=3)
     torch.testing.assert_close(moved(x, pad(2))[:, :, 2:-2], symmetric)
     assert moved(x, pad(1), pad(2)).shape == (2, 3, 11, 13)
@@ -151,10 +153,10 @@ def test_a_chain_is_its_parts_in_order():
     for chain in ([rotate(90, 90), jitter(2)], [jitter(2), rotate(90, 90)]):
         step, random = x, Random(3)
         for part in chain:
-            warp = Warp([part], (11, 11), fill="grey")
+            warp = Warp([part], (11, 11), padding_mode="grey")
             warp.random = random
             step = warp.view(step, warp.draw())
-        ends.append(moved(x, *chain, fill="grey", seed=3))
+        ends.append(moved(x, *chain, padding_mode="grey", seed=3))
         torch.testing.assert_close(ends[-1], step)
     assert not torch.allclose(*ends)
 
@@ -179,5 +181,5 @@ def test_wrong_transforms_are_refused():
         rotate(-5)
     with pytest.raises(TypeError, match="transforms are a list"):
         Warp([lambda x: x], (8, 8))
-    with pytest.raises(LookupError, match="no fill 'gray'. Did you mean 'grey'"):
-        Warp([pad(1)], (8, 8), fill="gray")
+    with pytest.raises(LookupError, match="no padding mode 'gray'. Did you mean 'grey'"):
+        Warp([pad(1)], (8, 8), padding_mode="gray")

@@ -8,7 +8,7 @@ from probed_nets import SMALL, Functional, picture, seeded, state
 from torch import nn
 
 from cnnlab.methods import dream
-from cnnlab.methods.dream.objective_gradient import redirected
+from cnnlab.methods.dream.objective_gradient import redirected_relu
 from cnnlab.nets import models
 from cnnlab.nets.adam import Adam
 from cnnlab.probing import Recorder
@@ -34,16 +34,22 @@ def objectives(layer):
     }
 
 
-@pytest.mark.parametrize("parametrise", ("fourier", "pixel"))
+@pytest.mark.parametrize("parametrisation", ("fourier", "pixel"))
 @pytest.mark.parametrize("name", objectives("3"))
-def test_every_objective_rises_in_a_few_steps(name, parametrise):
+def test_every_objective_rises_in_a_few_steps(name, parametrisation):
     model = seeded(SMALL["sequential"])
     found = dream.render(
-        model, objectives("3")[name], steps=6, start=START, rate=0.02, parametrise=parametrise, transforms=()
+        model,
+        objectives("3")[name],
+        steps=6,
+        start=START,
+        learning_rate=0.02,
+        parametrisation=parametrisation,
+        transforms=(),
     )
     assert (found.history[-1] > found.history[0]).all() and found.history.shape == (6, 2)
-    assert found.moved.all() and found.stopped == "finished" and found.seconds > 0
-    assert found.pictures.shape == (2, 3, 16, 16)
+    assert found.had_gradient.all() and found.stopped == "finished" and found.seconds > 0
+    assert found.images.shape == (2, 3, 16, 16)
     assert found.passes == ((0, 0) if name in ("L2", "total variation", "blur") else (12, 12))
 
 
@@ -57,41 +63,47 @@ def test_every_build_of_network_and_nothing_left_behind(name, dtype):
     objective = dream.neuron(last, 1) + dream.logit(2)
     dream.render(model, objective, size=16, steps=2)
     assert state(model) == before
-    found = dream.render(model, objective, size=16, steps=6, transforms=(), redirect=0)
-    assert state(model) == before and found.pictures.dtype == dtype
-    assert found.history[-1] > found.history[0] and 0 <= found.pictures.min() <= found.pictures.max() <= 1
+    found = dream.render(model, objective, size=16, steps=6, transforms=(), redirect_steps=0)
+    assert state(model) == before and found.images.dtype == dtype
+    assert found.history[-1] > found.history[0] and 0 <= found.images.min() <= found.images.max() <= 1
     if name in LAYER:
-        up = dream.render(model, dream.channel(LAYER[name], 1), size=16, steps=3, batch=2)
-        assert state(model) == before and up.pictures.shape == (2, 3, 16, 16)
+        up = dream.render(model, dream.channel(LAYER[name], 1), size=16, steps=3, n_images=2)
+        assert state(model) == before and up.images.shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize("name", ("simpleconvnet", "shapesnet"))
 def test_networks_of_the_course_grey_and_colour(name):
     model = models.load(name)
     found = dream.render(model, dream.channel("conv2", [0, 5]), steps=8)
-    assert found.pictures.shape == (2, *model.input_size) and (found.history[-1] > found.history[0]).all()
+    assert found.images.shape == (2, *model.input_size) and (found.history[-1] > found.history[0]).all()
     odd = dream.render(model, dream.channel("relu2", 3), size=(27, 33), steps=2)
-    assert odd.pictures.shape[2:] == (27, 33)
+    assert odd.images.shape[2:] == (27, 33)
 
 
 def test_the_best_picture_for_a_linear_unit_is_known():
-    """Of a . x the best picture in [0, 1] is white where a > 0 and black elsewhere: sum of positive a."""
+    """Of a . x the best image in [0, 1] is white where a > 0 and black elsewhere: sum of positive a."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 2, bias=False)).double()
     weight = model[1].weight.detach()[1].view(1, 3, 6, 6)
     best = float(weight.clamp(min=0).sum())
     for space, steps in (("pixel", 300), ("fourier", 1500)):
         found = dream.render(
-            model, dream.logit(1), size=6, steps=steps, rate=0.3, transforms=(), parametrise=space
+            model,
+            dream.logit(1),
+            size=6,
+            steps=steps,
+            learning_rate=0.3,
+            transforms=(),
+            parametrisation=space,
         )
-        assert float((weight * found.pictures).sum()) > (0.98 if space == "pixel" else 0.9) * best
+        assert float((weight * found.images).sum()) > (0.98 if space == "pixel" else 0.9) * best
     found = dream.render(
-        model, dream.logit(1), size=6, steps=300, rate=0.3, transforms=(), parametrise="pixel"
+        model, dream.logit(1), size=6, steps=300, learning_rate=0.3, transforms=(), parametrisation="pixel"
     )
-    assert ((found.pictures > 0.5) == (weight > 0)).all()
+    assert ((found.images > 0.5) == (weight > 0)).all()
     # With a penalty c |x - 1/2|^2 / n the best is 1/2 + a n / 2c, inside of [0, 1].
     bent = dream.logit(1) - 108 * dream.l2()
-    found = dream.render(model, bent, size=6, steps=600, transforms=(), parametrise="pixel")
-    torch.testing.assert_close(found.pictures, 0.5 + weight / 2, atol=1e-3, rtol=0)
+    found = dream.render(model, bent, size=6, steps=600, transforms=(), parametrisation="pixel")
+    torch.testing.assert_close(found.images, 0.5 + weight / 2, atol=1e-3, rtol=0)
 
 
 def test_adam_is_that_of_torch():
@@ -108,28 +120,35 @@ def test_adam_is_that_of_torch():
 def test_the_first_slope_is_that_of_plain_autograd():
     model, x = seeded(SMALL["residual"], torch.float64), picture(n=2).clamp(0.1, 0.9)
     found = dream.render(
-        model, dream.logit(1), start=x, steps=1, rate=1e-6, transforms=(), parametrise="pixel", redirect=0
+        model,
+        dream.logit(1),
+        start=x,
+        steps=1,
+        learning_rate=1e-6,
+        transforms=(),
+        parametrisation="pixel",
+        redirect_steps=0,
     )
     leaf = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
     torch.testing.assert_close(found.history[0], model(x)[:, 1].detach())
-    assert ((found.pictures - x).sign() == slope.sign())[slope.abs() > 1e-6].all()  # Adam's first: the sign
+    assert ((found.images - x).sign() == slope.sign())[slope.abs() > 1e-6].all()  # Adam's first: the sign
 
 
 def test_seeds_reproduce_and_a_picture_does_not_depend_on_its_neighbours():
     model = seeded(SMALL["sequential"], torch.float64)
     one, again, other = (
-        dream.render(model, dream.channel("3", 2), size=16, steps=5, batch=b, seed=s)
+        dream.render(model, dream.channel("3", 2), size=16, steps=5, n_images=b, seed=s)
         for b, s in ((1, 3), (4, 3), (1, 4))
     )
-    assert (one.pictures - again.pictures[:1]).abs().max() < 1e-6
-    assert (one.pictures - other.pictures).abs().max() > 1e-3
-    assert (again.pictures[0] - again.pictures[1]).abs().max() > 1e-3
+    assert (one.images - again.images[:1]).abs().max() < 1e-6
+    assert (one.images - other.images).abs().max() > 1e-3
+    assert (again.images[0] - again.images[1]).abs().max() > 1e-3
     each = dream.render(model, dream.channel("3", [2, 5]), size=16, steps=5, seed=3)
-    assert (each.pictures[:1] - one.pictures).abs().max() < 1e-6
+    assert (each.images[:1] - one.images).abs().max() < 1e-6
     torch.manual_seed(5)
     assert torch.equal(
-        one.pictures, dream.render(model, dream.channel("3", 2), size=16, steps=5, seed=3).pictures
+        one.images, dream.render(model, dream.channel("3", 2), size=16, steps=5, seed=3).images
     )
 
 
@@ -146,7 +165,7 @@ def test_stopping_keeps_the_picture_so_far():
         if done == 3:
             raise KeyboardInterrupt
 
-    wish = {"size": 16, "steps": 10, "rate": 0.1}
+    wish = {"size": 16, "steps": 10, "learning_rate": 0.1}
     stopped, cut, short, whole = (
         dream.render(model, dream.channel("3", 2), progress=p, **{**wish, **more})
         for p, more in ((after_three, {}), (by_hand, {}), (None, {"steps": 3}), (None, {}))
@@ -157,10 +176,10 @@ def test_stopping_keeps_the_picture_so_far():
         "finished",
         "finished",
     ]
-    assert torch.equal(stopped.pictures, short.pictures) and torch.equal(cut.pictures, short.pictures)
-    assert not torch.equal(stopped.pictures, whole.pictures)
+    assert torch.equal(stopped.images, short.images) and torch.equal(cut.images, short.images)
+    assert not torch.equal(stopped.images, whole.images)
     assert [(d, t) for d, t, *_ in seen] == [(1, 10), (2, 10), (3, 10)]
-    assert torch.equal(seen[2][2], stopped.pictures) and seen[2][3] == pytest.approx(
+    assert torch.equal(seen[2][2], stopped.images) and seen[2][3] == pytest.approx(
         float(stopped.history[2].mean())
     )
     assert len(stopped.history) == 3 and state(model) == before
@@ -175,41 +194,41 @@ def test_stopping_keeps_the_picture_so_far():
 
 def test_the_filmstrip_goes_from_the_start_to_the_end():
     model = seeded(SMALL["sequential"])
-    found = dream.render(model, dream.channel("3", 2), size=16, steps=20, film=5)
-    assert [step for step, _ in found.filmstrip] == [0, 5, 10, 15, 20]
+    found = dream.render(model, dream.channel("3", 2), size=16, steps=20, n_frames=5)
+    assert [step for step, _ in found.frames] == [0, 5, 10, 15, 20]
     start = dream.render(model, dream.channel("3", 2), size=16, steps=0)
-    assert torch.equal(found.filmstrip[0][1], start.pictures) and start.history.shape == (0, 1)
-    assert torch.equal(found.filmstrip[-1][1], found.pictures)
-    assert not torch.equal(found.filmstrip[1][1], found.filmstrip[2][1])
-    assert dream.render(model, dream.channel("3", 2), size=16, steps=2, film=0).filmstrip == []
-    one = dream.render(model, dream.channel("3", 2), size=16, steps=2, film=1)
-    assert [step for step, _ in one.filmstrip] == [2]
+    assert torch.equal(found.frames[0][1], start.images) and start.history.shape == (0, 1)
+    assert torch.equal(found.frames[-1][1], found.images)
+    assert not torch.equal(found.frames[1][1], found.frames[2][1])
+    assert dream.render(model, dream.channel("3", 2), size=16, steps=2, n_frames=0).frames == []
+    one = dream.render(model, dream.channel("3", 2), size=16, steps=2, n_frames=1)
+    assert [step for step, _ in one.frames] == [2]
 
 
 def test_it_works_where_the_caller_wants_no_gradients():
     model, objective = seeded(SMALL["sequential"]), dream.channel("3", 2)
-    expected = dream.render(model, objective, size=16, steps=3).pictures
+    expected = dream.render(model, objective, size=16, steps=3).images
     for off in (torch.no_grad, torch.inference_mode):
         with off():
-            assert torch.equal(dream.render(model, objective, size=16, steps=3).pictures, expected)
+            assert torch.equal(dream.render(model, objective, size=16, steps=3).images, expected)
     frozen = seeded(SMALL["sequential"]).requires_grad_(False)
-    assert torch.equal(dream.render(frozen, objective, size=16, steps=3).pictures, expected)
+    assert torch.equal(dream.render(frozen, objective, size=16, steps=3).images, expected)
     assert not any(p.requires_grad for p in frozen.parameters())
 
 
 def test_the_callers_picture_stays_and_is_the_start():
     model, x = seeded(SMALL["sequential"]), picture().float()
     before, bits = state(model, x), x.clone()
-    found = dream.render(model, dream.channel("3", 2), start=x, steps=0, parametrise="pixel")
-    assert (found.pictures - x).abs().max() < 1 / 500
-    dream.render(model, dream.channel("3", 2), start=x, steps=2, parametrise="pixel", transforms=())
+    found = dream.render(model, dream.channel("3", 2), start=x, steps=0, parametrisation="pixel")
+    assert (found.images - x).abs().max() < 1 / 500
+    dream.render(model, dream.channel("3", 2), start=x, steps=2, parametrisation="pixel", transforms=())
     assert state(model, x) == before and torch.equal(x, bits)
     pair = dream.render(model, dream.channel("3", [0, 1]), start=x, steps=2, transforms=())
-    assert (pair.pictures - x).abs().max() < 0.3 and not torch.equal(*pair.pictures)
+    assert (pair.images - x).abs().max() < 0.3 and not torch.equal(*pair.images)
 
 
 class Asleep(nn.Module):
-    """A unit that is off for every picture near grey, behind a ReLU of any kind."""
+    """A unit that is off for every image near grey, behind a ReLU of any kind."""
 
     def __init__(self, relu=F.relu, bias=-0.8):
         super().__init__()
@@ -224,47 +243,49 @@ class Asleep(nn.Module):
 
 def test_a_unit_that_is_off_is_woken():
     before = state(model := Asleep())
-    found = dream.render(model, dream.channel("last", 1), size=8, steps=200, redirect=16)
-    assert found.history[0] == 0 and found.history[-1] > 0.05 and found.moved.all()
+    found = dream.render(model, dream.channel("last", 1), size=8, steps=200, redirect_steps=16)
+    assert found.history[0] == 0 and found.history[-1] > 0.05 and found.had_gradient.all()
     with pytest.raises(ValueError, match="nothing was rendered"):
-        dream.render(model, dream.channel("last", 1), size=8, steps=20, redirect=0)
+        dream.render(model, dream.channel("last", 1), size=8, steps=20, redirect_steps=0)
     assert 200 < found.passes.forward <= 216 and state(model) == before
-    # The penalty alone has a slope at every step; the unit must be woken nonetheless.
+    # The penalty alone has a gradient at every step; the unit must be woken nonetheless.
     penalised = dream.render(
-        model, dream.channel("last", 1) - 0.01 * dream.l2(), size=8, steps=200, redirect=16
+        model, dream.channel("last", 1) - 0.01 * dream.l2(), size=8, steps=200, redirect_steps=16
     )
     assert penalised.history[-1] > 0.02
 
 
 def test_only_pictures_without_a_slope_are_looked_at_with_other_relus():
     grey = torch.tensor([0.9, 0.3]).view(2, 1, 1, 1).expand(2, 3, 8, 8)  # the first opens the unit
-    options = {"start": grey, "steps": 3, "transforms": (), "parametrise": "pixel"}
+    options = {"start": grey, "steps": 3, "transforms": (), "parametrisation": "pixel"}
     both = dream.render(Asleep(), dream.channel("last", [0, 1]), **options)
     assert both.passes.forward == 2 * (3 + 3)  # the second sleeps in each of the three steps
-    first = dream.render(Asleep(), dream.channel("last", 0), **{**options, "start": grey[:1]}, redirect=0)
+    first = dream.render(
+        Asleep(), dream.channel("last", 0), **{**options, "start": grey[:1]}, redirect_steps=0
+    )
     assert first.passes.forward == 3
-    torch.testing.assert_close(both.pictures[:1], first.pictures)
-    assert (both.pictures[1] > grey[1] + 0.01).all() and (both.history[:, 1] == 0).all()
-    plain = dream.render(Asleep(), dream.channel("last", [0, 1]), **options, redirect=0)
-    torch.testing.assert_close(plain.pictures[1], grey[1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(both.images[:1], first.images)
+    assert (both.images[1] > grey[1] + 0.01).all() and (both.history[:, 1] == 0).all()
+    plain = dream.render(Asleep(), dream.channel("last", [0, 1]), **options, redirect_steps=0)
+    torch.testing.assert_close(plain.images[1], grey[1], atol=1e-6, rtol=0)
 
 
 def test_the_redirected_rule_acts_only_where_all_is_off():
     y = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 0.0]])
     g = torch.tensor([[1.0, -4.0, -1.0], [1.0, -4.0, 2.0], [5.0, 0.0, -1.0]])
     expected = torch.tensor([[0.0, -4.0, 0.0], [1.0, 0.0, 2.0], [5.0, 0.0, 0.0]])
-    assert torch.equal(redirected(g, y), expected)
-    # The same numbers as three maps of one picture: each is asked by itself, and so is each picture.
-    assert torch.equal(redirected(g[None, :, None], y[None, :, None]), expected[None, :, None])
+    assert torch.equal(redirected_relu(g, y), expected)
+    # The same numbers as three maps of one image: each is asked by itself, and so is each image.
+    assert torch.equal(redirected_relu(g[None, :, None], y[None, :, None]), expected[None, :, None])
     assert torch.equal(
-        redirected(g[:, :, None], y[:, :, None]), torch.where(y > 0, g, g.clamp(min=0))[:, :, None]
+        redirected_relu(g[:, :, None], y[:, :, None]), torch.where(y > 0, g, g.clamp(min=0))[:, :, None]
     )
 
 
 def test_a_dead_unit_is_refused_and_not_shown_as_noise():
     model = Asleep(relu=lambda x: x.clamp(min=0), bias=-1.5)  # a ReLU in disguise, to which no rule applies
     before = state(model)
-    with pytest.raises(ValueError, match="nothing was rendered: channel last 1 has no slope"):
+    with pytest.raises(ValueError, match="nothing was rendered: channel last 1 has no gradient"):
         dream.render(model, dream.channel("last", 1), size=8, steps=4)
     assert state(model) == before
 
@@ -283,13 +304,13 @@ def test_what_cannot_be_is_refused():
     asked(LookupError, "no class 7", dream.logit(7))
     asked(LookupError, "no class 'cat'", dream.logit("cat"))
     asked(TypeError, "an objective is made by", "conv2")
-    asked(ValueError, "the objective is about 2, batch is 3", dream.channel("3", [0, 1]), batch=3)
+    asked(ValueError, "the objective is about 2, n_images is 3", dream.channel("3", [0, 1]), n_images=3)
     asked(ValueError, "start has 3", dream.channel("3", [0, 1]), start=picture(n=3).float())
-    asked(ValueError, "batch is a whole number", batch=0)
-    asked(ValueError, "ask for batch=2", dream.diversity("3"))
+    asked(ValueError, "n_images is a whole number", n_images=0)
+    asked(ValueError, "ask for n_images=2", dream.diversity("3"))
     asked(ValueError, "steps is a whole number", steps=-1)
     asked(ValueError, "steps is a whole number", steps=2.0)
-    asked(ValueError, "rate is a number above 0", rate=float("nan"))
+    asked(ValueError, "learning_rate is a number above 0", learning_rate=float("nan"))
     asked(ValueError, "size is a side", size=(16, 16, 16))
     asked(ValueError, "start is 'noise'", start="zeros")
     asked(ValueError, r"start is \(N, C, H, W\)", start=torch.zeros(3, 16, 16))
@@ -297,8 +318,8 @@ def test_what_cannot_be_is_refused():
     asked(ValueError, r"pixels in \[0, 1\]", start=picture().float() / 0)
     asked(ValueError, "resize one of them", start=picture(8).float())
     asked(ValueError, "transforms are 'standard'", transforms="all")
-    asked(LookupError, "no parametrisation 'pixels'", parametrise="pixels")
-    asked(LookupError, "no fill 'black'", fill="black")
+    asked(LookupError, "no parametrisation 'pixels'", parametrisation="pixels")
+    asked(LookupError, "no padding mode 'black'", padding_mode="black")
     nn.init.constant_(model[0].bias, float("nan"))
     with pytest.raises(ValueError, match="not finite"):
         dream.render(model, good, size=16, steps=2)
@@ -333,7 +354,7 @@ def test_the_model_may_be_used_by_progress():
 
 
 class Dead(nn.Module):
-    """Behind a true ReLU, and never on, whatever the picture."""
+    """Behind a true ReLU, and never on, whatever the image."""
 
     def __init__(self):
         super().__init__()
@@ -349,7 +370,7 @@ def test_a_dead_unit_behind_a_relu_is_said_and_not_drawn():
     with pytest.raises(ValueError, match="nothing was rendered"):
         dream.render(Dead(), dream.channel("last", 1), size=8, steps=20)
     icons = dream.superstimuli(Dead(), "last", size=8, steps=12)
-    assert not icons.moved.any()
+    assert not icons.had_gradient.any()
     with pytest.raises(ValueError, match="nothing but zeros"):
         dream.invert(Dead(), torch.rand(1, 3, 8, 8), "last", steps=2)
 
@@ -360,22 +381,22 @@ def test_the_size_of_an_objective_does_not_count(factor):
     one, other = (
         dream.render(model, weight * dream.channel("3", 1), size=16, steps=6) for weight in (1.0, factor)
     )
-    torch.testing.assert_close(other.pictures, one.pictures, rtol=0, atol=1e-6)
-    assert other.moved.all()
+    torch.testing.assert_close(other.images, one.images, rtol=0, atol=1e-6)
+    assert other.had_gradient.all()
 
 
 def test_half_precision_networks_are_climbed_in_single_precision():
     model = seeded(SMALL["sequential"], torch.float32).to(torch.bfloat16)
-    for parametrise in ("pixel", "fourier"):
-        found = dream.render(model, dream.channel("3", 2), size=16, steps=8, parametrise=parametrise)
-        assert found.pictures.dtype == torch.float32 and found.pictures.isfinite().all()
+    for parametrisation in ("pixel", "fourier"):
+        found = dream.render(model, dream.channel("3", 2), size=16, steps=8, parametrisation=parametrisation)
+        assert found.images.dtype == torch.float32 and found.images.isfinite().all()
         assert found.history[-1] > found.history[0]
 
 
 def test_all_doors_in_the_caller_s_inference_mode():
     model, x = seeded(SMALL["sequential"], torch.float32), torch.rand(1, 3, 16, 16)
     with torch.inference_mode():
-        dream.Fourier().picture(torch.randn(1, 3, 18, 10, 2), (18, 18))
+        dream.Fourier().to_image(torch.randn(1, 3, 18, 10, 2), (18, 18))
         inside = torch.ones(8)
         dream.render(model, dream.direction("3", inside), size=16, steps=2)
         dream.grid(model, x, "3", cells=2, size=16, steps=2)
@@ -390,28 +411,28 @@ def test_all_doors_in_the_caller_s_inference_mode():
     [
         {"seed": 1},
         {"transforms": ()},
-        {"rate": 0.05},
-        {"parametrise": "pixel"},
-        {"parametrise": dream.Fourier(decay=0.5)},
-        {"fill": "edge", "transforms": [dream.jitter(6)]},
-        {"fill": "grey", "transforms": [dream.jitter(6)]},
+        {"learning_rate": 0.05},
+        {"parametrisation": "pixel"},
+        {"parametrisation": dream.Fourier(decay_power=0.5)},
+        {"padding_mode": "edge", "transforms": [dream.jitter(6)]},
+        {"padding_mode": "grey", "transforms": [dream.jitter(6)]},
     ],
 )
 def test_every_option_counts(changed):
     model = seeded(SMALL["sequential"], torch.float32)
-    plain = {"transforms": [dream.jitter(6)]} if "fill" in changed else {}
+    plain = {"transforms": [dream.jitter(6)]} if "padding_mode" in changed else {}
     usual = dream.render(model, dream.channel("3", 1), size=16, steps=4, **plain)
     other = dream.render(model, dream.channel("3", 1), size=16, steps=4, **changed)
-    assert (usual.pictures - other.pictures).abs().max() > 1e-3
+    assert (usual.images - other.images).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(
-    "changed", [{"seed": 1}, {"transforms": ()}, {"rate": 0.05}, {"objective": "neuron"}]
+    "changed", [{"seed": 1}, {"transforms": ()}, {"learning_rate": 0.05}, {"objective": "neuron"}]
 )
 def test_every_option_of_superstimuli_counts(changed):
     model = seeded(SMALL["sequential"], torch.float32)
     usual, other = (
-        dream.superstimuli(model, "3", channels=[1], size=16, steps=4, **some).pictures
+        dream.superstimuli(model, "3", channels=[1], size=16, steps=4, **some).images
         for some in ({}, changed)
     )
     assert (usual - other).abs().max() > 1e-3
@@ -421,29 +442,29 @@ def test_a_class_by_its_name_is_the_class_by_its_number():
     model = models.load("shapesnet")
     options = {"size": 32, "steps": 3}
     number, name = (dream.render(model, dream.logit(each), **options) for each in (2, model.classes[2]))
-    assert torch.equal(number.pictures, name.pictures)
+    assert torch.equal(number.images, name.images)
     with pytest.raises(LookupError, match="class"):
         dream.render(model, dream.logit("unicorn"), **options)
 
 
 def test_a_layer_is_asked_for_its_channels_without_what_follows():
-    """A dense layer behind it could not take pictures of this size."""
+    """A dense layer behind it could not take images of this size."""
     icons = dream.superstimuli(models.load("simpleconvnet"), "conv1", size=20, steps=1, channels=[0])
-    assert icons.pictures.shape == (1, 1, 20, 20)
+    assert icons.images.shape == (1, 1, 20, 20)
 
 
 def test_stop_at_the_last_step_of_a_batch_is_heard():
     model = seeded(SMALL["sequential"], torch.float32)
     found = dream.superstimuli(model, "3", size=16, steps=1, batch=2, progress=lambda *_: True)
-    assert found.stopped == "stopped" and len(found.pictures) == 2
+    assert found.stopped == "stopped" and len(found.images) == 2
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"redirect": -3}, "redirect"),
-        ({"rate": True}, "rate"),
-        ({"rate": "x"}, "rate"),
+        ({"redirect_steps": -3}, "redirect_steps"),
+        ({"learning_rate": True}, "learning_rate"),
+        ({"learning_rate": "x"}, "learning_rate"),
         ({"progress": 5}, "progress"),
         ({"transforms": None}, "transforms"),
     ],
@@ -461,7 +482,7 @@ def test_channels_and_places_are_whole_numbers():
         with pytest.raises(ValueError, match="whole number"):
             dream.superstimuli(model, "3", channels=wrong, size=16, steps=1)
     with pytest.raises(ValueError, match="whole number"):
-        dream.spelled(model, x, "3", True, 0)
+        dream.top_channels(model, x, "3", True, 0)
     with pytest.raises(TypeError, match="a model"):
         dream.render(lambda y: y, dream.channel("3", 1))
 
@@ -477,8 +498,8 @@ def test_weights_of_inference_mode_are_refused_and_left_as_they_are():
 
 def test_a_float64_photo_for_a_float32_network_and_a_grey_one_for_a_colour_net():
     model, photo = seeded(SMALL["sequential"], torch.float32), torch.rand(1, 3, 16, 16, dtype=torch.float64)
-    assert dream.invert(model, photo, "3", steps=2).pictures.isfinite().all()
-    assert dream.deep_dream(model, photo, dream.layer("3"), octaves=1, steps=1).pictures.isfinite().all()
+    assert dream.invert(model, photo, "3", steps=2).images.isfinite().all()
+    assert dream.deep_dream(model, photo, dream.layer("3"), octaves=1, steps=1).images.isfinite().all()
     with pytest.raises(ValueError, match="3 channels"):
         dream.deep_dream(model, photo[:, :1], dream.layer("3"), octaves=1, steps=1)
 
@@ -492,8 +513,8 @@ def test_a_dream_that_is_stopped_stays_in_range_at_every_step():
             dream.layer("3"),
             octaves=2,
             steps=4,
-            rate=0.3,
+            step_size=0.3,
             progress=lambda d, *_, s=last: d >= s,
         )
-        assert 0 <= found.pictures.min() and found.pictures.max() <= 1 and len(found.history) == last
-        assert not torch.equal(found.pictures, photo)
+        assert 0 <= found.images.min() and found.images.max() <= 1 and len(found.history) == last
+        assert not torch.equal(found.images, photo)

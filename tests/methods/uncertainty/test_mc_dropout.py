@@ -43,7 +43,7 @@ def test_a_linear_head_has_the_known_mean_and_variance(rate):
     model, x = head(rate), torch.rand(1, 1, 4, 4)
     logits = []
     hook = model[2].register_forward_hook(lambda _m, _i, out: logits.append(out))
-    list(mc_dropout.answers(model, x, samples=4000))
+    list(mc_dropout.samples(model, x, n_samples=4000))
     hook.remove()
     seen = torch.cat(logits).double()
     weight, bias = model[2].weight.double(), model[2].bias.double()
@@ -56,17 +56,17 @@ def test_a_linear_head_has_the_known_mean_and_variance(rate):
 
 def test_the_numbers_are_those_of_all_answers_at_once():
     model, x = head(0.5), torch.rand(5, 1, 4, 4)
-    p = torch.stack(list(mc_dropout.answers(model, x, samples=30, seed=3, batch=2))).double()
-    found = mc_dropout.ask(model, x, samples=30, seed=3, batch=2)
+    p = torch.stack(list(mc_dropout.samples(model, x, n_samples=30, seed=3, batch=2))).double()
+    found = mc_dropout.predict(model, x, n_samples=30, seed=3, batch=2)
     torch.testing.assert_close(found.mean.double(), p.mean(dim=0), rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(found.variance.double(), p.var(dim=0, unbiased=False), rtol=1e-4, atol=1e-8)
     each = torch.tensor([[-sum(v * math.log(v) for v in row if v) for row in s] for s in p.tolist()]).double()
-    torch.testing.assert_close(found.expected.double(), each.mean(dim=0), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found.expected_entropy.double(), each.mean(dim=0), rtol=1e-5, atol=1e-7)
     mean = p.mean(dim=0)
     whole = torch.tensor([-sum(v * math.log(v) for v in row) for row in mean.tolist()])
     torch.testing.assert_close(found.entropy, whole, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(found.information, found.entropy - found.expected)
-    assert (found.information > 0).all()
+    torch.testing.assert_close(found.mutual_information, found.entropy - found.expected_entropy)
+    assert (found.mutual_information > 0).all()
     for one, other in zip(mc_dropout.summary(p.float()), found, strict=True):
         torch.testing.assert_close(one, other)
     with pytest.raises(ValueError, match="2 answers or more"):
@@ -77,15 +77,15 @@ def test_functional_dropout_drops_and_batch_norm_stays_as_in_eval_mode():
     model = Functional().eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     x = torch.rand(3, 1, 4, 4)
-    found = mc_dropout.ask(model, x, samples=10)
+    found = mc_dropout.predict(model, x, n_samples=10)
     assert (found.variance > 0).any()
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key])
     # Beside other pictures, batch statistics would give another answer.
-    one = torch.stack(list(mc_dropout.answers(model, x[:1], samples=400))).mean(0)
-    beside = torch.stack(list(mc_dropout.answers(model, 50 * x, samples=1))).mean(0)
+    one = torch.stack(list(mc_dropout.samples(model, x[:1], n_samples=400))).mean(0)
+    beside = torch.stack(list(mc_dropout.samples(model, 50 * x, n_samples=1))).mean(0)
     assert one.shape == (1, 3) and beside.shape == (3, 3)
-    torch.testing.assert_close(one[0], mc_dropout.ask(model, x, samples=400).mean[0], atol=0.05, rtol=0)
+    torch.testing.assert_close(one[0], mc_dropout.predict(model, x, n_samples=400).mean[0], atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_every_kind_of_dropout_drops(drop):
     """Also beside another dropout: it must not be that alone which drops."""
     model, x = Calls(drop).eval(), torch.rand(1, 1, 4, 4)
     for asked in (model, nn.Sequential(model, nn.Dropout(1e-9))):
-        assert len({tuple(answer[0].tolist()) for answer in mc_dropout.answers(asked, x, samples=6)}) >= 3
+        assert len({tuple(answer[0].tolist()) for answer in mc_dropout.samples(asked, x, n_samples=6)}) >= 3
     assert torch.equal(model(x), model(x)) and not model.training
 
 
@@ -140,11 +140,11 @@ def test_dropout_within_a_layer_of_torch_drops_too_and_its_mode_comes_back(kind)
     torch.manual_seed(0)
     model, x = Series(kind()).eval(), torch.rand(1, 1, 4, 4)
     for asked in (model, nn.Sequential(model, nn.Dropout(1e-9))):
-        assert len({tuple(answer[0].tolist()) for answer in mc_dropout.answers(asked, x, samples=6)}) >= 4
+        assert len({tuple(answer[0].tolist()) for answer in mc_dropout.samples(asked, x, n_samples=6)}) >= 4
     assert not any(part.training for part in model.modules()) and torch.equal(model(x), model(x))
     single = Series(nn.LSTM(4, 4, 1, batch_first=True)).eval()
     with pytest.raises(ValueError, match="drops nothing"):
-        mc_dropout.ask(single, x)
+        mc_dropout.predict(single, x)
 
 
 def test_an_error_in_a_pass_leaves_nothing_behind():
@@ -156,32 +156,32 @@ def test_an_error_in_a_pass_leaves_nothing_behind():
     modes, x = [part.training for part in model.modules()], torch.rand(2, 1, 4, 4)
     state = torch.get_rng_state()
     with pytest.raises(KeyError):
-        mc_dropout.ask(model, x)
+        mc_dropout.predict(model, x)
     assert [part.training for part in model.modules()] == modes and torch.equal(torch.get_rng_state(), state)
     assert torch.equal(F.dropout(torch.ones(9), training=False), torch.ones(9))
 
 
 def test_a_row_of_layers_with_a_forward_of_its_own_is_asked_whole():
     model, x = head(0.5), torch.rand(1, 1, 4, 4)
-    plain = torch.stack(list(mc_dropout.answers(model, x, samples=3)))
+    plain = torch.stack(list(mc_dropout.samples(model, x, n_samples=3)))
     model.forward = lambda images: nn.Sequential.forward(model, 1 - images)
-    other = torch.stack(list(mc_dropout.answers(model, x, samples=3)))
+    other = torch.stack(list(mc_dropout.samples(model, x, n_samples=3)))
     assert not torch.equal(plain, other)
     del model.forward
-    torch.testing.assert_close(torch.stack(list(mc_dropout.answers(model, 1 - x, samples=3))), other)
+    torch.testing.assert_close(torch.stack(list(mc_dropout.samples(model, 1 - x, n_samples=3))), other)
 
 
 def test_the_seed_decides_and_nothing_of_the_caller_is_changed():
     model, x = models.load("encoder").train(), torch.rand(2, 1, 28, 28)
     state, image = torch.get_rng_state(), x.clone()
-    first, again, other = (mc_dropout.ask(model, x, samples=5, seed=s) for s in (0, 0, 1))
+    first, again, other = (mc_dropout.predict(model, x, n_samples=5, seed=s) for s in (0, 0, 1))
     assert torch.equal(first.mean, again.mean) and not torch.equal(first.mean, other.mean)
     assert torch.equal(torch.get_rng_state(), state) and torch.equal(x, image) and model.training
 
 
 def test_a_generator_that_is_left_half_way_leaves_nothing_behind():
     model, x = head(0.5), torch.rand(1, 1, 4, 4)
-    state, one = torch.get_rng_state(), mc_dropout.answers(model, x)
+    state, one = torch.get_rng_state(), mc_dropout.samples(model, x)
     next(one)
     assert torch.equal(torch.get_rng_state(), state) and not model.training
     dropped = F.dropout(torch.ones(8), training=False)
@@ -191,39 +191,39 @@ def test_a_generator_that_is_left_half_way_leaves_nothing_behind():
 def test_without_dropout_there_is_nothing_to_ask():
     for model in (nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), head(0.0)):
         with pytest.raises(ValueError, match="drops nothing"):
-            mc_dropout.ask(model, torch.rand(1, 1, 4, 4))
+            mc_dropout.predict(model, torch.rand(1, 1, 4, 4))
 
 
 @pytest.mark.parametrize("samples", (1, 0, 2.5, True))
 def test_bad_numbers_of_samples(samples):
-    with pytest.raises(ValueError, match="samples is a whole number"):
-        mc_dropout.ask(head(0.5), torch.rand(1, 1, 4, 4), samples=samples)
+    with pytest.raises(ValueError, match="n_samples is a whole number"):
+        mc_dropout.predict(head(0.5), torch.rand(1, 1, 4, 4), n_samples=samples)
 
 
 def test_bad_pictures_and_answers():
     with pytest.raises(ValueError, match="pictures are"):
-        mc_dropout.ask(head(0.5), torch.rand(4, 4))
+        mc_dropout.predict(head(0.5), torch.rand(4, 4))
     with pytest.raises(ValueError, match="not finite"):
-        mc_dropout.ask(head(0.5), torch.full((1, 1, 4, 4), torch.nan))
+        mc_dropout.predict(head(0.5), torch.full((1, 1, 4, 4), torch.nan))
     with pytest.raises(ValueError, match=r"logits are wanted, and the model gave \(1, 1, 4, 4\)"):
-        mc_dropout.ask(nn.Dropout(0.5), torch.rand(1, 1, 4, 4))
+        mc_dropout.predict(nn.Dropout(0.5), torch.rand(1, 1, 4, 4))
     with pytest.raises(TypeError, match="a model .* not function"):
-        mc_dropout.ask(lambda x: x, torch.rand(1, 1, 4, 4))
+        mc_dropout.predict(lambda x: x, torch.rand(1, 1, 4, 4))
     for forward, said in (
         (lambda h: (h, h), "the model gave tuple"),
         (lambda h: h[:1], "each of 3 pictures are wanted, and the model gave 1 rows"),
         (lambda h: h * torch.nan, "with nan or inf"),
     ):
         with pytest.raises(ValueError, match=said):
-            mc_dropout.ask(Calls(lambda h: F.dropout(h, 0.5, False), forward), torch.rand(3, 1, 4, 4))
+            mc_dropout.predict(Calls(lambda h: F.dropout(h, 0.5, False), forward), torch.rand(3, 1, 4, 4))
 
 
 def test_what_is_wrong_is_said_before_the_first_answer_is_asked_for():
-    for wrong in ({"samples": 0}, {"samples": 2.5}, {"batch": 0}):
+    for wrong in ({"n_samples": 0}, {"n_samples": 2.5}, {"batch": 0}):
         with pytest.raises(ValueError, match="or more"):
-            mc_dropout.answers(head(0.5), torch.rand(1, 1, 4, 4), **wrong)
+            mc_dropout.samples(head(0.5), torch.rand(1, 1, 4, 4), **wrong)
     with pytest.raises(ValueError, match="pictures are"):
-        mc_dropout.answers(head(0.5), torch.rand(4, 4))
+        mc_dropout.samples(head(0.5), torch.rand(4, 4))
 
 
 def test_a_summary_is_of_probabilities_of_one_shape():
@@ -262,10 +262,10 @@ def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_
     ]
     row, x, passes = nn.Sequential(*layers).eval(), torch.rand(5, 1, 4, 4), []
     row[0].register_forward_hook(lambda *_: passes.append(1))
-    options = {"samples": 7, "seed": 2, "batch": 2}
-    once = torch.stack(list(mc_dropout.answers(row, x, **options)))
+    options = {"n_samples": 7, "seed": 2, "batch": 2}
+    once = torch.stack(list(mc_dropout.samples(row, x, **options)))
     assert len(passes) == 1 + 3  # one look, and the batches
-    whole = torch.stack(list(mc_dropout.answers(Whole(row), x, **options)))
+    whole = torch.stack(list(mc_dropout.samples(Whole(row), x, **options)))
     assert len(passes) == 1 + 3 + 7 * 3
     torch.testing.assert_close(once, whole, rtol=0, atol=0)
 
@@ -273,5 +273,5 @@ def test_what_stands_before_the_first_dropout_runs_once_and_the_answers_are_the_
 def test_a_model_that_is_watched_from_outside_is_asked_whole():
     model, seen = head(0.5), []
     model.register_forward_hook(lambda *_: seen.append(1))
-    list(mc_dropout.answers(model, torch.rand(1, 1, 4, 4), samples=6))
+    list(mc_dropout.samples(model, torch.rand(1, 1, 4, 4), n_samples=6))
     assert len(seen) == 6

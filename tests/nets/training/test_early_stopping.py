@@ -42,8 +42,8 @@ def test_fit_stops_where_the_rule_says():
     learn, judge = (
         Labelled(data.images[s], data.labels[s], data.classes) for s in (slice(40), slice(40, 60))
     )
-    full = fit(_net(), learn, judge, epochs=12, batch=8, rate=3e-3, keep="last")
-    stopped = fit(_net(), learn, judge, epochs=12, batch=8, rate=3e-3, patience=2)
+    full = fit(_net(), learn, judge, epochs=12, batch=8, learning_rate=3e-3, keep="last")
+    stopped = fit(_net(), learn, judge, epochs=12, batch=8, learning_rate=3e-3, patience=2)
     rule = early(full.val_loss, 2)
     assert rule.early and len(stopped.loss) == rule.epoch and stopped.best == rule.best
 

@@ -42,7 +42,7 @@ def test_what_diverged_is_counted_and_in_no_mean(monkeypatch, epochs):
 
 
 def test_trainings_of_different_lengths_have_a_mean_as_far_as_all_go():
-    found = sweep_results.runs("remedies", remedy="early stopping")
+    found = sweep_results.runs("remedies", regulariser="early stopping")
     lengths = [len(rows) for rows in found.finished]
     assert len(set(lengths)) > 1  # or this test says nothing
     curve = found.curve("val_loss")

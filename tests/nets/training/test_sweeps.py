@@ -67,13 +67,13 @@ def test_so_many_labels_are_wrong_and_the_pictures_are_the_same():
         assert (other.labels != train.labels).sum() == round(share * 200)
         assert torch.equal(other.images, train.images) and other.labels.max() <= 9
     assert torch.equal(sweeps.mislabelled(train, 0.5, 1).labels, sweeps.mislabelled(train, 0.5, 1).labels)
-    with pytest.raises(ValueError, match="wrong is a share"):
+    with pytest.raises(ValueError, match="label_noise is a fraction"):
         sweeps.mislabelled(train, 1.5, 0)
 
 
-@pytest.mark.parametrize("remedy", sweeps.REMEDIES)
+@pytest.mark.parametrize("remedy", sweeps.REGULARISERS)
 def test_every_remedy_trains(remedy):
-    rows = sweeps.run_one(sweeps.Settings(digits=20, epochs=1, remedy=remedy))
+    rows = sweeps.run_one(sweeps.Settings(digits=20, epochs=1, regulariser=remedy))
     assert [row.epoch for row in rows] == [1] and 0 <= rows[0].test_accuracy <= 1
 
 
@@ -85,10 +85,13 @@ class Asked(Exception):
     ("settings", "wanted"),
     [
         ({}, {"weight_decay": 0.0, "patience": None, "keep": "last", "schedule": "constant"}),
-        ({"remedy": "weight decay"}, {"weight_decay": 1.0, "patience": None, "augment": None}),
-        ({"remedy": "early stopping"}, {"weight_decay": 0.0, "patience": 5, "keep": "best"}),
+        ({"regulariser": "weight decay"}, {"weight_decay": 1.0, "patience": None, "augment": None}),
+        ({"regulariser": "early stopping"}, {"weight_decay": 0.0, "patience": 5, "keep": "best"}),
         ({"net": "deep"}, {"schedule": "one-cycle", "keep": "last"}),
-        ({"optimiser": "sgd", "rate": 0.5, "epochs": 3, "seed": 4}, {"rate": 0.5, "epochs": 3, "seed": 4}),
+        (
+            {"optimiser": "sgd", "learning_rate": 0.5, "epochs": 3, "seed": 4},
+            {"learning_rate": 0.5, "epochs": 3, "seed": 4},
+        ),
     ],
 )
 def test_a_setting_is_asked_of_the_training(monkeypatch, settings, wanted):
@@ -104,8 +107,8 @@ def test_a_setting_is_asked_of_the_training(monkeypatch, settings, wanted):
 def test_augmentation_moves_the_pictures_of_the_training_alone(monkeypatch):
     seen = []
     monkeypatch.setattr(sweeps, "fit", lambda *data, augment, **_: seen.append((data, augment)) or History())
-    sweeps.run_one(sweeps.Settings(remedy="augmentation"))
-    sweeps.run_one(sweeps.Settings(wrong=0.2))
+    sweeps.run_one(sweeps.Settings(regulariser="augmentation"))
+    sweeps.run_one(sweeps.Settings(label_noise=0.2))
     ((_, train, judge), moved), ((_, plain, same), nothing) = seen
     images = train.images[:8]
     assert moved(images, torch.Generator()).shape == images.shape and nothing is None
@@ -124,8 +127,8 @@ def test_the_seed_decides_the_digits_and_the_weights():
 
 
 def test_what_is_not_there_is_refused():
-    with pytest.raises(LookupError, match="remedy"):
-        sweeps.run_one(sweeps.Settings(remedy="prayer"))
+    with pytest.raises(LookupError, match="regulariser"):
+        sweeps.run_one(sweeps.Settings(regulariser="prayer"))
     with pytest.raises(LookupError, match="net"):
         sweeps.run_one(sweeps.Settings(net="huge"))
     with pytest.raises(LookupError, match="sweep"):
@@ -135,13 +138,13 @@ def test_what_is_not_there_is_refused():
 def test_a_dropout_that_would_not_be_there_or_be_another_is_refused():
     for settings in (
         sweeps.Settings(net="deep", dropout=0.5),
-        sweeps.Settings(net="deep", remedy="dropout"),
-        sweeps.Settings(remedy="dropout", dropout=0.3),
+        sweeps.Settings(net="deep", regulariser="dropout"),
+        sweeps.Settings(regulariser="dropout", dropout=0.3),
         sweeps.Settings(dropout=1.0),
     ):
         with pytest.raises(ValueError, match="dropout|rate 0.5"):
             sweeps.run_one(settings._replace(digits=10, epochs=1))
-    assert sweeps.network(sweeps.Settings(remedy="dropout")).drop1.p == 0.5
+    assert sweeps.network(sweeps.Settings(regulariser="dropout")).drop1.p == 0.5
 
 
 def test_what_is_shipped_says_what_the_lectures_say():
@@ -155,13 +158,15 @@ def test_what_is_shipped_says_what_the_lectures_say():
         for kind in (False, True)
     )
     assert plain == sorted(plain) and residual == sorted(residual, reverse=True)
-    rates = sweeps.SWEEPS["rates"].grid["rate"]
-    good = {norm: [r for r in rates if ends("rates", norm=norm, rate=r) > 0.9] for norm in (True, False)}
+    rates = sweeps.SWEEPS["rates"].grid["learning_rate"]
+    good = {
+        norm: [r for r in rates if ends("rates", norm=norm, learning_rate=r) > 0.9] for norm in (True, False)
+    }
     assert max(good[True]) >= 30 * min(good[True]) and not good[False]
     known = sweeps.SWEEPS["dropout"].grid["dropout"]
     assert max(known, key=lambda rate: ends("dropout", dropout=rate)) in (0.5, 0.6, 0.7)
     assert ends("dropout", dropout=0.0) < ends("dropout", dropout=0.6) - 0.05
-    by_remedy = {each: ends("remedies", "test_accuracy", remedy=each) for each in sweeps.REMEDIES}
+    by_remedy = {each: ends("remedies", "test_accuracy", regulariser=each) for each in sweeps.REGULARISERS}
     assert min(by_remedy, key=by_remedy.get) == "nothing"
 
 
@@ -174,7 +179,10 @@ def test_the_parameters_of_the_notebook_are_the_settings():
     assert names == sweeps.Settings()._asdict()
     code = " ".join(cell.source for cell in run_sweep.notebook().cells if cell.cell_type == "code")
     given = re.search(r"sweeps\.Settings\(([^)]*)\)", code)[1]
-    assert tuple(name.strip().lower() for name in given.split(",")) == sweeps.Settings._fields
+    assert (
+        tuple(name.strip().lower() for name in given.strip().rstrip(",").split(","))
+        == sweeps.Settings._fields
+    )
 
 
 def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
@@ -190,25 +198,27 @@ def test_a_sweep_by_papermill_goes_on_where_it_was_stopped(tmp_path, monkeypatch
 
     monkeypatch.setattr(run_sweep, "run", stopped)
     with pytest.raises(KeyboardInterrupt):
-        run_sweep.sweep("tiny", tmp_path / "tiny.csv", say=said.append)
+        run_sweep.sweep("tiny", tmp_path / "tiny.csv", report=said.append)
     assert not (tmp_path / "tiny.csv").exists() and len(runs) == 1
     monkeypatch.setattr(run_sweep, "run", lambda *a: runs.append(a[2]) or real(*a))
-    file = run_sweep.sweep("tiny", tmp_path / "tiny.csv", say=said.append)
+    file = run_sweep.sweep("tiny", tmp_path / "tiny.csv", report=said.append)
     assert [each.dropout for each in runs] == [0.0, 0.5]
     lines = file.read_text().splitlines()
     assert lines[0] == "dropout,epoch,loss,accuracy,val_loss,val_accuracy,test_accuracy,stopped"
     assert len(lines) == 5 and lines[1].startswith("0,1,") and "1 of 2: dropout 0.0" in said[0]
     # Other settings: nothing is taken over.
     monkeypatch.setitem(sweeps.SWEEPS, "tiny", dataclasses.replace(tiny, fixed={"epochs": 1, "digits": 20}))
-    assert len(run_sweep.sweep("tiny", file, say=said.append).read_text().splitlines()) == 3
+    assert len(run_sweep.sweep("tiny", file, report=said.append).read_text().splitlines()) == 3
     with pytest.raises(LookupError, match="sweep"):
         run_sweep.sweep("none", file)
 
 
 def test_what_trains_nothing_is_measured_by_its_function(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setitem(run_sweep.MEASURED, "attacks", lambda file, say: calls.append((file, say)) or file)
-    assert run_sweep.sweep("attacks", tmp_path / "a.csv", say=print) == tmp_path / "a.csv"
+    monkeypatch.setitem(
+        run_sweep.MEASURED, "attacks", lambda file, report: calls.append((file, report)) or file
+    )
+    assert run_sweep.sweep("attacks", tmp_path / "a.csv", report=print) == tmp_path / "a.csv"
     assert calls == [(tmp_path / "a.csv", print)]
 
 

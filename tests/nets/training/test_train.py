@@ -37,7 +37,14 @@ def test_it_learns(stripes, optimiser, schedule):
     model = small()
     before, _ = evaluate(model, stripes)
     history = fit(
-        model, stripes, stripes, epochs=6, batch=16, rate=0.02, optimiser=optimiser, schedule=schedule
+        model,
+        stripes,
+        stripes,
+        epochs=6,
+        batch=16,
+        learning_rate=0.02,
+        optimiser=optimiser,
+        schedule=schedule,
     )
     after, right = evaluate(model, stripes)
     assert right == 1 and after < before / 2
@@ -60,7 +67,7 @@ def test_first_step_of_plain_descent_against_the_formula(stripes):
     weight = model[1].weight.detach().clone()
     loss = nn.functional.cross_entropy(model(stripes.images), stripes.labels)
     (gradient,) = torch.autograd.grad(loss, model[1].weight)
-    fit(model, stripes, epochs=1, batch=60, rate=0.1, optimiser="sgd", keep="last")
+    fit(model, stripes, epochs=1, batch=60, learning_rate=0.1, optimiser="sgd", keep="last")
     assert torch.allclose(model[1].weight, weight - 0.19 * gradient, atol=1e-6)
 
 
@@ -152,12 +159,12 @@ def test_an_interruption_keeps_the_best_so_far_and_raises_nothing(stripes, tmp_p
     model, file = small(), tmp_path / "best.safetensors"
     kept = []
 
-    def watch(history):
+    def callback(history):
         kept.append(copy.deepcopy(model.state_dict()))
         if len(history.loss) == 3:
             raise KeyboardInterrupt
 
-    history = fit(model, stripes, stripes, epochs=50, batch=16, watch=watch, save=file)
+    history = fit(model, stripes, stripes, epochs=50, batch=16, callback=callback, save=file)
     assert history.stopped == "interrupted" and len(history.loss) == 3
     best = 1 + min(range(3), key=lambda k: history.val_loss[k])
     assert history.best == best
@@ -169,25 +176,25 @@ def test_an_interruption_keeps_the_best_so_far_and_raises_nothing(stripes, tmp_p
 def test_an_error_in_the_watcher_is_raised_and_the_model_is_whole(stripes):
     model = small()
 
-    def watch(history):
+    def callback(history):
         raise RuntimeError("the page is gone")
 
     with pytest.raises(RuntimeError, match="the page is gone"):
-        fit(model, stripes, epochs=3, batch=16, watch=watch)
+        fit(model, stripes, epochs=3, batch=16, callback=callback)
     assert not model.training and evaluate(model, stripes)[0] > 0
 
 
 def test_the_watcher_can_stop_between_two_epochs_and_within_one(stripes):
-    history = fit(small(), stripes, epochs=50, batch=16, watch=lambda history: len(history.loss) == 2)
+    history = fit(small(), stripes, epochs=50, batch=16, callback=lambda history: len(history.loss) == 2)
     assert history.stopped == "watcher" and len(history.loss) == 2
-    history = fit(small(), stripes, epochs=50, batch=16, watch=lambda history: True, watch_every=3)
+    history = fit(small(), stripes, epochs=50, batch=16, callback=lambda history: True, callback_every=3)
     assert history.stopped == "watcher" and len(history.step_loss) == 3 and history.best == 0
 
 
 def test_early_stopping_waits_for_its_patience_and_takes_the_best_back(stripes):
     wrong = stripes._replace(labels=1 - stripes.labels)  # the better it learns, the worse it gets here
     model = small()
-    history = fit(model, stripes, wrong, epochs=50, batch=16, rate=0.02, patience=3)
+    history = fit(model, stripes, wrong, epochs=50, batch=16, learning_rate=0.02, patience=3)
     assert history.stopped == "early"
     lowest = 1 + min(range(len(history.val_loss)), key=lambda k: history.val_loss[k])
     assert len(history.loss) == lowest + 3 and history.best == lowest
@@ -224,14 +231,14 @@ def test_a_single_picture_left_over_does_not_break_batch_normalisation(stripes):
 
 def test_half_precision_learns_the_same(stripes):
     model = small()
-    fit(model, stripes, epochs=6, batch=16, rate=0.02, bfloat16=True)
+    fit(model, stripes, epochs=6, batch=16, learning_rate=0.02, bfloat16=True)
     assert evaluate(model, stripes)[1] == 1 and model[0].weight.dtype == torch.float32
 
 
 def test_vectors_train_too_and_nothing_cannot_be_judged(stripes):
     flat = stripes._replace(images=stripes.images.flatten(1))
     model = nn.Linear(36, 2)
-    fit(model, flat, epochs=8, batch=16, rate=0.05)
+    fit(model, flat, epochs=8, batch=16, learning_rate=0.05)
     assert evaluate(model, flat)[1] == 1
     with pytest.raises(ValueError, match="no pictures"):
         evaluate(model, Labelled(flat.images[:0], flat.labels[:0], ()))
@@ -240,7 +247,7 @@ def test_vectors_train_too_and_nothing_cannot_be_judged(stripes):
 def test_float64_trains(stripes):
     model = small().double()
     double = stripes._replace(images=stripes.images.double())
-    fit(model, double, double, epochs=4, batch=16, rate=0.02)
+    fit(model, double, double, epochs=4, batch=16, learning_rate=0.02)
     assert evaluate(model, double)[1] == 1
 
 
@@ -251,8 +258,8 @@ def test_float64_trains(stripes):
         ({"batch": -1}, ValueError, "batch is a whole number"),
         ({"epochs": 1.5}, ValueError, "epochs is a whole number"),
         ({"batch": True}, ValueError, "batch is a whole number"),
-        ({"rate": float("inf")}, ValueError, "rate must be above 0"),
-        ({"rate": float("nan")}, ValueError, "rate must be above 0"),
+        ({"learning_rate": float("inf")}, ValueError, "learning_rate must be above 0"),
+        ({"learning_rate": float("nan")}, ValueError, "learning_rate must be above 0"),
         ({"optimiser": "adamm"}, LookupError, "Did you mean 'adam'"),
         ({"schedule": "cosine"}, LookupError, "constant, one-cycle"),
         ({"keep": "first"}, LookupError, "best, last"),

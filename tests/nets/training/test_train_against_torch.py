@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnnlab.data.augment import move
+from cnnlab.data.augment import geometric
 from cnnlab.data.labelled import Labelled
 from cnnlab.nets.training import train
 from cnnlab.nets.training.train import evaluate, fit
@@ -29,14 +29,14 @@ def net(dropout: float = 0.0, seed: int = 1) -> nn.Module:
     return nn.Sequential(*layers, drop, nn.Linear(48, 2)).eval()
 
 
-def written_out(model, data, *, epochs, rate, decay, smoothing, augment, seed):
+def written_out(model, data, *, epochs, learning_rate, decay, smoothing, augment, seed):
     """Plain torch: OneCycleLR, SGD with Nesterov momentum, decay of weights alone. (losses, shares right)"""
     weights = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0}]
-    stepper = torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True)
+    stepper = torch.optim.SGD(groups, learning_rate, momentum=0.9, nesterov=True)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
-        stepper, rate, total_steps=3 * epochs + 1, pct_start=0.25, cycle_momentum=False
+        stepper, learning_rate, total_steps=3 * epochs + 1, pct_start=0.25, cycle_momentum=False
     )
     order = torch.Generator().manual_seed(seed)
     losses, rights = [], []
@@ -59,10 +59,10 @@ def written_out(model, data, *, epochs, rate, decay, smoothing, augment, seed):
     return losses, rights
 
 
-@pytest.mark.parametrize("augment", (None, move(flip=True, shift=1)))
+@pytest.mark.parametrize("augment", (None, geometric(flip=True, shift=1)))
 def test_the_same_weights_and_the_same_history(pictures, augment):
     ours, torchs = net(), net()
-    options = {"epochs": 4, "rate": 0.1, "smoothing": 0.1, "augment": augment, "seed": 7}
+    options = {"epochs": 4, "learning_rate": 0.1, "smoothing": 0.1, "augment": augment, "seed": 7}
     history = fit(ours, pictures, batch=8, optimiser="sgd", schedule="one-cycle", weight_decay=0.3, **options)
     losses, rights = written_out(torchs, pictures, decay=0.3, **options)
     for (name, one), other in zip(ours.state_dict().items(), torchs.state_dict().values(), strict=True):
@@ -90,7 +90,7 @@ def test_adam_pulls_weights_alone(pictures):
         model[0].weight.fill_(0.5)
         model[2].weight.zero_()  # so nothing flows back to the first layer
     bias = model[0].bias.detach().clone()
-    fit(model, pictures, epochs=1, batch=22, rate=0.01, weight_decay=5)
+    fit(model, pictures, epochs=1, batch=22, learning_rate=0.01, weight_decay=5)
     assert torch.allclose(model[0].weight, torch.full((3, 1, 3, 3), 0.5 * (1 - 0.05)))
     assert torch.equal(model[0].bias, bias)
 
@@ -109,7 +109,7 @@ def test_dropout_follows_the_seed_and_two_such_trainings_do_not_mix(pictures):
         assert leave.wait(180)
         return True
 
-    thread = threading.Thread(target=fit, args=(net(0.5), pictures), kwargs={"watch": wait, "batch": 8})
+    thread = threading.Thread(target=fit, args=(net(0.5), pictures), kwargs={"callback": wait, "batch": 8})
     thread.start()
     assert inside.wait(180)
     try:
@@ -126,21 +126,21 @@ def test_dropout_follows_the_seed_and_two_such_trainings_do_not_mix(pictures):
 def test_what_was_learned_up_to_the_step_of_the_stop_stays(pictures, end):
     model, seen = net(), []
 
-    def watch(history):
+    def callback(history):
         seen.append(model[5].weight.detach().clone())
         if len(history.step_loss) == 2:
             if end == "interrupted":
                 raise KeyboardInterrupt
             return True
 
-    history = fit(model, pictures, epochs=5, batch=8, rate=0.05, watch=watch, watch_every=1)
+    history = fit(model, pictures, epochs=5, batch=8, learning_rate=0.05, callback=callback, callback_every=1)
     assert history.stopped == end and history.best == 0 and len(history.step_loss) == 2
     assert torch.equal(model[5].weight, seen[-1]) and not torch.equal(seen[0], seen[1])
 
 
 def test_a_watcher_may_look_in_eval_mode(pictures):
     watched, alone = net(), net()
-    fit(watched, pictures, epochs=2, batch=8, watch=lambda history: bool(watched.eval() is None))
+    fit(watched, pictures, epochs=2, batch=8, callback=lambda history: bool(watched.eval() is None))
     fit(alone, pictures, epochs=2, batch=8)
     assert torch.equal(watched[1].running_mean, alone[1].running_mean)
     assert evaluate(watched, pictures) == evaluate(alone, pictures)

@@ -77,7 +77,7 @@ def test_rates_show_the_shipped_trainings_and_say_what_diverged(exponent):
     view = batchnorm.rates_view(exponent, "loss")
     assert next(iter(view)) == f"learning rate {rate:g}"
     for name, norm in (("with   ", True), ("without", False)):
-        found = sweep_results.runs("rates", norm=norm, rate=rate)
+        found = sweep_results.runs("rates", norm=norm, learning_rate=rate)
         line = next(line for line in view[""].splitlines() if line.startswith(f"{name} batch norm"))
         if found.finished:
             assert f"{found.end('val_accuracy'):.0%}" in line
@@ -99,7 +99,7 @@ def test_nothing_runs_until_train_is_pressed(widget):
 
 @pytest.mark.parametrize(("norm", "residual"), ((False, False), (True, True)))
 def test_it_trains_what_was_chosen_and_draws_every_layer(widget, norm, residual):
-    widget.norm.value, widget.residual.value, widget.gain.value = norm, residual, 0.5
+    widget.norm.value, widget.residual.value, widget.init_gain.value = norm, residual, 0.5
     widget.go.click()
     widget.wait(180)
     assert "Done at epoch 1 of 1, step 4" in widget.status.value and widget.history.stopped == "finished"
@@ -116,7 +116,7 @@ def test_it_trains_what_was_chosen_and_draws_every_layer(widget, norm, residual)
 def test_the_gain_is_that_of_the_first_weights(widget):
     deviations = []
     for gain in (0.5, 1.0):
-        widget.gain.value, widget.rate.value = gain, live_flight_recorder.RATES[0]
+        widget.init_gain.value, widget.learning_rate.value = gain, live_flight_recorder.RATES[0]
         widget.start()
         widget.wait(180)
         deviations.append(widget._first["notes"][0].deviation)
@@ -137,7 +137,7 @@ def test_stop_ends_it_at_once_and_says_so(until):
 
 
 def test_a_loss_that_is_no_number_is_said(widget):
-    widget.gain.value, widget.rate.value, widget.depth.value = 4.0, 0.3, 41
+    widget.init_gain.value, widget.learning_rate.value, widget.depth.value = 4.0, 0.3, 41
     widget.start()
     widget.wait(180)
     assert widget.history.stopped == "diverged" and "The loss is no number at epoch 1" in widget.status.value

@@ -28,9 +28,9 @@ def test_a_picture_is_drawn_for_what_was_chosen():
         and "Done after 12 steps: channel relu2 3" in widget.status.value
     )
     alone = methods.render(
-        models.load("simpleconvnet"), methods.channel("relu2", 3), steps=12, rate=0.1, seed=0
+        models.load("simpleconvnet"), methods.channel("relu2", 3), steps=12, learning_rate=0.1, seed=0
     )
-    torch.testing.assert_close(widget.rendered.pictures, alone.pictures)
+    torch.testing.assert_close(widget.rendered.images, alone.images)
     steps = [int(step) for step in re.findall(r"<div>step (\d+)</div>", widget.stage.value)]
     assert widget.stage.value.count("<img") == 1 + len(steps)
     assert steps[0] == 1 and steps[-1] == 12 and len(steps) <= 6 and steps == sorted(set(steps))
@@ -150,5 +150,5 @@ def test_every_setting_counts(change):
             getattr(widget, change[0]).value = change[1]
         widget.start()
         widget.wait(180)
-        found.append(widget.rendered.pictures)
+        found.append(widget.rendered.images)
     assert (found[0] - found[1]).abs().max() > 1e-3

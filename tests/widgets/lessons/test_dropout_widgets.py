@@ -67,10 +67,10 @@ def test_the_curves_by_rate_say_what_the_sweep_measured():
 def test_a_turned_digit_is_doubted_as_mc_dropout_says():
     picture, angle = dropout._digit(7), 30
     every = torch.cat([dropout.rotate(picture, a) for a in range(0, 181, 10)])
-    asked = mc_dropout.ask(models.load("encoder"), every, samples=25)
+    asked = mc_dropout.predict(models.load("encoder"), every, n_samples=25)
     entropy, information = numbers(dropout.turning_view(angle, 7)[""].splitlines()[1])
     assert entropy == pytest.approx(asked.entropy[3].item(), abs=0.01)
-    assert information == pytest.approx(asked.information[3].item(), abs=0.01)
+    assert information == pytest.approx(asked.mutual_information[3].item(), abs=0.01)
     upright = numbers(dropout.turning_view(0, 7)[""].splitlines()[1])
     assert upright[0] < entropy and upright[1] < information
 
@@ -97,13 +97,18 @@ def test_nothing_runs_until_train_is_pressed(widget):
     assert widget.halt.button_style == ""
 
 
-@pytest.mark.parametrize("remedy", sweeps.REMEDIES)
+@pytest.mark.parametrize("remedy", sweeps.REGULARISERS)
 def test_it_is_the_training_of_the_sweeps(widget, remedy):
-    widget.remedy.value, widget.digits.value, widget.wrong.value, widget.seed.value = remedy, 200, 0.1, 2
+    widget.regulariser.value, widget.digits.value, widget.label_noise.value, widget.seed.value = (
+        remedy,
+        200,
+        0.1,
+        2,
+    )
     widget.go.click()
     assert widget.halt.button_style == "danger"
     widget.wait(180)
-    settings = sweeps.Settings(remedy=remedy, digits=200, wrong=0.1, seed=2, epochs=4)
+    settings = sweeps.Settings(regulariser=remedy, digits=200, label_noise=0.1, seed=2, epochs=4)
     assert widget.settings() == settings and widget.rows == sweeps.run_one(settings)
     assert f"Done at epoch 4 of 4, {remedy}" in widget.status.value
     assert widget.curve.value.count("<svg") == 2 and "before" not in widget.curve.value
@@ -112,7 +117,7 @@ def test_it_is_the_training_of_the_sweeps(widget, remedy):
 
 def test_the_last_curve_stays_as_before(widget):
     for remedy in ("dropout", "weight decay"):
-        widget.remedy.value = remedy
+        widget.regulariser.value = remedy
         widget.start()
         widget.wait(180)
     assert widget.curve.value.count(">before<") == 2
@@ -136,7 +141,7 @@ def test_stop_ends_it_and_keeps_the_curve(until):
 def test_a_second_training_with_dropout_at_once_is_refused_in_words(until):
     first, second = live_overfitting.live(epochs=5000), live_overfitting.live(epochs=1)
     for each in (first, second):
-        each.remedy.value = "dropout"
+        each.regulariser.value = "dropout"
     first.slow.value = True
     first.start()
     try:
@@ -155,7 +160,7 @@ def test_a_second_training_with_dropout_at_once_is_refused_in_words(until):
 
 def test_early_stopping_says_whose_weights_it_keeps():
     widget = live_overfitting.live(epochs=60)
-    widget.remedy.value = "early stopping"
+    widget.regulariser.value = "early stopping"
     widget.start()
     widget.wait(180)
     last, best = len(widget.rows), min(widget.rows, key=lambda row: row.val_loss).epoch

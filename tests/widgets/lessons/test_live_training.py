@@ -70,8 +70,8 @@ def test_seed_and_width_decide_the_network(widget):
 
 
 def test_every_learning_rate_runs(widget):
-    for _, rate in widget.rate.options:
-        widget.rate.value = rate
+    for _, rate in widget.learning_rate.options:
+        widget.learning_rate.value = rate
         widget.start()
         widget.wait(180)
         assert "alert" not in widget.status.value and widget.history is not None
