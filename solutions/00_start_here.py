@@ -153,13 +153,13 @@ quiz("00.q2")
 # The picture is a tensor of shape (3, H, W): three tables, red, green and blue.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def grey(picture):
+def grey(image):
     """The mean over the three colours: (3, H, W) -> (H, W)."""
     # BEGIN SOLUTION: the mean over the three colours
     # hint: Every pixel has three numbers, one per colour. Grey is their mean.
     # hint: The colours are dimension 0. The result has the shape (H, W).
     # hint: return picture.mean(dim=0)
-    return picture.mean(dim=0)
+    return image.mean(dim=0)
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -198,10 +198,10 @@ hint("00.2")
 # Run it on a wide one, find the fault, mend it, and run the check.
 
 # %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
-def brightest(picture):
+def brightest(image):
     """Where the largest value stands: (H, W) -> (row, column)."""
-    place = picture.argmax().item()  # counts the pixels row by row
-    return place // picture.shape[0], place % picture.shape[0]
+    position = image.argmax().item()  # counts the pixels row by row
+    return position // image.shape[0], position % image.shape[0]
 
 
 wide = torch.zeros(4, 9)
@@ -209,10 +209,10 @@ wide[1, 5] = 1.0
 print("brightest pixel found at", brightest(wide), "- it is at (1, 5)")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
-def brightest(picture):
+def brightest(image):
     """Where the largest value stands: (H, W) -> (row, column)."""
-    place = picture.argmax().item()
-    return place // picture.shape[1], place % picture.shape[1]  # a row is as long as the picture is wide
+    position = image.argmax().item()
+    return position // image.shape[1], position % image.shape[1]  # a row is as long as the picture is wide
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 brightest = check("00.bug", brightest)

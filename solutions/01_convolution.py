@@ -121,18 +121,18 @@ convolution.scan()
 # Use the kernel as it is: do not turn it. Stuck? The button below the check has three hints.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def conv2d(picture, kernel):
+def conv2d(image, kernel):
     """Slide the kernel over the picture: (H, W) and (h, w) -> (H-h+1, W-w+1)."""
     # BEGIN SOLUTION: two loops over the positions; multiply the window with the kernel and add
     # hint: Every number of the map belongs to one position of the window. Loop over those positions, not over the pixels.
     # hint: The map has (H-h+1, W-w+1) numbers. The window at (i, j) holds the rows i ... i+h-1 and the columns j ... j+w-1.
     # hint: out[i, j] = (picture[i : i + height, j : j + width] * kernel).sum()
     height, width = kernel.shape
-    rows, columns = picture.shape[0] - height + 1, picture.shape[1] - width + 1
+    rows, columns = image.shape[0] - height + 1, image.shape[1] - width + 1
     out = torch.zeros(rows, columns)
     for i in range(rows):
         for j in range(columns):
-            out[i, j] = (picture[i : i + height, j : j + width] * kernel).sum()
+            out[i, j] = (image[i : i + height, j : j + width] * kernel).sum()
     return out
     # END SOLUTION
 
@@ -483,22 +483,22 @@ show(fig, alt="A map of 4 by 4 numbers; the largest of each 2 by 2 window; the i
 # `row * W + column`.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def max_pool(picture, size):
+def max_pool(image, size):
     """Largest value of each window and where it stood: (H, W) -> two of (H // size, W // size)."""
     # BEGIN SOLUTION: for each window its largest value, and the index row * W + column of that pixel
     # hint: Two loops over the windows. In each window you need a value and a place.
     # hint: Both results have the shape (H // size, W // size). `window.argmax()` counts inside the window: turn it into row and column of the picture.
     # hint: row, column = i * size + place // size, j * size + place % size; switches[i, j] = row * picture.shape[1] + column
-    rows, columns = picture.shape[0] // size, picture.shape[1] // size
+    rows, columns = image.shape[0] // size, image.shape[1] // size
     pooled = torch.zeros(rows, columns)
     switches = torch.zeros(rows, columns, dtype=torch.int64)
     for i in range(rows):
         for j in range(columns):
-            window = picture[i * size : (i + 1) * size, j * size : (j + 1) * size]
-            place = window.argmax().item()
-            row, column = i * size + place // size, j * size + place % size
-            pooled[i, j] = picture[row, column]
-            switches[i, j] = row * picture.shape[1] + column
+            window = image[i * size : (i + 1) * size, j * size : (j + 1) * size]
+            position = window.argmax().item()
+            row, column = i * size + position // size, j * size + position % size
+            pooled[i, j] = image[row, column]
+            switches[i, j] = row * image.shape[1] + column
     return pooled, switches
     # END SOLUTION
 
@@ -518,14 +518,14 @@ quiz("01.q4")
 # Run the next two cells, find the fault, mend it, and run the check again.
 
 # %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
-def strided_conv2d(picture, kernel, stride):
+def strided_conv2d(image, kernel, stride):
     height, width = kernel.shape
-    rows = (picture.shape[0] - height) // stride + 1
-    columns = (picture.shape[1] - width) // stride + 1
+    rows = (image.shape[0] - height) // stride + 1
+    columns = (image.shape[1] - width) // stride + 1
     out = torch.zeros(rows, columns)
     for i in range(rows):
         for j in range(columns):
-            out[i, j] = (picture[i : i + height, j : j + width] * kernel).sum()
+            out[i, j] = (image[i : i + height, j : j + width] * kernel).sum()
     return out
 
 
@@ -537,15 +537,15 @@ show(fig, alt="Left: the outline of the whole photo. Right: the map of stride 2.
               "Compare which part of the photo it shows.")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
-def strided_conv2d(picture, kernel, stride):
+def strided_conv2d(image, kernel, stride):
     height, width = kernel.shape
-    rows = (picture.shape[0] - height) // stride + 1
-    columns = (picture.shape[1] - width) // stride + 1
+    rows = (image.shape[0] - height) // stride + 1
+    columns = (image.shape[1] - width) // stride + 1
     out = torch.zeros(rows, columns)
     for i in range(rows):
         for j in range(columns):
             top, left = i * stride, j * stride  # the fault: the window moved by 1, whatever the stride
-            out[i, j] = (picture[top : top + height, left : left + width] * kernel).sum()
+            out[i, j] = (image[top : top + height, left : left + width] * kernel).sum()
     return out
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}

@@ -369,25 +369,25 @@ else:
 # noise now. Is the training bad, or the picture? Find the fault, mend it, and run the check.
 
 # %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
-def as_pictures(weight):
+def as_images(weight):
     """Channels last: (F, 3, K, K) -> (F, K, K, 3)."""
     return weight.reshape(weight.shape[0], weight.shape[2], weight.shape[3], 3)
 
 
 trained = weight_files.load("photonet-filters")["conv1.weight"][-1]  # (32, 3, 7, 7)
 fig, axes = plt.subplots(1, 6, figsize=(10, 2), layout="constrained")
-for ax, pixels in zip(axes, as_pictures(trained), strict=False):
+for ax, pixels in zip(axes, as_images(trained), strict=False):
     images.picture(for_display(pixels).permute(2, 0, 1), ax=ax)
 show(fig, alt="Six filters of the trained photonet, drawn by the function under test. "
               "They look like coloured noise.")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
-def as_pictures(weight):
+def as_images(weight):
     """Channels last: (F, 3, K, K) -> (F, K, K, 3)."""
     return weight.permute(0, 2, 3, 1)  # moves the axes; reshape fills in the order of memory
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
-as_pictures = check("02.bug", as_pictures)
+as_images = check("02.bug", as_images)
 
 # %% slideshow={"slide_type": "skip"}
 progress()

@@ -246,7 +246,7 @@ widgets.nearest(bank=60 if FAST else 240)
 asked = photos.crops(size=64, n=60, seed=SEED + 1)
 bank = photos.crops(size=64, n=60 if FAST else 240, seed=SEED)
 print(f"{'layer':>8}  from the same photo  difference in colour")
-for name in (activations.PICTURE, relus[-1], "gap"):
+for name in (activations.IMAGE, relus[-1], "gap"):
     index = activations.neighbours(model, asked.images, bank.images, [name])[name].index  # (60, 5)
     same = (bank.labels[index] == asked.labels[:, None]).float().mean()
     colour = (bank.images[index] - asked.images[:, None]).mean(dim=(3, 4)).norm(dim=2).mean()
@@ -317,7 +317,7 @@ predict(
 # %%
 shapesnet = models.load("shapesnet")
 inner = [name for name, _ in shapesnet.named_children() if name.startswith(("conv", "relu"))]
-depth = [activations.PICTURE, *inner]
+depth = [activations.IMAGE, *inner]
 colour = activations.colour_probe(shapesnet, train.images, test.images, depth)
 known, asked_for = (train.images, train.labels), (test.images, test.labels)
 shape = activations.class_probe(shapesnet, known, asked_for, depth)

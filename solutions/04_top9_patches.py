@@ -22,7 +22,7 @@ from cnnlab.data import datasets, shapes
 from cnnlab.drawing import charts, images, sheets, show
 from cnnlab.methods import analysis, top
 from cnnlab.nets import models
-from cnnlab.probing import Recorder, receptive, stages
+from cnnlab.probing import Recorder, receptive, representative_layers
 from cnnlab.widgets.lessons import top as widgets
 
 # %% tags=["parameters"]
@@ -34,7 +34,7 @@ DATA = "photos"  # or "scenes", "digits": what the network was made for
 # %% slideshow={"slide_type": "slide"}
 model = models.load(NET)
 data = datasets.load(DATA, model.input_size, n=120 if FAST else 600, seed=SEED)
-layers = stages(model, data.images[:1])  # from the first to the last, five at most
+layers = representative_layers(model, data.images[:1])  # from the first to the last, five at most
 middle = layers[len(layers) // 2]
 field = receptive.field(model, middle, data.images.shape[-1])
 found = top.scan(model, data.images, middle, k=9)
@@ -190,14 +190,14 @@ print(f"the nine strongest of each channel: {found.values.numel():,} numbers, fo
 # together, in the same form. (Take care that every picture stays with its own value.)
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def merge(values, pictures, more_values, more_pictures, k):
+def merge(values, indices, more_values, more_indices, k):
     """The k best of two rankings: (m,), (m,), (n,), (n,), k -> values (k,), pictures (k,)."""
     # BEGIN SOLUTION: put both together, sort by value, keep the first k, and their pictures
     # hint: One long list of all values, one of all pictures, in the same order. Which k come first?
     # hint: torch.cat([values, more_values]) has the shape (m + n,). .topk(k) gives the largest and where they stood.
-    # hint: best = torch.cat([values, more_values]).topk(k); return best.values, torch.cat([pictures, more_pictures])[best.indices]
+    # hint: best = torch.cat([values, more_values]).topk(k); return best.values, torch.cat([indices, more_indices])[best.indices]
     best = torch.cat([values, more_values]).topk(k)
-    return best.values, torch.cat([pictures, more_pictures])[best.indices]
+    return best.values, torch.cat([indices, more_indices])[best.indices]
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -223,17 +223,17 @@ print("your ranking, in batches of 40, agrees with the course's scan:", so_far[1
 # the edge. What is not there becomes zero. The result always has `size` rows and columns.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def crop(picture, top, left, size):
+def crop(image, top, left, size):
     """A square window of a picture, zero where there is none: (C, H, W) -> (C, size, size)."""
     # BEGIN SOLUTION: a window of zeros; copy the part that lies inside the picture to its place
     # hint: Start with zeros of the final size. Which rows of the picture are really there, and where in the window do they go?
     # hint: rows from max(0, top) to min(H, top + size) of the picture; in the window they start at max(0, top) - top.
     # hint: window[:, y0 - top : y1 - top, x0 - left : x1 - left] = picture[:, y0:y1, x0:x1], with y0 = max(0, top), y1 = min(H, top + size)
-    channels, height, width = picture.shape
+    channels, height, width = image.shape
     window = torch.zeros(channels, size, size)
     y0, y1 = max(0, top), min(height, top + size)
     x0, x1 = max(0, left), min(width, left + size)
-    window[:, y0 - top : y1 - top, x0 - left : x1 - left] = picture[:, y0:y1, x0:x1]
+    window[:, y0 - top : y1 - top, x0 - left : x1 - left] = image[:, y0:y1, x0:x1]
     return window
     # END SOLUTION
 
@@ -334,7 +334,7 @@ predict(
 
 # %%
 shapesnet, scenes = models.load("shapesnet"), shapes.scenes(200 if FAST else 300, seed=SEED)
-depth = stages(shapesnet, scenes.images[:1])
+depth = representative_layers(shapesnet, scenes.images[:1])
 rankings = [top.scan(shapesnet, scenes.images, name, k=9) for name in depth]
 alike = {}
 for kind in ("shape", "colour", "texture"):
@@ -373,30 +373,30 @@ quiz("04.q3")
 # %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
 def strongest(batches, k):
     """The k strongest pictures: a list of tensors (n,), one activation for each picture -> values, pictures."""
-    values, pictures = torch.empty(0), torch.empty(0, dtype=torch.int64)
+    values, indices = torch.empty(0), torch.empty(0, dtype=torch.int64)
     for batch in batches:
         values = torch.cat([values, batch])
-        pictures = torch.cat([pictures, torch.arange(len(batch))])
+        indices = torch.cat([indices, torch.arange(len(batch))])
         best = values.topk(min(k, len(values)))
-        values, pictures = best.values, pictures[best.indices]
-    return values, pictures
+        values, indices = best.values, indices[best.indices]
+    return values, indices
 
 
 answers = torch.tensor([0.1, 0.9, 0.3, 0.2, 0.7, 0.4])
-values, pictures = strongest(answers.split(3), k=2)
-print("found:", values, "in the pictures", pictures, "- these have", answers[pictures])
+values, indices = strongest(answers.split(3), k=2)
+print("found:", values, "in the pictures", indices, "- these have", answers[indices])
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
 def strongest(batches, k):
     """The k strongest pictures: a list of tensors (n,), one activation for each picture -> values, pictures."""
-    values, pictures, seen = torch.empty(0), torch.empty(0, dtype=torch.int64), 0
+    values, indices, seen = torch.empty(0), torch.empty(0, dtype=torch.int64), 0
     for batch in batches:
         values = torch.cat([values, batch])
-        pictures = torch.cat([pictures, seen + torch.arange(len(batch))])  # numbers of the data set, not of the batch
+        indices = torch.cat([indices, seen + torch.arange(len(batch))])  # numbers of the data set, not of the batch
         seen += len(batch)
         best = values.topk(min(k, len(values)))
-        values, pictures = best.values, pictures[best.indices]
-    return values, pictures
+        values, indices = best.values, indices[best.indices]
+    return values, indices
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 strongest = check("04.bug", strongest)

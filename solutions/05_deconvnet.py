@@ -22,7 +22,7 @@ from cnnlab.data import datasets, photos
 from cnnlab.drawing import images, sheets, show
 from cnnlab.methods import deconvnet, top
 from cnnlab.nets import layers, models
-from cnnlab.probing import Unit, receptive, rules, stages
+from cnnlab.probing import Unit, receptive, representative_layers, rules
 from cnnlab.widgets.lessons import deconvnet as widgets
 
 F = torch.nn.functional
@@ -36,7 +36,7 @@ DATA = "photos"  # or "scenes", "digits": what the network was made for
 # %% slideshow={"slide_type": "slide"}
 model = models.load(NET)
 data = datasets.load(DATA, model.input_size, n=120 if FAST else 600, seed=SEED)
-names = stages(model, data.images[:1])  # from the first layer to the last
+names = representative_layers(model, data.images[:1])  # from the first layer to the last
 name = names[len(names) // 2]
 field = receptive.field(model, name, data.images.shape[-1])
 found = top.scan(model, data.images, name, k=9)
@@ -206,8 +206,8 @@ def one_layer_deconvnet(image, weight, channel):
     maps = F.conv2d(image, weight, padding=1).clamp(min=0)
     pooled, switches = F.max_pool2d(maps, 2, return_indices=True)
     start = torch.zeros_like(pooled)
-    place = pooled[0, channel].argmax()
-    start[0, channel].view(-1)[place] = pooled[0, channel].view(-1)[place]
+    position = pooled[0, channel].argmax()
+    start[0, channel].view(-1)[position] = pooled[0, channel].view(-1)[position]
     signal = F.max_unpool2d(start, switches, 2, output_size=maps.shape[-2:]).clamp(min=0)
     return F.conv_transpose2d(signal, weight, padding=1)
     # END SOLUTION
@@ -270,9 +270,9 @@ widgets.project()
 
 # %%
 row = torch.tensor([[[[1.0, 2.0, 9.0, 2.0, 1.0]] * 3]])  # (1, 1, 3, 5): the 9 stands in both windows
-top_values, places = F.max_pool2d(row, 3, stride=2, return_indices=True)  # (1, 1, 1, 2)
-overwritten = F.max_unpool2d(top_values, places, 3, stride=2, output_size=row.shape[-2:])
-added = layers.max_unpool2d(top_values, places, row.shape)
+top_values, positions = F.max_pool2d(row, 3, stride=2, return_indices=True)  # (1, 1, 1, 2)
+overwritten = F.max_unpool2d(top_values, positions, 3, stride=2, output_size=row.shape[-2:])
+added = layers.max_unpool2d(top_values, positions, row.shape)
 fig, axes = plt.subplots(1, 3, figsize=(12, 2.7), layout="constrained")
 for ax, table, title in zip(axes, [row, overwritten, added], ["two windows, one largest", "overwritten: 9", "added: 18"], strict=True):
     images.numbers(table[0, 0], ax=ax, title=title, decimals=0, limits=(0, 18))
@@ -301,16 +301,16 @@ blind = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, padding=2), torch.nn.ReLU()
 both = torch.cat([photos.load(photo, size=15) for photo in ("cat", "coffee")])
 with torch.no_grad():
     channel = blind(both)[:, :, 7, 7].amin(dim=0).argmax().item()  # in the middle, and active in both
-place = Unit("3", channel, 7, 7)
+position = Unit("3", channel, 7, 7)
 fig, axes = plt.subplots(2, 4, figsize=(11.5, 5.6), layout="constrained")
 for line, one in zip(axes, both, strict=True):
     images.picture(one, ax=line[0], title="the photo")
     for ax, rule in zip(line[1:], ("deconvnet", "gradient", "guided"), strict=True):
-        signal = deconvnet.project(blind, one[None], place, rule, initial="one")[0]
+        signal = deconvnet.project(blind, one[None], position, rule, initial="one")[0]
         images.signed(signal.sum(dim=0), ax=ax, bar=False, title=rule)
 show(fig, alt="Two photos, and for each the projections of the same unit by three rules. The two deconvnet projections are identical; "
               "those by gradient and guided differ.")
-same = [deconvnet.project(blind, one[None], place, "deconvnet", initial="one") for one in both]
+same = [deconvnet.project(blind, one[None], position, "deconvnet", initial="one") for one in both]
 print("largest difference of the two deconvnet projections:", (same[0] - same[1]).abs().max().item())
 
 # %% [markdown] slideshow={"slide_type": "fragment"}

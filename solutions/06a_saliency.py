@@ -32,27 +32,27 @@ FAST = False  # True: fewer pictures and steps
 SEED = 0
 NET = "photonet"  # or "shapesnet" with "scenes", "simpleconvnet" with "digits"
 DATA = "photos"  # or "scenes", "digits": what the network was made for
-PICTURE = ""  # or the path of a picture of yours
+IMAGE = ""  # or the path of a picture of yours
 
 # %% slideshow={"slide_type": "slide"}
 model = models.load(NET)
 side = model.input_size[-1]
 if DATA == "photos" and model.input_size[0] == 3:
-    pictures = torch.cat([photos.load(name, side) for name in ("rocket", "cat", "flower", "coffee", "temple")])
+    inputs = torch.cat([photos.load(name, side) for name in ("rocket", "cat", "flower", "coffee", "temple")])
 else:
-    pictures = datasets.load(DATA, model.input_size, n=5, seed=SEED).images
-if PICTURE:  # the path of a picture of yours
-    own = uploads.load(PICTURE, side)
-    pictures = torch.cat([own if model.input_size[0] == 3 else own.mean(dim=1, keepdim=True), pictures[:4]])
-guess = targets.top_classes(model, pictures, 1)[:, 0]  # the class that the network names, for each picture
+    inputs = datasets.load(DATA, model.input_size, n=5, seed=SEED).images
+if IMAGE:  # the path of a picture of yours
+    own = uploads.load(IMAGE, side)
+    inputs = torch.cat([own if model.input_size[0] == 3 else own.mean(dim=1, keepdim=True), inputs[:4]])
+guess = targets.top_classes(model, inputs, 1)[:, 0]  # the class that the network names, for each picture
 said = [targets.class_name(model, number) for number in guess.tolist()]
 answers = {
-    "gradient": saliency.gradient(model, pictures, guess),
-    "integrated\ngradients": saliency.integrated_gradients(model, pictures, guess, steps=10 if FAST else 30),
-    "occlusion": all_methods.occlusion_maps(model, pictures, guess),
-    "Grad-CAM": saliency.grad_cam(model, pictures, guess),
+    "gradient": saliency.gradient(model, inputs, guess),
+    "integrated\ngradients": saliency.integrated_gradients(model, inputs, guess, steps=10 if FAST else 30),
+    "occlusion": all_methods.occlusion_maps(model, inputs, guess),
+    "Grad-CAM": saliency.grad_cam(model, inputs, guess),
 }
-show(maps.sheet(pictures, {name: answer.map for name, answer in answers.items()}, titles=said),
+show(maps.sheet(inputs, {name: answer.map for name, answer in answers.items()}, titles=said),
      alt=f"Five pictures, which the network calls {', '.join(said)}, and four maps of each: red speaks for the class, blue against it.")
 
 # %% [markdown] slideshow={"slide_type": "subslide"}
@@ -128,7 +128,7 @@ hint("06a.1")
 # **gradient x input**. For a linear network it is the whole truth: the shares $w_i x_i$ add up to $f(x)$, but for the bias.
 
 # %%
-one, number = pictures[:1], int(guess[0])  # the first picture, and its class
+one, number = inputs[:1], int(guess[0])  # the first picture, and its class
 by_hand = gradient_map(lambda x: model(x)[0, number], one)
 nudge = saliency.gradient(model, one, number)
 away = (by_hand - nudge.map).norm() / nudge.map.norm()
@@ -281,11 +281,11 @@ widgets.smooth()
 
 # %%
 sharp = {
-    "gradient": saliency.gradient(model, pictures, guess),
-    "SmoothGrad": saliency.smoothgrad(model, pictures, guess, samples=5 if FAST else 15, seed=SEED),
-    "guided\nbackprop": saliency.guided_backprop(model, pictures, guess),
+    "gradient": saliency.gradient(model, inputs, guess),
+    "SmoothGrad": saliency.smoothgrad(model, inputs, guess, samples=5 if FAST else 15, seed=SEED),
+    "guided\nbackprop": saliency.guided_backprop(model, inputs, guess),
 }
-show(maps.sheet(pictures, {name: answer.map for name, answer in sharp.items()}, titles=said, each=True),
+show(maps.sheet(inputs, {name: answer.map for name, answer in sharp.items()}, titles=said, each=True),
      alt="Five pictures and three maps of each: gradient, SmoothGrad, guided back-propagation. Guided shows edges, sharp as a drawing.")
 
 # %% [markdown] tags=["teacher"]
@@ -402,11 +402,11 @@ hint("06a.4")
 exact = models.load("photonet").double()
 photo = photos.load("cat", 64).double()
 one_way, other = saliency.cam(exact, photo, "tabby cat").map, saliency.grad_cam(exact, photo, "tabby cat").map
-places = one_way[0, 0].numel()
-difference = (one_way / places - other).abs().max() / other.abs().max()
+positions = one_way[0, 0].numel()
+difference = (one_way / positions - other).abs().max() / other.abs().max()
 assert difference < 1e-12
 bias = exact.dense.bias[exact.classes.index("tabby cat")].item()
-print(f"largest difference of CAM/{places} and Grad-CAM: {difference:.0e} of the largest value")
+print(f"largest difference of CAM/{positions} and Grad-CAM: {difference:.0e} of the largest value")
 print(f"mean of CAM {one_way.mean():.3f} + bias {bias:.3f} = logit {exact(photo)[0, exact.classes.index('tabby cat')]:.3f}")
 
 # %% [markdown] slideshow={"slide_type": "slide"}
@@ -435,8 +435,8 @@ show(maps.sheet(again, {"Grad-CAM": cams.map[0], "guided\nGrad-CAM": guided_cams
 # %%
 logits = torch.tensor([[12.0, 0.5, -1.0, 0.0]], requires_grad=True)
 probability = logits.softmax(dim=1)[0, 0]
-(slope,) = torch.autograd.grad(probability, logits)
-print(f"probability {probability:.6f}: its gradient is {slope[0, 0]:.1e}. The gradient of the logit, with respect to itself, is 1.")
+(gradient,) = torch.autograd.grad(probability, logits)
+print(f"probability {probability:.6f}: its gradient is {gradient[0, 0]:.1e}. The gradient of the logit, with respect to itself, is 1.")
 sure, scenes = models.load("shapesnet"), shapes.scenes(5, seed=SEED)  # shapesnet is quite sure of its scenes
 pair = {output: saliency.gradient(sure, scenes.images, scenes.labels, output=output) for output in ("logit", "probability")}
 chances = [f"{shapes.CLASSES[k]} {p:.4%}" for k, p in zip(scenes.labels.tolist(), pair["probability"].score.tolist(), strict=True)]

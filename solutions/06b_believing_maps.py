@@ -193,12 +193,12 @@ predict(
 
 # %% slideshow={"slide_type": "subslide"}
 model = models.load(NET)
-pictures = datasets.load(DATA, model.input_size, n=2 if FAST else 3, seed=SEED).images
-guess = targets.top_classes(model, pictures, 1)[:, 0]
+inputs = datasets.load(DATA, model.input_size, n=2 if FAST else 3, seed=SEED).images
+guess = targets.top_classes(model, inputs, 1)[:, 0]
 chosen = ("gradient", "gradient x input", "integrated gradients", "guided backprop", "Grad-CAM", "guided Grad-CAM")
-layers = list(model_randomisation.weight_layers_top_down(model, pictures[:1]))
+layers = list(model_randomisation.weight_layers_top_down(model, inputs[:1]))
 depths = sorted({*range(0, len(layers), 3 if len(layers) > 6 else 1), len(layers)})  # the last: all of them
-fallen = {name: model_randomisation.sanity_check(model, pictures, guess, all_methods.get_method(name), depths=depths, seed=SEED) for name in chosen}
+fallen = {name: model_randomisation.sanity_check(model, inputs, guess, all_methods.get_method(name), depths=depths, seed=SEED) for name in chosen}
 fig, ax = plt.subplots(figsize=(10, 4.6), layout="constrained")
 charts.lines({name: found.signed.mean(dim=1).tolist() for name, found in fallen.items()}, x=depths, ax=ax,
              title=f"is the map of {NET} still the same?", xlabel="layers shuffled, from the last one on", ylabel="rank correlation")

@@ -22,7 +22,7 @@ from cnnlab.data import datasets, photos
 from cnnlab.drawing import charts, images, sheets, show
 from cnnlab.methods import dream, top
 from cnnlab.nets import icons, models
-from cnnlab.probing import receptive, stages
+from cnnlab.probing import receptive, representative_layers
 from cnnlab.widgets.lessons import dream as widgets
 
 # %% tags=["parameters"]
@@ -37,7 +37,7 @@ DATA = "photos"  # or "scenes", "digits": what the network was made for
 # %%
 model = models.load(NET)
 side = model.input_size[-1]
-names = stages(model, torch.zeros(1, *model.input_size))
+names = representative_layers(model, torch.zeros(1, *model.input_size))
 name = names[len(names) // 2]
 data = datasets.load(DATA, model.input_size, n=120 if FAST else 400, seed=SEED)
 field = receptive.field(model, name, side)
@@ -51,10 +51,10 @@ chosen = (found.values[:, 0] * awake).argsort(descending=True)[:3].tolist()
 steps = 8 if FAST else 32
 drawn = dream.superstimuli(model, name, channels=chosen, steps=steps, seed=SEED).images
 fig, axes = plt.subplots(2, 3, figsize=(7.6, 5.2), layout="constrained")
-for place, channel in enumerate(chosen):
+for position, channel in enumerate(chosen):
     nine = top.patches(data.images, found, field, channels=[channel], outside=0.5)[0]
-    images.grid(nine, ax=axes[0, place], columns=3, title=f"{name}, {channel}")
-    images.picture(drawn[place], ax=axes[1, place], title="drawn for it")
+    images.grid(nine, ax=axes[0, position], columns=3, title=f"{name}, {channel}")
+    images.picture(drawn[position], ax=axes[1, position], title="drawn for it")
 show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to which each answers most, "
                 "below a picture drawn for it.")
 
@@ -84,15 +84,15 @@ show(fig, alt=f"Three channels of {name}: above the nine pieces of pictures to w
 # picture between 0 and 1. Give back plain numbers, without a gradient of their own: the next step starts afresh.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def ascend(objective, picture, rate):
+def ascend(objective, image, rate):
     """One step up: a function of a picture, (1, C, H, W), number -> (1, C, H, W)."""
     # BEGIN SOLUTION: a copy that asks for gradients; its gradient, made as long as `rate`; added and clamped
     # hint: Three parts: the gradient as in 06a.1, its length by .norm(), the sum with the picture.
     # hint: leaf = picture.clone().requires_grad_(); the gradient is torch.autograd.grad(objective(leaf), leaf)[0].
     # hint: return (picture + rate * slope / slope.norm()).clamp(0, 1).detach()
-    leaf = picture.clone().requires_grad_()
-    slope = torch.autograd.grad(objective(leaf), leaf)[0]
-    return (picture + rate * slope / slope.norm()).clamp(0, 1).detach()
+    leaf = image.clone().requires_grad_()
+    gradient = torch.autograd.grad(objective(leaf), leaf)[0]
+    return (image + rate * gradient / gradient.norm()).clamp(0, 1).detach()
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -123,21 +123,21 @@ predict(
 # ### What came of it
 
 # %%
-def answer(pictures, channel=chosen[0]):
+def answer(rendered, channel=chosen[0]):
     """The mean of a channel's map, for each picture."""
     with torch.no_grad():
-        return head(pictures)[:, channel].mean(dim=(1, 2))
+        return head(rendered)[:, channel].mean(dim=(1, 2))
 
 
-def mean_of_map(picture):
+def mean_of_map(image):
     """Our objective, with its gradient: one picture in, one number out."""
-    return head(picture)[0, chosen[0]].mean()
+    return head(image)[0, chosen[0]].mean()
 
 
-picture, film = noise, [noise]
+image, film = noise, [noise]
 for k in range(steps):
-    picture = ascend(mean_of_map, picture, 2.0).detach()  # yours, if it is right
-    film += [picture] if (k + 1) % (steps // 4) == 0 else []
+    image = ascend(mean_of_map, image, 2.0).detach()  # yours, if it is right
+    film += [image] if (k + 1) % (steps // 4) == 0 else []
 values = answer(torch.cat(film)).tolist()
 assert values[-1] > values[0]
 titles = [f"step {k * (steps // 4)}: {value:.2f}" for k, value in enumerate(values)]
@@ -165,13 +165,13 @@ print(f"the mean of the map: {values[-1]:.2f} now, {best:.2f} for the best of {l
 # The sum of the sizes of all differences between neighbours, side by side and one above the other, in all colours.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def total_variation(picture):
+def total_variation(image):
     """How rough a picture is: (1, C, H, W) -> one number, as a tensor."""
     # BEGIN SOLUTION: differences along the rows and along the columns, their sizes, all added
     # hint: Two kinds of neighbours: axis 3 (side by side), axis 2 (one above the other). Each gives one sum.
     # hint: picture.diff(dim=3) has the shape (1, C, H, W - 1). Its sizes are .abs().
     # hint: return picture.diff(dim=2).abs().sum() + picture.diff(dim=3).abs().sum()
-    return picture.diff(dim=2).abs().sum() + picture.diff(dim=3).abs().sum()
+    return image.diff(dim=2).abs().sum() + image.diff(dim=3).abs().sum()
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -186,13 +186,13 @@ hint("07.2")
 # Move the picture down and to the right by whole pixels. What leaves on one side comes in on the other.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def jitter(picture, down, right):
+def jitter(image, down, right):
     """The picture, moved: (1, C, H, W), int, int -> (1, C, H, W)."""
     # BEGIN SOLUTION: roll the picture along its rows and its columns
     # hint: There is a function of torch that moves a tensor round in a circle along chosen axes.
     # hint: torch.roll(x, shifts, dims) takes one shift for each axis; down is axis 2, right is axis 3.
     # hint: return picture.roll((down, right), dims=(2, 3))
-    return picture.roll((down, right), dims=(2, 3))
+    return image.roll((down, right), dims=(2, 3))
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -210,7 +210,7 @@ for _ in range(steps):
     by = torch.randint(-2, 3, (2,), generator=seeded).tolist()
     smooth = ascend(lambda x: mean_of_map(x) - 0.0005 * total_variation(x), smooth, 2.0).detach()
     shaken = ascend(lambda x, by=by: mean_of_map(jitter(x, *by)), shaken, 2.0).detach()
-show(images.row([picture, smooth, shaken], titles=["the first try", "less variation", "moved"]),
+show(images.row([image, smooth, shaken], titles=["the first try", "less variation", "moved"]),
      alt="The first try, the same with total variation subtracted, and the same moved before each look: "
          "a pattern of one kind in all three; the second is paler, the third has thicker lines.")
 
@@ -222,9 +222,9 @@ show(images.row([picture, smooth, shaken], titles=["the first try", "less variat
 # run the check.
 
 # %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
-def jittered_gradient(gradient_of, picture, down, right):
+def jittered_gradient(gradient_of, image, down, right):
     """The gradient, asked at the moved picture: a function, (1, C, H, W), int, int -> (1, C, H, W)."""
-    return gradient_of(picture.roll((down, right), dims=(2, 3)))
+    return gradient_of(image.roll((down, right), dims=(2, 3)))
 
 
 dot = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]])
@@ -233,9 +233,9 @@ back_at = jittered_gradient(lambda x: x, dot, 0, 1).flatten().tolist()
 print("found:", back_at, "- the dot stood at the first place")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
-def jittered_gradient(gradient_of, picture, down, right):
+def jittered_gradient(gradient_of, image, down, right):
     """The gradient, asked at the moved picture: a function, (1, C, H, W), int, int -> (1, C, H, W)."""
-    return gradient_of(picture.roll((down, right), dims=(2, 3))).roll((-down, -right), dims=(2, 3))  # and back again
+    return gradient_of(image.roll((down, right), dims=(2, 3))).roll((-down, -right), dims=(2, 3))  # and back again
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 jittered_gradient = check("07.bug", jittered_gradient)
@@ -267,14 +267,14 @@ show(images.row([dot, 0.5 + torch.fft.irfft2(stripes) / 2, *faces, still],
 # blue rise together. So we draw in brightness and two differences of colour, each as strong as in photos.
 
 # %%
-def random_picture(made_of, strength):
+def random_image(made_of, strength):
     """A picture from random numbers, taken for pixels or for waves."""
     numbers = made_of.start(1, (3, 64, 64), torch.Generator().manual_seed(SEED))
     return made_of.to_image(strength * numbers, (64, 64))
 
 
-grain = random_picture(dream.Pixel(noise=2.0), 1)
-clouds = [random_picture(dream.Fourier(decorrelate=colours), 2) for colours in (False, True)]
+grain = random_image(dream.Pixel(noise=2.0), 1)
+clouds = [random_image(dream.Fourier(decorrelate=colours), 2) for colours in (False, True)]
 show(images.row([grain, *clouds], titles=["random pixels", "random waves", "waves, colours of photos"]),
      alt="Random numbers as pixels: coloured grain. As waves: clouds in all colours. "
          "As waves with the colours of photos: clouds from dark to light, with little colour.")
@@ -322,7 +322,7 @@ def draw(aim, **options):
 
 ways = {said: draw(aim, **options) for said, (aim, options) in tries.items()}
 show(images.row(list(ways.values()), columns=3, side=2.2,
-                titles=[f"{said}: {answer(pictures).item():.2f}" for said, pictures in ways.items()]),
+                titles=[f"{said}: {answer(rendered).item():.2f}" for said, rendered in ways.items()]),
      alt="One unit, six pictures with the mean of its map: by pixels in garish colours; "
          "with less variation or near its blur smoother; moved, with thicker lines; by waves in the "
          "colours of photos. By pixels alone the mean is the highest.")
@@ -360,8 +360,8 @@ wanted = wish + other - 2.0 * dream.total_variation()
 print("the sum:", wanted)  # an objective can be read
 drawn = [ways["waves, moved"], draw(other), draw(wanted)]
 titles = []
-for said, pictures in zip(["one", "the other", "the sum"], drawn, strict=True):
-    both = [f"{answer(pictures, number).item():.1f}" for number in chosen[:2]]
+for said, rendered in zip(["one", "the other", "the sum"], drawn, strict=True):
+    both = [f"{answer(rendered, number).item():.1f}" for number in chosen[:2]]
     titles.append(f"{said}: {' and '.join(both)}")
 show(images.row(drawn, titles=titles),
      alt="Pictures for two channels, and one for the sum of both, with the answers of the two: "
@@ -383,13 +383,13 @@ show(images.row(drawn, titles=titles),
 # The logit of the target, less `strength` times the sum of squares of the picture.
 
 # %% tags=["exercise"] slideshow={"slide_type": "skip"}
-def class_objective(logits, target, picture, strength):
+def class_objective(logits, target, image, strength):
     """S_c(I) - strength * |I|^2: (1, K), int, (1, C, H, W), number -> one number, as a tensor."""
     # BEGIN SOLUTION: the logit of the target, less the penalty
     # hint: Two terms. The first is one entry of logits, the second a sum over the picture.
     # hint: logits[0, target] is the first; (picture ** 2).sum() the sum of squares.
     # hint: return logits[0, target] - strength * (picture ** 2).sum()
-    return logits[0, target] - strength * (picture**2).sum()
+    return logits[0, target] - strength * (image**2).sum()
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -404,14 +404,14 @@ hint("07.4")
 # %% slideshow={"slide_type": "skip"}
 drawings = []
 for strength in (0.0, 0.03):
-    picture = film[0]
+    image = film[0]
 
     def aim(x, strength=strength):
         return class_objective(model(x), target, x, strength)
 
     for _ in range(steps):
-        picture = ascend(aim, picture, 3.0).detach()
-    drawings.append(picture)
+        image = ascend(aim, image, 3.0).detach()
+    drawings.append(image)
 bright = [f"mean {drawing.mean().item():.2f}" for drawing in drawings]
 show(images.row(drawings, titles=[f"no penalty: {bright[0]}", f"penalty: {bright[1]}"]),
      alt=f"Two pictures for the class {model.classes[target]}, pixel by pixel, the second darker.")
@@ -438,7 +438,7 @@ show(images.row(list(draw(dream.logit(classes))), titles=[model.classes[k] for k
 drawn_for_logit = asked[f"logit: {model.classes[target]}"]
 punished = {weight: draw(dream.logit(target) - weight * dream.l2()) for weight in (500, 5000)}
 punished = {0: drawn_for_logit, **punished}
-logits = [model(pictures)[0, target].item() for pictures in punished.values()]
+logits = [model(rendered)[0, target].item() for rendered in punished.values()]
 titles = [f"{weight} * L2: logit {logit:.0f}" for weight, logit in zip(punished, logits, strict=True)]
 show(images.row(list(punished.values()), titles=titles),
      alt=f"The class {model.classes[target]} with three weights of the penalty, and its logit: "

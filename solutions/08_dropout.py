@@ -161,9 +161,9 @@ last, best = stop_early(history.val_loss, 5)  # yours, if it is right
 fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
 charts.lines({"validation": history.val_loss}, x=epochs, ax=ax, xlabel="epoch", ylabel="loss",
              title=f"patience 5: stop after epoch {last}, go back to epoch {best}")
-for place, said, side in ((best, "lowest ", "right"), (last, " stop", "left")):
-    ax.axvline(place, color="0.4", linestyle=":")
-    ax.text(place, max(history.val_loss), said, ha=side, va="top", fontsize=13)
+for position, said, side in ((best, "lowest ", "right"), (last, " stop", "left")):
+    ax.axvline(position, color="0.4", linestyle=":")
+    ax.text(position, max(history.val_loss), said, ha=side, va="top", fontsize=13)
 ax.set_xlim(0, 1.2 * len(epochs))
 ax.set_xticks(range(0, len(epochs) + 1, len(epochs) // 3))
 show(fig, alt=f"The validation loss: lowest after epoch {best}, and {last - best} epochs later the training "
@@ -534,9 +534,9 @@ assert torch.allclose(mean, found.mean[1], atol=1e-4) and torch.allclose(varianc
 
 fig, axes = plt.subplots(2, 3, figsize=(11, 4.8), layout="constrained")
 said = []
-for k, (name, picture) in enumerate(asked.items()):
+for k, (name, image) in enumerate(asked.items()):
     first, doubt = int(found.mean[k].argmax()), f"entropy {found.entropy[k]:.2f}, information {found.mutual_information[k]:.2f}"
-    images.picture(picture, ax=axes[0, k], title=name)
+    images.picture(image, ax=axes[0, k], title=name)
     axes[1, k].hist(answers[:, k, first], bins=20, range=(0, 1), color=charts.COLOURS[0])
     axes[1, k].set_title(doubt, fontsize=13)
     axes[1, k].set_xlabel(f"probability of {first}", fontsize=13)

@@ -275,8 +275,8 @@ normalise = check("09.2", normalise)
 hint("09.2")
 
 # %% slideshow={"slide_type": "slide"}
-means, deviations = (torch.tensor(each).view(1, 3, 1, 1) for each in ([4.0, -4.0, 0.0], [0.5, 1.0, 2.0]))
-x = means + deviations * torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(SEED))
+means, stds = (torch.tensor(each).view(1, 3, 1, 1) for each in ([4.0, -4.0, 0.0], [0.5, 1.0, 2.0]))
+x = means + stds * torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(SEED))
 y = normalise(x, torch.ones(3), torch.zeros(3))  # yours, if it is right
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.1), sharex=True, sharey=True, layout="constrained")
 for ax, values, title in zip(axes, (x, y), ("before", "after"), strict=True):
@@ -571,7 +571,7 @@ block = check("09.4", block)
 hint("09.4")
 
 # %% slideshow={"slide_type": "subslide"}
-def slopes(shortcut, n=20):
+def input_gradients(shortcut, n=20):
     """How large the slope is at each of n blocks, from the first to the last; their weights are small."""
     seeded = torch.Generator().manual_seed(SEED)
     steps = [torch.rand(32, 64, 1, 1, generator=seeded).requires_grad_()]
@@ -583,10 +583,10 @@ def slopes(shortcut, n=20):
 
         steps.append(block(steps[-1], inside) if shortcut else inside(steps[-1]).relu())  # your block, if it is right
     found = torch.autograd.grad(steps[-1].sum(), steps)
-    return [slope.square().mean().sqrt().item() for slope in found]
+    return [gradient.square().mean().sqrt().item() for gradient in found]
 
 
-arrives = {"without": slopes(False), "with shortcuts": slopes(True)}
+arrives = {"without": input_gradients(False), "with shortcuts": input_gradients(True)}
 fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
 title = "the slope that arrives; weights seven times too small"
 charts.lines(arrives, ax=ax, log=True, title=title, xlabel="block", ylabel="size of the slope")

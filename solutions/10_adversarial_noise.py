@@ -47,9 +47,9 @@ album = torch.cat([one if colours == 3 else one.mean(dim=1, keepdim=True) for on
 photo = album[:1]
 
 
-def says(picture):
+def says(image):
     """What the network says, and how sure it is: "tabby cat 76 %"."""
-    chances = model(picture).softmax(dim=1)[0]
+    chances = model(image).softmax(dim=1)[0]
     return f"{targets.class_name(model, int(chances.argmax()))} {chances.max().item():.0%}"
 
 
@@ -128,9 +128,9 @@ ax.add_patch(plt.Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidt
 ax.plot(0.86, 0.5, "ko")
 ax.annotate("the picture", (0.86, 0.5), (0.16, 0.48), fontsize=16,
             arrowprops={"arrowstyle": "-", "shrinkB": 6})
-for text, place, colour in (("$L_\\infty$", (0.68, 0.74), "#0072B2"), ("$L_2$", (0.84, 0.58), "#D55E00"),
+for text, position, colour in (("$L_\\infty$", (0.68, 0.74), "#0072B2"), ("$L_2$", (0.84, 0.58), "#D55E00"),
                             ("all pictures: 0 to 1", (0.05, 0.06), "black")):
-    ax.annotate(text, place, fontsize=16, color=colour)
+    ax.annotate(text, position, fontsize=16, color=colour)
 ax.set(xlim=(-0.05, 1.15), ylim=(-0.05, 1.05), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
 ax.set_xlabel("first pixel", fontsize=14)
 ax.set_ylabel("second pixel", fontsize=14)
@@ -170,8 +170,8 @@ def fgsm(loss, image, eps):
     # hint: leaf = image.clone().requires_grad_(); slope = torch.autograd.grad(loss(leaf), leaf)[0]
     # hint: return (image + eps * slope.sign()).clamp(0, 1)
     leaf = image.clone().requires_grad_()
-    slope = torch.autograd.grad(loss(leaf), leaf)[0]
-    return (image + eps * slope.sign()).clamp(0, 1)
+    gradient = torch.autograd.grad(loss(leaf), leaf)[0]
+    return (image + eps * gradient.sign()).clamp(0, 1)
     # END SOLUTION
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
@@ -187,9 +187,9 @@ hint("10.1")
 first = model(photo).argmax(dim=1)  # the class that it names now
 
 
-def loss(picture):
+def loss(image):
     """Minus the logarithm of the probability of the first answer."""
-    return F.cross_entropy(model(picture), first)
+    return F.cross_entropy(model(image), first)
 
 
 times = (0, 0.5, 1, 4)
@@ -245,16 +245,16 @@ hint("10.2")
 
 # %%
 leaf, name = photo.clone().requires_grad_(), first.item()
-(slope,) = torch.autograd.grad(model(leaf)[0, name], leaf)
+(gradient,) = torch.autograd.grad(model(leaf)[0, name], leaf)
 levels = torch.linspace(0, 2, 9) * LEVELS
 coin = torch.randint(0, 2, photo.shape, generator=torch.Generator().manual_seed(SEED)) * 2 - 1
 with torch.no_grad():
     worst, random = (
         torch.cat([model((photo - level / 255 * way).clamp(0, 1)) for level in levels])
-        for way in (slope.sign(), coin)
+        for way in (gradient.sign(), coin)
     )
 fell, tossed = ((logits[0, name] - logits[:, name]).tolist() for logits in (worst, random))
-foretold = [largest_drop(slope, level / 255, "linf").item() for level in levels]  # yours, if it is right
+foretold = [largest_drop(gradient, level / 255, "linf").item() for level in levels]  # yours, if it is right
 lost = [size for size, logits in zip(levels.tolist(), worst, strict=True) if logits.argmax() != name][:1]
 fig, ax = plt.subplots(figsize=(8.6, 3.6), layout="constrained")
 charts.lines({"predicted": foretold, "measured": fell, "random signs": tossed}, x=levels.tolist(), ax=ax,
@@ -280,8 +280,8 @@ assert fell[4] > abs(tossed[4])
 # the sum of squares. (Our network is not linear. Here its slopes at the photo stand for $w$.)
 
 # %%
-many, few = (largest_drop(slope, eps, norm).item() for norm in ("linf", "l2"))
-print(f"{slope.numel()} numbers, each moved by {LEVELS} of 255. "
+many, few = (largest_drop(gradient, eps, norm).item() for norm in ("linf", "l2"))
+print(f"{gradient.numel()} numbers, each moved by {LEVELS} of 255. "
       f"All the right way, the logit falls by {many:.1f}.")
 print(f"At random it moves by about {few:.2f}. That is {many / few:.0f} times less.")
 assert many / few > 4
@@ -300,9 +300,9 @@ quiz("10.q1")
 
 # %%
 n, reach = (5, 4) if FAST else (13, 4)
-places = torch.linspace(-reach, reach, n) * eps
+positions = torch.linspace(-reach, reach, n) * eps
 uphill = ours.noise.sign()
-cells = [photo + right * uphill + up * coin for up in places.flip(0) for right in places]
+cells = [photo + right * uphill + up * coin for up in positions.flip(0) for right in positions]
 with torch.no_grad():
     sure = torch.cat([model(cell.clamp(0, 1)) for cell in torch.cat(cells).split(16)])
 sure = sure.softmax(dim=1)[:, first.item()].view(n, n)
@@ -375,19 +375,19 @@ hint("10.3")
 
 # %%
 once = fgsm(loss, photo, eps).detach()
-picture, losses = photo, [loss(photo).item()]
+image, losses = photo, [loss(photo).item()]
 for _ in range(4 if FAST else 12):
-    moved = fgsm(loss, picture, eps / 4)  # this and the next line are yours, if they are right
-    picture = project(moved, photo, eps, "linf").detach()
-    losses.append(loss(picture).item())
+    moved = fgsm(loss, image, eps / 4)  # this and the next line are yours, if they are right
+    image = project(moved, photo, eps, "linf").detach()
+    losses.append(loss(image).item())
 fig, ax = plt.subplots(figsize=(8.6, 3.4), layout="constrained")
 charts.lines({"many steps": losses, "one step": [loss(once).item()] * len(losses)}, ax=ax,
              title=f"both within {LEVELS} of 255", xlabel="steps", ylabel="loss")
 show(fig, alt=f"The loss of the first answer: {losses[0]:.1f} before, "
               f"{loss(once).item():.1f} after one large step, "
               f"{losses[-1]:.1f} after {len(losses) - 1} small ones.")
-print(f"one step: {says(once)}; {len(losses) - 1} small steps: {says(picture)}")
-assert (picture - photo).abs().max() <= eps + 1e-6 and losses[-1] > losses[0]
+print(f"one step: {says(once)}; {len(losses) - 1} small steps: {says(image)}")
+assert (image - photo).abs().max() <= eps + 1e-6 and losses[-1] > losses[0]
 
 # %% [markdown]
 # The same budget, a higher loss. FGSM is the quick look. **PGD is the one to test with**: what it does not find in many steps, from several
@@ -411,7 +411,7 @@ show(fig, alt="; ".join(f"eps {row.eps255} of 255: noise {row.noise:.0%}, FGSM {
                         f"PGD {row.pgd:.0%} get another name; "
                         f"the logit should fall by {row.predicted:.1f} and falls by {row.measured:.1f}"
                         for row in rows))
-print(f"{rows[0].pictures} photos, {rows[0].source}")
+print(f"{rows[0].images} photos, {rows[0].source}")
 assert all(10 * row.noise < row.fgsm <= row.pgd for row in rows)
 
 # %% [markdown]
@@ -451,14 +451,14 @@ assert longer.l2.item() <= spent * 1.0001
 # a network with eps = 8/255, and reports that it is quite robust. Find the fault, mend it, and run the check.
 
 # %% tags=["bug-hunt"] slideshow={"slide_type": "skip"}
-def fast_sign(gradient_of, image, eps, mean, deviation):
+def fast_sign(gradient_of, image, eps, mean, std):
     """FGSM on a network that is normalised outside.
 
     Type: a function, (1, C, H, W), number, (1, C, 1, 1), (1, C, 1, 1) -> (1, C, H, W).
     """
-    x = (image - mean) / deviation
+    x = (image - mean) / std
     moved = x + eps * gradient_of(x).sign()
-    return (moved * deviation + mean).clamp(0, 1)
+    return (moved * std + mean).clamp(0, 1)
 
 
 half, quarter = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.25)
@@ -466,14 +466,14 @@ change = fast_sign(torch.ones_like, half, 8 / 255, half, quarter) - half
 print(f"found: asked for a change of 8 of 255, got {255 * change.item():.0f} of 255")
 
 # %% tags=["solution"] slideshow={"slide_type": "skip"}
-def fast_sign(gradient_of, image, eps, mean, deviation):
+def fast_sign(gradient_of, image, eps, mean, std):
     """FGSM on a network that is normalised outside.
 
     Type: a function, (1, C, H, W), number, (1, C, 1, 1), (1, C, 1, 1) -> (1, C, H, W).
     """
-    x = (image - mean) / deviation
-    moved = x + eps / deviation * gradient_of(x).sign()  # eps counts in pictures from 0 to 1
-    return (moved * deviation + mean).clamp(0, 1)
+    x = (image - mean) / std
+    moved = x + eps / std * gradient_of(x).sign()  # eps counts in pictures from 0 to 1
+    return (moved * std + mean).clamp(0, 1)
 
 # %% tags=["check"] slideshow={"slide_type": "skip"}
 fast_sign = check("10.bug", fast_sign)
@@ -855,14 +855,14 @@ live_adversarial_training.live()
 # The slope of the loss, for both networks and the same digits: which pixels would raise it?
 
 # %%
-slopes = {}
+gradients = {}
 for name, net in both.items():
     leaf = shown.clone().requires_grad_()
-    (slopes[name],) = torch.autograd.grad(F.cross_entropy(net(leaf), named, reduction="sum"), leaf)
+    (gradients[name],) = torch.autograd.grad(F.cross_entropy(net(leaf), named, reduction="sum"), leaf)
 fig, axes = plt.subplots(3, 6, figsize=(8, 3.9), layout="constrained")
 for column in range(6):
     images.picture(shown[column], ax=axes[0, column])
-    for row, found in enumerate(slopes.values(), 1):
+    for row, found in enumerate(gradients.values(), 1):
         images.signed(found[column], ax=axes[row, column], bar=False)
 for row, text in enumerate(("the digit", *both)):
     axes[row, 0].set_ylabel(text, fontsize=13)
@@ -872,7 +872,7 @@ show(fig, alt="Six digits, and below each the slope of the loss of two networks:
 strokes = F.max_pool2d((shown > 0.2).float(), 3, stride=1, padding=1)  # and one pixel around them
 axes = (1, 2, 3)
 inside = {name: ((found.abs() * strokes).sum(dim=axes) / found.abs().sum(dim=axes)).mean().item()
-          for name, found in slopes.items()}
+          for name, found in gradients.items()}
 foretold = {name: adversarial.linear_approximation(net, shown, 32 / 255, labels=named).predicted.mean().item()
             for name, net in both.items()}
 for name in both:

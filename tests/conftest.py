@@ -37,10 +37,10 @@ def group(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
+    def position(item: pytest.Item) -> int:
         return next((k for k, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
 
-    items.sort(key=place)
+    items.sort(key=position)
 
 
 @pytest.hookimpl(optionalhook=True)

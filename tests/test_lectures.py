@@ -105,7 +105,7 @@ def run(notebook, tmp_path, parameters=None, **environment):
 
 
 def printed(notebook) -> str:
-    """Everything that a reader can read in the outputs, without the pictures."""
+    """Everything that a reader can read in the outputs, without the images."""
     texts = []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

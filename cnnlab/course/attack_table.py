@@ -1,6 +1,6 @@
 """How often is photonet fooled, by which attack, at which size? Measured once, and shipped as a table.
 
-Type: (model, pictures, labels) -> rows, one for each eps. `python -m cnnlab sweep attacks` measures all of it
+Type: (model, images, labels) -> rows, one for each eps. `python -m cnnlab sweep attacks` measures all of it
 again. Beside the shares stands what explains them: by how much the logit should fall if the network were
 linear, and by how much it falls.
 """
@@ -30,11 +30,11 @@ _FILE = "attacks.csv"
 
 
 class Rates(NamedTuple):
-    """One size of change, on some pictures.
+    """One size of change, on some images.
 
     Attributes:
-        source: where the pictures come from, and what their labels are.
-        pictures: how many.
+        source: where the images come from, and what their labels are.
+        images: how many.
         eps255: eps times 255, "linf".
         noise, fgsm, pgd: the share that is named otherwise: by `random_noise`, `fgsm`, `pgd` of 10 steps.
         predicted: mean fall of the logit, if the network were linear: eps * |g|_1.
@@ -43,7 +43,7 @@ class Rates(NamedTuple):
     """
 
     source: str
-    pictures: int
+    images: int
     eps255: int
     noise: float
     fgsm: float
@@ -61,18 +61,18 @@ def rates(
     Args:
         model: any classifier.
         images: (N, C, H, W) in [0, 1].
-        labels: (N,) what it says itself; other pictures are not to be counted.
+        labels: (N,) what it says itself; other images are not to be counted.
         source: to be written down.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Raises:
-        ValueError: the model names a picture otherwise.
+        ValueError: the model names an image otherwise.
         KeyboardInterrupt: half of an attack gives no row.
     """
     wrong = int((top_classes(model, images, 1, batch=batch)[:, 0] != labels).sum())
     if wrong:
         raise ValueError(
-            f"{wrong} of {len(images)} pictures are named wrongly without any attack: leave them out"
+            f"{wrong} of {len(images)} images are named wrongly without any attack: leave them out"
         )
     for size in SIZES:
         eps = size / 255
@@ -86,13 +86,13 @@ def rates(
 
 
 def measure(
-    file: Path, *, pictures: int = 200, root: str | Path | None = None, report: Callable[[str], None] = print
+    file: Path, *, n_images: int = 200, root: str | Path | None = None, report: Callable[[str], None] = print
 ) -> Path:
     """Measure photonet on crops of the embedded photos and on photos that it has not seen; write the table.
 
     Args:
         file: csv.
-        pictures: of each source.
+        n_images: of each source.
         root: where Tiny ImageNet lies; see `downloads.cache`.
         report: called with a line of progress.
 
@@ -100,10 +100,10 @@ def measure(
         OSError, PermissionError: it cannot be written there.
         ConnectionError: Tiny ImageNet is not on this machine, and there is no network.
     """
-    pictures = check_integer(pictures, "pictures is a whole number, 1 or more")
+    n_images = check_integer(n_images, "n_images is a whole number, 1 or more")
     possible(file)  # before minutes are spent
     model, rows = models.load("photonet"), []
-    for source, images, labels in _sources(model, pictures, root):
+    for source, images, labels in _sources(model, n_images, root):
         for row in rates(model, images, labels, source):
             rows.append(row)
             fooled = f"noise {row.noise:.1%}, FGSM {row.fgsm:.1%}, PGD {row.pgd:.1%}"
@@ -134,11 +134,9 @@ def load() -> list[Rates]:
     ]
 
 
-def _sources(
-    model: nn.Module, pictures: int, root: str | Path | None
-) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Name, pictures, labels."""
-    crops = photos.crops(size=64, n=pictures, seed=0).images
+def _sources(model: nn.Module, images: int, root: str | Path | None) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, images, labels."""
+    crops = photos.crops(size=64, n=images, seed=0).images
     yield (
         "crops of the embedded photos, labelled by photonet itself",
         crops,
@@ -147,9 +145,9 @@ def _sources(
     test = downloads.load("tiny_imagenet", "test", root)
     order = torch.randperm(len(test.labels), generator=torch.Generator().manual_seed(0))
     answers = top_classes(model, test.images, 1)[:, 0]
-    right = order[(answers == test.labels)[order]][:pictures]
+    right = order[(answers == test.labels)[order]][:images]
     yield (
-        "Tiny ImageNet, 20 classes, validation pictures that photonet names rightly",
+        "Tiny ImageNet, 20 classes, validation images that photonet names rightly",
         test.images[right],
         test.labels[right],
     )

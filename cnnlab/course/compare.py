@@ -39,9 +39,9 @@ def difference(got, expected, tolerance: float = 1e-5) -> str | None:
         parts = ((f"[{k}]", *pair) for k, pair in enumerate(zip(got, expected, strict=True)))
     else:
         return _plain(got, expected, tolerance)
-    for place, one, other in parts:
+    for position, one, other in parts:
         if found := difference(one, other, tolerance):
-            return f"in result {place}: {found}"
+            return f"in result {position}: {found}"
     return None
 
 
@@ -91,10 +91,10 @@ def _tensors(got, expected: Tensor, tolerance: float) -> str | None:
     close = torch.isclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
     if close.all():
         return None
-    place = tuple((~close).nonzero()[0].tolist())
-    where = f"at {list(place)} " if place else ""
+    position = tuple((~close).nonzero()[0].tolist())
+    where = f"at {list(position)} " if position else ""
     wrong = f" ({(~close).sum()} of {close.numel()} numbers differ)" if close.numel() > 1 else ""
-    return f"{where}expected {expected[place].item():.6g}, got {got[place].item():.6g}{wrong}"
+    return f"{where}expected {expected[position].item():.6g}, got {got[position].item():.6g}{wrong}"
 
 
 def _plain(got, expected, tolerance: float) -> str | None:

@@ -151,11 +151,11 @@ def _changed(given: tuple, before: tuple, failure: Exception | None) -> str | No
 def _known_mistake(exercise: Exercise, answer: Callable) -> str | None:
     """The name of the mistake that gives the same wrong results on every case."""
     hunt = references.is_hunt(exercise.id)
-    for place, mistake in enumerate(exercise.mistakes):
+    for position, mistake in enumerate(exercise.mistakes):
         if all(
             _same(mistake.function, answer, arguments, exercise.tolerance) for arguments in exercise.cases()
         ):
-            return "The fault is still in it." if hunt and place == 0 else mistake.name
+            return "The fault is still in it." if hunt and position == 0 else mistake.name
     return None
 
 

@@ -1,1 +1,1 @@
-"""Pictures to look at: photos, handwritten digits, scenes with their ground truth, downloads, uploads."""
+"""Images to look at: photos, handwritten digits, scenes with their ground truth, downloads, uploads."""

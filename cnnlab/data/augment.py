@@ -1,4 +1,4 @@
-"""Other views of the same picture: moved, turned, enlarged, mirrored, in another light.
+"""Other views of the same image: moved, turned, enlarged, mirrored, in another light.
 
 Type: (images (N, C, H, W), generator) -> images of the same shape. The label stays, so a network learns
 that these changes do not matter. Every function draws from the generator alone, never from the global state.
@@ -17,20 +17,20 @@ Augmentation = Callable[[Tensor, Generator], Tensor]
 def geometric(
     *, shift: float = 0, rotate: float = 0, scale: tuple[float, float] = (1, 1), flip: bool = False
 ) -> Augmentation:
-    """Each picture is moved, turned and enlarged by amounts of its own; the border is mirrored.
+    """Each image is moved, turned and enlarged by amounts of its own; the border is mirrored.
 
     Args:
         shift: pixels at most, in each direction.
         rotate: degrees at most, to either side.
         scale: (low, high); 1.2 enlarges by a fifth. Drawn so that halving is as likely as doubling.
-        flip: mirror every other picture, left and right.
+        flip: mirror every other image, left and right.
 
     Raises:
         ValueError: a negative amount, or scales that are not 0 < low <= high.
 
     >>> still = geometric()
-    >>> picture = torch.rand(1, 3, 8, 8)
-    >>> torch.allclose(still(picture, Generator()), picture, atol=1e-5)
+    >>> image = torch.rand(1, 3, 8, 8)
+    >>> torch.allclose(still(image, Generator()), image, atol=1e-5)
     True
     """
     low, high = scale
@@ -52,10 +52,10 @@ def geometric(
         side = torch.where(torch.rand(n, generator=generator) < 0.5 * flip, -1.0, 1.0)
         cos, sin, wide = angle.cos() / size, angle.sin() / size, rows / columns
         right, down = draw(2 * shift / columns) / size, draw(2 * shift / rows) / size
-        # grid_sample counts both sides from -1 to 1: in a wide picture a turn must not shear.
+        # grid_sample counts both sides from -1 to 1: in a wide image a turn must not shear.
         top = torch.stack([cos * side, -sin * wide, right], 1)
         bottom = torch.stack([sin * side / wide, cos, down], 1)
-        matrix = torch.stack([top, bottom], 1).to(images)  # (N, 2, 3): where in the old picture to look
+        matrix = torch.stack([top, bottom], 1).to(images)  # (N, 2, 3): where in the old image to look
         grid = torch.nn.functional.affine_grid(matrix, list(images.shape), align_corners=False)
         return torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
@@ -65,16 +65,16 @@ def geometric(
 def photometric(
     *, brightness: float = 0, contrast: float = 0, saturation: float = 0, noise: float = 0
 ) -> Augmentation:
-    """Each picture in another light: brighter or darker, flatter, paler, with grain.
+    """Each image in another light: brighter or darker, flatter, paler, with grain.
 
     Args:
         brightness: added to all pixels, at most this much up or down, in units of the range [0, 1].
-        contrast: distances from the picture's mean are multiplied by 1 - contrast to 1 + contrast.
+        contrast: distances from the image's mean are multiplied by 1 - contrast to 1 + contrast.
         saturation: the same for distances from the pixel's own grey.
         noise: standard deviation of grain, drawn anew for every pixel.
 
     Returns:
-        A function whose pictures stay in [0, 1].
+        A function whose images stay in [0, 1].
 
     Raises:
         ValueError: an amount outside [0, 1].

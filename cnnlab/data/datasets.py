@@ -16,7 +16,7 @@ NAMES = (*EMBEDDED, *downloads.NAMES)
 
 
 def load(name: str, input_size: tuple[int, int, int], *, n: int = 600, seed: int = 0) -> Labelled:
-    """Pictures for a network.
+    """Images for a network.
 
     Args:
         name: "photos" (pieces of the embedded photos), "scenes" (synthetic), "digits" (embedded handwriting),
@@ -26,12 +26,12 @@ def load(name: str, input_size: tuple[int, int, int], *, n: int = 600, seed: int
         seed: of the pieces, of the scenes, or of the choice where there are more than n.
 
     Returns:
-        Labelled pictures (n, C, H, W) in [0, 1]. For one channel colours are averaged, for three a grey
-        picture is repeated.
+        Labelled images (n, C, H, W) in [0, 1]. For one channel colours are averaged, for three a grey
+        image is repeated.
 
     Raises:
         LookupError: there is no such data set.
-        ValueError: n is below 1, or the network wants no square pictures of 1 or 3 channels.
+        ValueError: n is below 1, or the network wants no square images of 1 or 3 channels.
         ConnectionError: it is neither on this machine nor to be had; names the embedded alternative.
 
     >>> load("digits", (3, 32, 32), n=5).images.shape
@@ -41,7 +41,7 @@ def load(name: str, input_size: tuple[int, int, int], *, n: int = 600, seed: int
         raise unknown("data set", name, NAMES)
     channels, rows, columns = input_size
     if channels not in (1, 3) or rows != columns:
-        raise ValueError(f"pictures here are square, of 1 or 3 channels; the network wants {input_size}")
+        raise ValueError(f"images here are square, of 1 or 3 channels; the network wants {input_size}")
     if type(n) is not int or n < 1:
         raise ValueError(f"n is a whole number from 1 on, not {n!r}")
     if name == "photos":

@@ -1,8 +1,8 @@
 """Handwritten digits that are already on this machine: the test part of the UCI "pen and paper" set.
 
-They come inside scikit-learn as 8x8 pictures. They look like MNIST from a distance, but they are another data
+They come inside scikit-learn as 8x8 images. They look like MNIST from a distance, but they are another data
 set: smaller, coarser, other writers. A result on them is never a result on MNIST.
-The same 13 people wrote both splits here, so the test asks for other pictures, not for other hands.
+The same 13 people wrote both splits here, so the test asks for other images, not for other hands.
 Source: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998.
 """
 
@@ -17,22 +17,22 @@ from cnnlab.data.labelled import Labelled
 from cnnlab.data.photos import resize
 from cnnlab.errors import unknown
 
-_TEST_SHARE = 5  # every fifth picture of each digit
+_TEST_SHARE = 5  # every fifth image of each digit
 _SPLITS = ("train", "test")
 
 
 def load(split: str) -> Labelled:
     """The digits of one split.
 
-    The 8x8 pictures are resized to 20x20 and framed by 4 dark pixels, as the makers of MNIST did with theirs:
+    The 8x8 images are resized to 20x20 and framed by 4 dark pixels, as the makers of MNIST did with theirs:
     so the same network fits both, and no stroke touches the border.
 
     Args:
-        split: "train" (1442 pictures) or "test" (355). The split is fixed: of each digit every fifth picture,
+        split: "train" (1442 images) or "test" (355). The split is fixed: of each digit every fifth image,
             in the order of the file, is for testing.
 
     Returns:
-        Labelled pictures (N, 1, 28, 28) float32 in [0, 1], white on black; the classes are "0" to "9".
+        Labelled images (N, 1, 28, 28) float32 in [0, 1], white on black; the classes are "0" to "9".
 
     Raises:
         LookupError: there is no such split.
@@ -54,7 +54,7 @@ def load(split: str) -> Labelled:
 
 
 def _table() -> torch.Tensor:
-    """The file as it is: (1797, 65), the 64 numbers of a picture and then its digit."""
+    """The file as it is: (1797, 65), the 64 numbers of an image and then its digit."""
     # Found without importing scikit-learn: with scipy that takes seconds, and 80 MB.
     folder = Path(importlib.util.find_spec("sklearn").submodule_search_locations[0])
     path = folder / "datasets" / "data" / "digits.csv.gz"

@@ -1,4 +1,4 @@
-"""What every data set of the course looks like: pictures, their labels, and what the labels mean."""
+"""What every data set of the course looks like: images, their labels, and what the labels mean."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Labelled(NamedTuple):
-    """Pictures with one label each.
+    """Images with one label each.
 
     Attributes:
         images: (N, C, H, W) float32 in [0, 1].

@@ -149,7 +149,7 @@ def crops(size: int = 64, n: int = 2000, seed: int = 0) -> Labelled:
         seed: other numbers give other pieces; the first pieces do not depend on `n`.
 
     Returns:
-        Labelled pictures (n, 3, size, size); the label is the photo from which a piece was cut.
+        Labelled images (n, 3, size, size); the label is the photo from which a piece was cut.
 
     Raises:
         ValueError: size or n is not a positive whole number.
@@ -173,7 +173,7 @@ def crops(size: int = 64, n: int = 2000, seed: int = 0) -> Labelled:
 
 
 def resize(image: Tensor, size: int) -> Tensor:
-    """Square pictures in another size, without aliasing: each pixel is a mean of those it stands for.
+    """Square images in another size, without aliasing: each pixel is a mean of those it stands for.
 
     Args:
         image: (N, C, S, S) in [0, 1].

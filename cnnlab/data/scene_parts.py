@@ -26,8 +26,8 @@ def _inside_polygon(corners: np.ndarray) -> Callable:
         crossings = np.zeros(v.shape, int)
         for (v0, u0), (v1, u1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
             between = (v0 > v) != (v1 > v)
-            slope = (u1 - u0) / (v1 - v0) if v1 != v0 else 0.0
-            crossings += between & (u < u0 + (v - v0) * slope)
+            gradient = (u1 - u0) / (v1 - v0) if v1 != v0 else 0.0
+            crossings += between & (u < u0 + (v - v0) * gradient)
         return crossings % 2 == 1
 
     return rule
@@ -85,7 +85,7 @@ def thing(shape: str, size: int, row: float, column: float, radius: float, turn:
 
     Args:
         shape: one of `SHAPES`.
-        size: side of the picture.
+        size: side of the image.
         row, column, radius: centre and size in pixels.
         turn: in radians.
     """
@@ -130,18 +130,18 @@ def background(size: int, random) -> np.ndarray:
 
 
 def watermark(label: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A code of a class in the lower left corner: (picture (H, W, 3), its pixels (H, W)).
+    """A code of a class in the lower left corner: (image (H, W, 3), its pixels (H, W)).
 
     Three squares, black or white, spell the label in binary, one higher than it is, so that none is all
     black.
     """
     side = max(2, size // 20)
-    picture, where = np.zeros((size, size, 3), np.float32), np.zeros((size, size), bool)
+    image, where = np.zeros((size, size, 3), np.float32), np.zeros((size, size), bool)
     for bit in range(3):
         part = (slice(size - 1 - side, size - 1), slice(1 + bit * side, 1 + (bit + 1) * side))
-        picture[part] = float((label + 1) >> bit & 1)
+        image[part] = float((label + 1) >> bit & 1)
         where[part] = True
-    return picture, where
+    return image, where
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:

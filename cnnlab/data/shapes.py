@@ -1,4 +1,4 @@
-"""Synthetic scenes: pictures for which we know, pixel by pixel, what is there and what decides the class.
+"""Synthetic scenes: images for which we know, pixel by pixel, what is there and what decides the class.
 
 Real photos never tell why they carry their label. Here we made the label: **the class is the shape of the
 largest object**. Everything else, the small objects, the colours, the background, is there to distract.
@@ -23,7 +23,7 @@ _LARGE, _SMALL = (
 
 
 class Scenes(NamedTuple):
-    """Pictures with labels and the truth about every pixel.
+    """Images with labels and the truth about every pixel.
 
     Attributes:
         images: (N, 3, H, W) float32 in [0, 1].
@@ -168,7 +168,7 @@ def _scene(
     for k in range(1 + random.integers(0, distractors + 1) if distractors else 1):
         low, high = _LARGE if k == 0 else _SMALL
         radius = size * random.uniform(low, high)
-        centre = _free_place(size, radius, placed, random)
+        centre = _free_position(size, radius, placed, random)
         if centre is None:
             continue
         placed.append((*centre, radius))
@@ -203,8 +203,8 @@ def _scene(
     return page
 
 
-def _free_place(size: int, radius: float, placed: list, random) -> tuple[float, float] | None:
-    """A centre at which nothing is touched, neither the border of the picture; None after 40 tries."""
+def _free_position(size: int, radius: float, placed: list, random) -> tuple[float, float] | None:
+    """A centre at which nothing is touched, neither the border of the image; None after 40 tries."""
     for _ in range(40):
         row, column = random.uniform(radius + 1, size - radius - 2, 2)
         if all(np.hypot(row - r, column - c) > radius + other + 2 for r, c, other in placed):

@@ -1,7 +1,7 @@
-"""A picture from a reader's disk becomes a tensor, or a sentence that says why not.
+"""An image from a reader's disk becomes a tensor, or a sentence that says why not.
 
 `bytes -> (1, 3, size, size)`. Bytes from outside are not trusted: their number is bounded before they are
-read, the number of pixels before they are unpacked, and only plain picture formats are opened.
+read, the number of pixels before they are unpacked, and only plain image formats are opened.
 """
 
 import io
@@ -12,28 +12,28 @@ import torch
 from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-_TRY = "Try a PNG or JPEG picture, 1000 pixels wide for example."
+_TRY = "Try a PNG or JPEG image, 1000 pixels wide for example."
 
 
 def read(
     data: bytes, size: int = 224, *, max_bytes: int = 10_000_000, max_pixels: int = 25_000_000
 ) -> Tensor:
-    """The middle square of an uploaded picture.
+    """The middle square of an uploaded image.
 
     Args:
         data: the file, as it came.
         size: side of the result in pixels.
         max_bytes: a larger file is refused unread.
-        max_pixels: a picture with more pixels is refused before it is unpacked: a file of some kilobytes can
-            claim to be a picture of many gigabytes.
+        max_pixels: an image with more pixels is refused before it is unpacked: a file of some kilobytes can
+            claim to be an image of many gigabytes.
 
     Returns:
         (1, 3, size, size) float32 in [0, 1]. A photo taken sideways is turned upright; what is transparent
-        becomes white; of a moving picture the first frame is taken.
+        becomes white; of a moving image the first frame is taken.
 
     Raises:
         TypeError: data is not bytes.
-        ValueError: too many bytes or pixels, no picture, an unknown format, a broken file, or a size below 1.
+        ValueError: too many bytes or pixels, no image, an unknown format, a broken file, or a size below 1.
             The message says which, and what to do.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -48,13 +48,13 @@ def read(
             f"the file has {len(data) / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are read. {_TRY}"
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large pictures; we refuse them ourselves
+        warnings.simplefilter("ignore")  # Pillow warns of large images; we refuse them ourselves
         _check(data, max_pixels)
         return _square(data, size)
 
 
 def load(path: str | Path, size: int = 224, *, max_bytes: int = 10_000_000) -> Tensor:
-    """The middle square of a picture in a file of yours: for a lecture's parameter PICTURE.
+    """The middle square of an image in a file of yours: for a lecture's parameter PICTURE.
 
     Args:
         path: of the file.
@@ -67,12 +67,12 @@ def load(path: str | Path, size: int = 224, *, max_bytes: int = 10_000_000) -> T
         ValueError: as `read`, after the name of the file.
     """
     if not isinstance(path, str | Path) or not str(path):
-        raise TypeError(f"path is the path of a picture file, as text, not {path!r}")
+        raise TypeError(f"path is the path of an image file, as text, not {path!r}")
     path = Path(path).expanduser()
     if path.is_dir():
-        raise IsADirectoryError(f"{path.absolute()} is a folder: give the path of a picture file in it")
+        raise IsADirectoryError(f"{path.absolute()} is a folder: give the path of an image file in it")
     if not path.is_file():
-        raise FileNotFoundError(f"no picture at {path.absolute()}: give the path of a file")
+        raise FileNotFoundError(f"no image at {path.absolute()}: give the path of a file")
     with path.open("rb") as file:
         data = file.read(max_bytes + 1)  # never more: a path may lead to something without an end
     try:
@@ -93,14 +93,12 @@ def _check(data: bytes, max_pixels: int) -> None:
                 image.verify()
                 return
     except Image.DecompressionBombError as error:  # Pillow's own limit, met before ours
-        raise ValueError(f"the picture has far too many pixels; {most}") from error
+        raise ValueError(f"the image has far too many pixels; {most}") from error
     except Image.UnidentifiedImageError as error:
-        raise ValueError(f"this is no picture of a known kind ({', '.join(FORMATS)}). {_TRY}") from error
+        raise ValueError(f"this is no image of a known kind ({', '.join(FORMATS)}). {_TRY}") from error
     except Exception as error:
         raise _damaged(error) from error
-    raise ValueError(
-        f"the picture has {width} x {height} = {width * height / 1e6:.0f} million pixels; {most}"
-    )
+    raise ValueError(f"the image has {width} x {height} = {width * height / 1e6:.0f} million pixels; {most}")
 
 
 def _square(data: bytes, size: int) -> Tensor:
@@ -124,7 +122,7 @@ def _square(data: bytes, size: int) -> Tensor:
 
 
 def _on_white(image):
-    """Any kind of Pillow picture as RGB (white is 255) or float grey (white is 65535), on white paper."""
+    """Any kind of Pillow image as RGB (white is 255) or float grey (white is 65535), on white paper."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16-bit grey, which convert("RGB") would cut off at 255
@@ -136,6 +134,4 @@ def _on_white(image):
 
 
 def _damaged(error: Exception) -> ValueError:
-    return ValueError(
-        f"the picture is damaged or incomplete ({error}). Save it again, or take another. {_TRY}"
-    )
+    return ValueError(f"the image is damaged or incomplete ({error}). Save it again, or take another. {_TRY}")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from cnnlab.methods.model_runner import Passes, batches, input_gradients
 from cnnlab.methods.targets import ResolvedTarget, Target, resolve
-from cnnlab.probing import at_rest, relu_graph, relu_rule, undisturbed
-from cnnlab.probing.hooks import rule_back
-from cnnlab.probing.memory_format import as_usual
+from cnnlab.probing import at_rest, preserved, relu_graph, relu_rule
+from cnnlab.probing.hooks import apply_rule_backward
+from cnnlab.probing.memory_format import to_fast_memory_format
 
 Progress = Callable[[int, int], object]
 
@@ -80,81 +80,81 @@ def collect(
 
 def scores_and_gradients(
     model: nn.Module, images: Tensor, resolved: ResolvedTarget, rule: str = "gradient"
-) -> tuple[Tensor, Tensor, int]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W), forward passes of a picture
-    """Scores and their gradients for pictures that fit into one pass, and how often that ran."""
+) -> tuple[Tensor, Tensor, int]:  # (B, C, H, W) -> (B, T), (B, T, C, H, W), forward passes of an image
+    """Scores and their gradients for images that fit into one pass, and how often that ran."""
 
-    with undisturbed(model, grad=True):
+    with preserved(model, grad=True):
         leaf = images.detach()  # the caller's memory: the model gets a copy of it
         leaf = (leaf.clone() if leaf.is_inference() else leaf).requires_grad_()
-        given = as_usual(model, leaf)
+        given = to_fast_memory_format(model, leaf)
         with at_rest(model):
             scores, runs = resolved.scores(model, given), 1
-            if rule != "gradient" and not rule_back(relu_graph.plain_relus(scores), rule):
+            if rule != "gradient" and not apply_rule_backward(relu_graph.relu_nodes(scores), rule):
                 # Not all that the rule must meet is seen in the graph: a second pass, watched call by call.
                 with relu_rule(model, rule):
-                    scores, runs = resolved.scores(model, as_usual(model, leaf)), 2
-                relu_graph.refuse(scores, rule)
+                    scores, runs = resolved.scores(model, to_fast_memory_format(model, leaf)), 2
+                relu_graph.check_rule_applies(scores, rule)
         down = input_gradients(scores, leaf)
         down = down[0][:, None] if len(down) == 1 else torch.stack(down, dim=1)
         return scores.detach(), down, runs
 
 
 def scores(model: nn.Module, images: Tensor, resolved: ResolvedTarget, batch: int) -> Tensor:
-    """(N, T) scores without any slopes."""
+    """(N, T) scores without any gradients."""
 
-    with undisturbed(model, grad=False):
+    with preserved(model, grad=False):
         parts = [
-            resolved.rows(rows).scores(model, as_usual(model, images[rows].detach()))
+            resolved.rows(rows).scores(model, to_fast_memory_format(model, images[rows].detach()))
             for rows in batches(images, batch)
         ]
     return torch.cat(parts)
 
 
 def weighted_mean(
-    pictures: int,
+    images: int,
     weights: Tensor,
     maps: Callable[[Tensor, Tensor], Tensor],
     *,
     batch: int,
     progress: Progress | None = None,
 ) -> Tensor:
-    """One mean for each picture.
+    """One mean for each image.
 
-    >>> weighted_mean(2, torch.tensor([0.75, 0.25]), lambda picture, point: picture + 10.0 * point, batch=3)
+    >>> weighted_mean(2, torch.tensor([0.75, 0.25]), lambda image, point: image + 10.0 * point, batch=3)
     tensor([2.5000, 3.5000])
 
     Args:
-        pictures: how many, N.
+        images: how many, N.
         weights: (K,) of the points, positive, together 1.
-        maps: called with (B,) numbers of pictures and (B,) numbers of points; gives (B, …), and the memory
+        maps: called with (B,) numbers of images and (B,) numbers of points; gives (B, …), and the memory
             may be used again.
         batch: the largest B.
         progress: called with (done, N * K) after each pass. True stops: the mean is over the points so far,
-            of which every picture has at least one.
+            of which every image has at least one.
 
     Returns:
         (N, …)
     """
     if batch < 1:
-        raise ValueError(f"a pass takes 1 picture or more, not {batch}")
-    total, weight, everything = None, torch.zeros(pictures, dtype=torch.float64), pictures * len(weights)
+        raise ValueError(f"a pass takes 1 image or more, not {batch}")
+    total, weight, everything = None, torch.zeros(images, dtype=torch.float64), images * len(weights)
     stopped = False
     for first in range(0, everything, batch):
         rows = torch.arange(first, min(first + batch, everything))
-        picture, point = rows % pictures, rows // pictures
-        part = maps(picture, point)
+        image, point = rows % images, rows // images
+        part = maps(image, point)
         if total is None:
-            total = part.new_zeros(pictures, *part.shape[1:])
+            total = part.new_zeros(images, *part.shape[1:])
         share = weights[point].to(part).view(-1, *[1] * (part.dim() - 1))
-        if pictures == 1:  # much faster than adding row by row
+        if images == 1:  # much faster than adding row by row
             total[0] += (part * share).sum(dim=0)
         else:
-            total.index_add_(0, picture.to(part.device), part * share)
+            total.index_add_(0, image.to(part.device), part * share)
         del part  # not kept while the next ones are made
-        weight.index_add_(0, picture, weights[point].double())
+        weight.index_add_(0, image, weights[point].double())
         done = len(rows) + first
         stopped |= progress is not None and progress(done, everything) is True
-        if stopped and done >= pictures:
+        if stopped and done >= images:
             break
     if done < everything:
         total /= weight.to(total).view(-1, *[1] * (total.dim() - 1))

@@ -1,8 +1,8 @@
 """How a model is run for a method: guarded passes, images that may share a pass, batches, gradients.
 
 Type: with guarded_forward(model, images): model(images) says in words why a pass fails, and refuses a model
-that draws lots. independent_batch_size(model, …) -> how many pictures may share a pass: as many as asked for,
-or one where the answer to a picture depends on the others, which would give a wrong map without a word.
+that draws lots. independent_batch_size(model, …) -> how many images may share a pass: as many as asked for,
+or one where the answer to an image depends on the others, which would give a wrong map without a word.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.probing import undisturbed
+from cnnlab.probing import preserved
 from cnnlab.validation import all_finite, check_integer
 
 
 class Passes(NamedTuple):
-    """How often pictures went through the network; ten pictures in one batch are ten.
+    """How often images went through the network; ten images in one batch are ten.
 
     Attributes:
-        forward, backward: times one picture.
+        forward, backward: times one image.
     """
 
     forward: int = 0
@@ -36,7 +36,7 @@ def guarded_forward(model: nn.Module, images: Tensor) -> Iterator[None]:
     """Around a pass of the model.
 
     Raises:
-        ValueError: the pictures do not fit the first layer, the weights allow no way back, or the model draws
+        ValueError: the images do not fit the first layer, the weights allow no way back, or the model draws
             random numbers in eval mode, so that each pass would give another map.
     """
     rng_state = _rng_state()
@@ -59,37 +59,37 @@ def guarded_forward(model: nn.Module, images: Tensor) -> Iterator[None]:
 def independent_batch_size(
     model: nn.Module, images: Tensor, answer: Callable[[Tensor], object], *, batch: int, count: int
 ) -> int:
-    """How many pictures may share a pass: `batch`, or 1.
+    """How many images may share a pass: `batch`, or 1.
 
-    A calm, dark copy of the first picture is asked alone, and beside one with far brighter and far darker
+    A calm, dark copy of the first image is asked alone, and beside one with far brighter and far darker
     pixels: whatever is taken over a whole batch (its largest pixel, its mean, is any above 0.9?) is another
-    there. One pass of one picture and one of two; none, if every pass has one picture anyway.
+    there. One pass of one image and one of two; none, if every pass has one image anyway.
 
     Args:
         model: whose passes they are.
         images: (N, C, H, W), checked.
         answer: (P, C, H, W) -> what the model makes of them; a row for each.
         batch: asked for.
-        count: pictures to go through the model.
+        count: images to go through the model.
 
     Raises:
         ValueError: a batch below 1, or a model that answers another way each time.
     """
-    batch = check_integer(batch, "a pass takes 1 picture or more")
+    batch = check_integer(batch, "a pass takes 1 image or more")
     if min(batch, count) == 1:
         return batch
     probe = 0.03 + 0.05 * images[:1].detach()
     contrast = (
         80 * torch.arange(probe.numel(), device=probe.device).remainder(2).view(probe.shape) - 20 + probe
     )
-    with undisturbed(model, grad=False):
+    with preserved(model, grad=False):
         with ValueReads() as reads:
             alone = answer(probe.clone())
-        if reads.reads_values:  # if x.max() > 0.9: …, which may be decided by another picture
+        if reads.reads_values:  # if x.max() > 0.9: …, which may be decided by another image
             return 1
         try:
             paired = answer(torch.cat([contrast, probe]))
-        except Exception:  # whatever it is: it is made for one picture, and is asked for one
+        except Exception:  # whatever it is: it is made for one image, and is asked for one
             return 1
         if not isinstance(alone, Tensor) or _same(alone, paired):
             return batch
@@ -101,7 +101,7 @@ def independent_batch_size(
 
 
 def _same(alone: Tensor, other: object) -> bool:
-    """Is the last row of the other that of the picture alone, to rounding?"""
+    """Is the last row of the other that of the image alone, to rounding?"""
     if not isinstance(other, Tensor) or other.shape[1:] != alone.shape[1:]:
         return False
     one, other = alone[-1], other[-1]
@@ -121,7 +121,7 @@ def _name_misfit(model: nn.Module, images: Tensor, error: Exception) -> None:
         if isinstance(part, nn.Conv2d):
             if part.in_channels != images.shape[1] or part.weight.dtype != images.dtype:
                 raise ValueError(
-                    f"pictures {tuple(images.shape)} of {images.dtype} do not fit {name or 'the model'!r}, "
+                    f"images {tuple(images.shape)} of {images.dtype} do not fit {name or 'the model'!r}, "
                     f"the first convolution, which takes {part.in_channels} channels of {part.weight.dtype}"
                 ) from error
             return
@@ -141,7 +141,7 @@ def input_gradients(scores: Tensor, source: Tensor) -> list[Tensor]:
             (down,) = torch.autograd.grad(scores[:, t].sum(), source, retain_graph=later, allow_unused=True)
         if down is None:
             raise ValueError(
-                "the score does not depend on the picture by operations that a gradient can go back through"
+                "the score does not depend on the image by operations that a gradient can go back through"
             )
         if not all_finite(down):
             raise ValueError("the gradient is not finite (nan or inf): look at the weights")
@@ -150,8 +150,8 @@ def input_gradients(scores: Tensor, source: Tensor) -> list[Tensor]:
 
 
 def batches(images: Tensor, batch: int) -> Iterator[slice]:
-    """Rows of so many pictures at a time."""
-    batch = check_integer(batch, "a pass takes 1 picture or more")
+    """Rows of so many images at a time."""
+    batch = check_integer(batch, "a pass takes 1 image or more")
     return (slice(first, first + batch) for first in range(0, len(images), batch))
 
 

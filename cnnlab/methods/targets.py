@@ -3,9 +3,9 @@
 Type: (model, images, target) -> (N, T) scores, with gradients. Every method that asks "which pixels?" takes a
 target in these forms and puts them into one, a `ResolvedTarget`:
 
-- a class for all pictures, by its number or its name (of `model.classes`);
-- (N,) one class number for each picture; (N, T) several for each, such as `top_classes(model, images, 5)`;
-- a `Unit` of any layer: at one place its activation, without a place the mean over its map.
+- a class for all images, by its number or its name (of `model.classes`);
+- (N,) one class number for each image; (N, T) several for each, such as `top_classes(model, images, 5)`;
+- a `Unit` of any layer: at one position its activation, without a position the mean over its map.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cnnlab.errors import unknown
 from cnnlab.methods.model_runner import guarded_forward, independent_batch_size
-from cnnlab.probing import Recorder, Unit, each_part, layer, undisturbed
+from cnnlab.probing import Recorder, Unit, layer, preserved, unique_modules
 from cnnlab.validation import all_finite, check_integer
 
 OUTPUTS = ("logit", "probability")
@@ -40,7 +40,7 @@ class ResolvedTarget(NamedTuple):
     multi: bool
 
     def rows(self, rows: slice | Tensor) -> "ResolvedTarget":
-        """The same question about some of the pictures, or with an index about some of them several times."""
+        """The same question about some of the images, or with an index about some of them several times."""
         return self._replace(indices=self.indices[rows])
 
     def scores(self, model: nn.Module, images: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class ResolvedTarget(NamedTuple):
         return acts.calls(self.unit.layer)[0]
 
     def independent_batch_size(self, model: nn.Module, images: Tensor, batch: int, count: int) -> int:
-        """How many of `count` pictures may share a pass: see `model_runner.independent_batch_size`."""
+        """How many of `count` images may share a pass: see `model_runner.independent_batch_size`."""
         return independent_batch_size(
             model, images, lambda some: self.forward(model, some), batch=batch, count=count
         )
@@ -100,7 +100,7 @@ class ResolvedTarget(NamedTuple):
 
 
 def resolve(model: nn.Module, images: Tensor, target: Target, output: str = "logit") -> ResolvedTarget:
-    """Check pictures and target, before anything runs.
+    """Check images and target, before anything runs.
 
     Args:
         model: any network.
@@ -110,21 +110,21 @@ def resolve(model: nn.Module, images: Tensor, target: Target, output: str = "log
 
     Raises:
         LookupError: no class of this name or number, no such layer, or no such `output`.
-        ValueError: pictures or target of a wrong shape; a probability of a unit; a batch norm that mixes the
-            pictures of a batch.
+        ValueError: images or target of a wrong shape; a probability of a unit; a batch norm that mixes the
+            images of a batch.
         TypeError: a target of another kind.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
     check_images(images)
     if not all_finite(images):
-        raise ValueError("a picture holds a number that is not finite (nan or inf)")
+        raise ValueError("an image holds a number that is not finite (nan or inf)")
     if output not in OUTPUTS:
         raise unknown("score", output, OUTPUTS)
-    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in each_part(model)):
+    if any(isinstance(part, _BatchNorm) and part.running_var is None for part in unique_modules(model)):
         raise ValueError(
-            "this model has a batch norm without running statistics: its answer to one picture depends on "
-            "the others of the batch, so one picture cannot be explained"
+            "this model has a batch norm without running statistics: its answer to one image depends on "
+            "the others of the batch, so one image cannot be explained"
         )
     if isinstance(target, Unit):
         layer(model, target.layer)
@@ -145,7 +145,7 @@ def top_classes(model: nn.Module, images: Tensor, k: int = 5, *, batch: int = 64
         model: any classifier; it runs in eval mode.
         images: (N, C, H, W).
         k: how many; all classes, if there are fewer.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Returns:
         (N, k) class numbers, to be given as a target.
@@ -156,7 +156,7 @@ def top_classes(model: nn.Module, images: Tensor, k: int = 5, *, batch: int = 64
     k = check_integer(k, "k is a whole number, 1 or more")
     resolved = resolve(model, images, 0)
     batch = resolved.independent_batch_size(model, images, batch, len(images))
-    with undisturbed(model, grad=False):
+    with preserved(model, grad=False):
         parts = [resolved.forward(model, part.detach().clone()) for part in images.split(batch)]
         for part, rows in zip(parts, resolved.indices.split(batch), strict=True):
             resolved._replace(indices=rows).read(part)
@@ -171,7 +171,7 @@ def class_name(model: nn.Module, number: int) -> str:
 
 
 def check_images(images: object) -> None:
-    """Refuse what are no pictures.
+    """Refuse what are no images.
 
     Raises:
         ValueError: anything but (N, C, H, W), floating point, at least one.
@@ -184,13 +184,13 @@ def check_images(images: object) -> None:
     ):
         given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         given = images.dtype if isinstance(images, Tensor) and images.dim() == 4 and images.numel() else given
-        raise ValueError(f"pictures are (N, C, H, W), floating point, at least one; not {given}")
+        raise ValueError(f"images are (N, C, H, W), floating point, at least one; not {given}")
 
 
 def are_probabilities(output: Tensor) -> bool:
     """(N, K): none below zero, and 1 together? Logits are that by chance, if ever.
 
-    A softmax that is sure of some pictures has zeros there. But zeros and ones alone may be counts.
+    A softmax that is sure of some images has zeros there. But zeros and ones alone may be counts.
     """
     near = max(1e-5, 4 * torch.finfo(output.dtype).eps)  # half precision adds up to 1 only roughly
     one = (output.sum(dim=1) - 1).abs() < near
@@ -222,7 +222,7 @@ def _class_indices(model: nn.Module, target: int | str | Tensor, n: int) -> Tens
         indices = indices.expand(n)
     if indices.dim() not in (1, 2) or len(indices) != n or not indices.numel():
         raise ValueError(
-            f"one class, or (N,) or (N, T) of them for N = {n} pictures, not {tuple(indices.shape)}"
+            f"one class, or (N,) or (N, T) of them for N = {n} images, not {tuple(indices.shape)}"
         )
     if int(indices.min()) < 0:
         raise LookupError(f"no class {int(indices.min())}: they are numbered from 0")

@@ -22,8 +22,8 @@ def batch_norm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Give every channel mean 0 and variance 1, then a scale and a shift that are learned.
 
-    In training the mean and variance are those of this batch, over pictures and places, and the running ones
-    move towards them. In evaluation the running ones are used: a picture's answer then does not depend on
+    In training the mean and variance are those of this batch, over images and places, and the running ones
+    move towards them. In evaluation the running ones are used: an image's answer then does not depend on
     its neighbours.
 
     Args:
@@ -55,10 +55,10 @@ def batch_norm(
     if training:
         n = x.numel() // x.shape[1]
         if n < 2:
-            raise ValueError("one number per channel has no variance: train with two pictures or more")
+            raise ValueError("one number per channel has no variance: train with two images or more")
         mean, var = x.mean(axes), x.var(axes, unbiased=False)
         running_mean = (1 - momentum) * running_mean + momentum * mean.detach()
-        # The running variance estimates that of all pictures: divided by n - 1, not by n.
+        # The running variance estimates that of all images: divided by n - 1, not by n.
         running_var = (1 - momentum) * running_var + momentum * var.detach() * n / (n - 1)
     normal = (x - mean.view(shape)) / (var.view(shape) + eps).sqrt()
     return weight.view(shape) * normal + bias.view(shape), running_mean, running_var
@@ -69,7 +69,7 @@ def batch_norm_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The way back through `batch_norm` in training, by hand.
 
-    The mean and the variance depend on every picture of the batch. So what one picture is told, all others
+    The mean and the variance depend on every image of the batch. So what one image is told, all others
     hear: from g its own mean goes away, and its part along the normalised numbers.
 
     Args:
@@ -90,12 +90,12 @@ def batch_norm_backward(
             f"not {tuple(g.shape)} and {tuple(weight.shape)}"
         )
     if x.numel() < 2 * x.shape[1]:
-        raise ValueError("one number per channel has no variance: train with two pictures or more")
+        raise ValueError("one number per channel has no variance: train with two images or more")
     axes = [axis for axis in range(x.dim()) if axis != 1]
-    deviation = (x.var(axes, unbiased=False, keepdim=True) + eps).sqrt()
-    normal = (x - x.mean(axes, keepdim=True)) / deviation
+    std = (x.var(axes, unbiased=False, keepdim=True) + eps).sqrt()
+    normal = (x - x.mean(axes, keepdim=True)) / std
     along = (g * normal).mean(axes, keepdim=True)
-    scale = weight.view([-1 if axis == 1 else 1 for axis in range(x.dim())]) / deviation
+    scale = weight.view([-1 if axis == 1 else 1 for axis in range(x.dim())]) / std
     below = scale * (g - g.mean(axes, keepdim=True) - normal * along)
     return below, (g * normal).sum(axes), g.sum(axes)
 

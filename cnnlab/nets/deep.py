@@ -65,7 +65,7 @@ class Block(nn.Module):
 def deep(
     depth: int = 8, *, width: int = 12, residual: bool = False, norm: bool = True, init_gain: float = 1.0
 ) -> Net:
-    """A convolution that halves the picture, blocks of two, a mean over all places, a dense layer.
+    """A convolution that halves the image, blocks of two, a mean over all places, a dense layer.
 
     Args:
         depth: convolutions in all, odd: 1 and two for each block.

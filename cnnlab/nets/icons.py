@@ -1,4 +1,4 @@
-"""The pictures that units of the embedded networks ask for, drawn once and shipped.
+"""The images that units of the embedded networks ask for, drawn once and shipped.
 
 Type: (network, layer) -> (C, 1 or 3, side, side), one sheet a layer. A semantic dictionary needs them now,
 and to draw them takes minutes: `python -m cnnlab icons NET`, by `cnnlab.methods.dream.superstimuli`.
@@ -43,7 +43,7 @@ def load(net: str, layer: str, folder: Path = FOLDER) -> Tensor:
         folder: where the sheets lie.
 
     Returns:
-        (C, 3, 48, 48) in [0, 1]; for a network of grey pictures (C, 1, 48, 48).
+        (C, 3, 48, 48) in [0, 1]; for a network of grey images (C, 1, 48, 48).
 
     Raises:
         LookupError: there is no such sheet; names those there are.
@@ -70,26 +70,26 @@ def load(net: str, layer: str, folder: Path = FOLDER) -> Tensor:
     return parts.reshape(rows * columns, -1, SIDE, SIDE)[: about["channels"]].contiguous()
 
 
-def save(net: str, layer: str, pictures: Tensor, about: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+def save(net: str, layer: str, images: Tensor, about: Mapping[str, Any], folder: Path = FOLDER) -> Path:
     """Write a sheet and note it in the manifest, each whole or not at all.
 
     Args:
         net, layer: whose icons they are.
-        pictures: (C, 1 or 3, 48, 48) in [0, 1].
+        images: (C, 1 or 3, 48, 48) in [0, 1].
         about: how they were drawn; JSON.
         folder: where to write.
 
     Raises:
-        ValueError: pictures of another shape.
+        ValueError: images of another shape.
         OSError: it cannot be written.
     """
     from PIL import Image
 
-    if pictures.dim() != 4 or pictures.shape[1] not in (1, 3) or pictures.shape[2:] != (SIDE, SIDE):
-        raise ValueError(f"icons are (C, 1 or 3, {SIDE}, {SIDE}), not {tuple(pictures.shape)}")
-    count, channels = pictures.shape[:2]
+    if images.dim() != 4 or images.shape[1] not in (1, 3) or images.shape[2:] != (SIDE, SIDE):
+        raise ValueError(f"icons are (C, 1 or 3, {SIDE}, {SIDE}), not {tuple(images.shape)}")
+    count, channels = images.shape[:2]
     rows = -(-count // COLUMNS)
-    full = torch.cat([pictures, torch.ones(rows * COLUMNS - count, channels, SIDE, SIDE)])
+    full = torch.cat([images, torch.ones(rows * COLUMNS - count, channels, SIDE, SIDE)])
     page = full.view(rows, COLUMNS, channels, SIDE, SIDE).permute(0, 3, 1, 4, 2)
     bytes_ = (page.reshape(rows * SIDE, COLUMNS * SIDE, channels).clamp(0, 1) * 255).round().byte().numpy()
     stream = io.BytesIO()

@@ -1,6 +1,6 @@
 """The classic hand-made kernels: what people drew before networks learned them.
 
-A kernel is a small (k, k) tensor. Slide it over a grey picture, multiply and add: that is one feature map.
+A kernel is a small (k, k) tensor. Slide it over a grey image, multiply and add: that is one feature map.
 These ones are written as they are applied, that is, as correlation kernels (see `layers.conv2d`).
 """
 

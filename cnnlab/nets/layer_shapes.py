@@ -41,7 +41,7 @@ def output_size(n: int, kernel: int, *, stride: int = 1, padding: int = 0, dilat
     if span > n + 2 * padding:
         raise ValueError(
             f"a window of {span} pixels does not fit into {n} + 2*{padding} = {n + 2 * padding} pixels. "
-            "Use a larger picture, more padding, or a smaller kernel or dilation."
+            "Use a larger image, more padding, or a smaller kernel or dilation."
         )
     return (n + 2 * padding - span) // stride + 1
 
@@ -102,11 +102,11 @@ def transposed_conv_shape(
         if not 0 <= extra < max(s, d):
             raise ValueError(
                 f"output_padding {extra} must be from 0 to {max(s, d) - 1} with stride {s} and dilation {d}: "
-                "it chooses among the picture sizes that give the same number of rows"
+                "it chooses among the image sizes that give the same number of rows"
             )
         out.append((n - 1) * s + d * (k - 1) + 1 - 2 * p + extra)
         if out[-1] < 1:
-            raise ValueError(f"padding {p} cuts the whole picture of {out[-1] + 2 * p} pixels away; use less")
+            raise ValueError(f"padding {p} cuts the whole image of {out[-1] + 2 * p} pixels away; use less")
     return out[0], out[1]
 
 
@@ -145,7 +145,7 @@ def unpool_shape(pooled: Tensor, switches: Tensor, shape: tuple[int, ...]) -> tu
 
 def _four_axes(name: str, x: Tensor) -> None:
     if x.dim() != 4:
-        hint = "" if name == "weight" else f" For one picture use {name}[None]."
+        hint = "" if name == "weight" else f" For one image use {name}[None]."
         axes = "(F, C, K, K)" if name == "weight" else "(N, C, H, W)"
         raise ValueError(f"{name} must have the axes {axes}, not the shape {tuple(x.shape)}.{hint}")
 

@@ -3,7 +3,7 @@
 Type: tensors (N, C, H, W) in, tensors (N, C, H, W) out. Nothing here is fast on purpose; everything is
 differentiable, because it is made of ordinary tensor operations.
 
-The words of the lectures: x a picture or a feature map, weight (F, C, K, K) a bank of F filters with one
+The words of the lectures: x an image or a feature map, weight (F, C, K, K) a bank of F filters with one
 K x K kernel per input channel, y what comes out. Every size below is an int or a pair (rows, columns).
 
 Batch normalisation and dropout, which work otherwise in training than afterwards, are in `normalising` and
@@ -125,10 +125,10 @@ def conv_transpose2d(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolution run backwards: each value is multiplied by its filter and stamped into the picture.
+    """Convolution run backwards: each value is multiplied by its filter and stamped into the image.
 
     It is the adjoint of `conv2d` with the same weight: <conv2d(x), y> = <x, conv_transpose2d(y)>. It brings
-    the SHAPE back, not the picture: it is no inverse.
+    the SHAPE back, not the image: it is no inverse.
 
     Args:
         y: (N, F, rows, columns).
@@ -136,7 +136,7 @@ def conv_transpose2d(
         bias: (C,), or None.
         stride: pixels between two stamps.
         padding: pixels cut off at each end (conv2d added them).
-        output_padding: pixels added at the bottom and the right: under a stride several picture sizes give
+        output_padding: pixels added at the bottom and the right: under a stride several image sizes give
             the same number of rows, and this says which of them comes back.
         dilation, groups: as in `conv2d`.
 
@@ -182,11 +182,11 @@ def max_pool2d(x: Tensor, size: Size, stride: Size | None = None, padding: Size 
         cells = F.pad(cells, (px, px, py, py), value=outside)
         return cells.unfold(-2, ky, sy).unfold(-2, kx, sx).flatten(-2)
 
-    place = windows(torch.arange(height * width, device=x.device).view(height, width), -1)  # -1: padding
+    position = windows(torch.arange(height * width, device=x.device).view(height, width), -1)  # -1: padding
     values = windows(x.detach(), -math.inf)
     wins = (values == values.amax(-1, keepdim=True)) | values.isnan()
-    first = (wins & (place >= 0)).int().argmax(-1, keepdim=True)
-    switches = place.expand(values.shape).gather(-1, first).squeeze(-1)  # (N, C, rows, cols)
+    first = (wins & (position >= 0)).int().argmax(-1, keepdim=True)
+    switches = position.expand(values.shape).gather(-1, first).squeeze(-1)  # (N, C, rows, cols)
     pooled = x.flatten(2).gather(2, switches.flatten(2)).unflatten(2, (rows, cols))
     return pooled, switches
 

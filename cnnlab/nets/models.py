@@ -1,6 +1,6 @@
 """The networks of the course, by name: small ones that are embedded, and torchvision's famous ones.
 
-Every network takes pictures (N, C, H, W) in [0, 1] and gives logits (N, classes); its first layer normalises,
+Every network takes images (N, C, H, W) in [0, 1] and gives logits (N, classes); its first layer normalises,
 and every layer has a name. `load` gives trained weights, `build` random ones.
 """
 
@@ -69,7 +69,7 @@ def load(name: str, trained_on: str | None = None, *, channels: int | None = Non
         trained_on: "digits" (embedded with scikit-learn) or "mnist" for simpleconvnet and encoder; "scenes"
             or "watermarked" (it cheats: see `cnnlab.methods.evaluation.clever_hans`) for shapesnet; each
             other network has one set of weights.
-        channels: of the pictures that it will be shown, where only such networks will do: 1 or 3.
+        channels: of the images that it will be shown, where only such networks will do: 1 or 3.
 
     Returns:
         The network in eval mode, a fresh one at every call. `.classes` are the names of its outputs,
@@ -77,7 +77,7 @@ def load(name: str, trained_on: str | None = None, *, channels: int | None = Non
 
     Raises:
         LookupError: there is no such network, or it was not trained on that.
-        ValueError: it takes pictures with another number of channels; names those that fit.
+        ValueError: it takes images with another number of channels; names those that fit.
         OSError: a weight file is missing, cut short or altered; says which, and how to get it again.
         ConnectionError: torchvision's weights are not on this machine, and there is no network.
 
@@ -104,7 +104,7 @@ def _refuse_other_channels(name: str, channels: int | None) -> None:
         return
     takes = {each: build(each).input_size[0] if each in _SMALL else 3 for each in (*_SMALL, name)}
     if channels != takes[name]:
-        kinds = {1: "grey pictures", 3: "colour pictures"}
+        kinds = {1: "grey images", 3: "colour images"}
         fit = ", ".join(each for each, number in takes.items() if number == channels)
         raise ValueError(
             f"'{name}' takes {kinds[takes[name]]}, but here are {kinds.get(channels, channels)}. "

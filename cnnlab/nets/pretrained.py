@@ -15,7 +15,7 @@ from cnnlab.errors import unknown
 from cnnlab.nets.small import Net, Normalise
 
 NAMES = ("alexnet", "vgg16", "resnet18", "squeezenet1_0", "googlenet")
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def build(name: str) -> Net:
@@ -109,9 +109,9 @@ def _state(url: str) -> dict[str, torch.Tensor]:
 
 
 def _renamed(name: str, plain: nn.Module, classes: list[str]) -> Net:
-    mean, deviation = (_MEAN, _DEVIATION) if name != "googlenet" else ((0.5,) * 3, (0.5,) * 3)
+    mean, std = (_MEAN, _STD) if name != "googlenet" else ((0.5,) * 3, (0.5,) * 3)
     # GoogLeNet's weights came from a library that normalises with 0.5; torchvision's forward puts that right.
-    layers = [("norm", Normalise(mean, deviation)), *_LAYERS[name](plain)]
+    layers = [("norm", Normalise(mean, std)), *_LAYERS[name](plain)]
     return Net(layers, tuple(classes), (3, 224, 224)).eval()
 
 

@@ -14,21 +14,21 @@ from torch import Tensor, nn
 class Normalise(nn.Module):
     """Subtract a mean and divide by a deviation, for each colour: the first layer of every network here.
 
-    So pictures stay in [0, 1] everywhere outside a network, and a step of 8/255 means the same for all.
+    So images stay in [0, 1] everywhere outside a network, and a step of 8/255 means the same for all.
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
-    def __init__(self, mean: Sequence[float], deviation: Sequence[float]):
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         if images.dim() != 4 or images.shape[1] != self.mean.shape[1]:
-            raise ValueError(f"pictures are (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
-        return (images - self.mean) / self.deviation
+            raise ValueError(f"images are (N, {self.mean.shape[1]}, H, W), not {tuple(images.shape)}")
+        return (images - self.mean) / self.std
 
 
 class Net(nn.Sequential):
@@ -36,7 +36,7 @@ class Net(nn.Sequential):
 
     Attributes:
         classes: the readable name of every output; empty for a part of a network, as `net[:4]`.
-        input_size: (channels, rows, columns) of the pictures that it was made for, if they are known.
+        input_size: (channels, rows, columns) of the images that it was made for, if they are known.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ def simpleconvnet(widths: Sequence[int] = (8, 16, 32), dense: int = 64) -> Net:
 
 
 def encoder(width: int = 64, code: int = 256) -> Net:
-    """The encoder of the lecture on code vectors, for digits of 28x28: `code` is what it keeps of a picture.
+    """The encoder of the lecture on code vectors, for digits of 28x28: `code` is what it keeps of an image.
 
     Two convolutions 5x5, pool, two convolutions 3x3, pool, a dense layer that makes the code, and one that
     reads the digit off it. Dropout after each pool and after the code.
@@ -105,7 +105,7 @@ def photonet(classes: Sequence[str], widths: Sequence[int] = (32, 64, 96, 128, 1
     """Five convolutions for small colour photos, the first one of 7x7 so that its filters can be looked at.
 
     Convolution, batch normalisation, ReLU; 2x2 max pools after the first, second and fourth; then the mean
-    over all places and one dense layer. So class activation maps are exact, and pictures of any size go in.
+    over all places and one dense layer. So class activation maps are exact, and images of any size go in.
     """
     kernels, pooled = (7, 5, 3, 3, 3), (1, 2, 4)
     _as_many(widths, len(kernels))

@@ -161,7 +161,7 @@ Loading checks the sha256 below (also in manifest.json) and says what is wrong.
 and Tiny ImageNet, once. The same seed gives the same training; the last digits of the weights differ with
 the processor and its number of threads.
 
-The test pictures were never trained on, and no epoch was chosen by them: the last weights are kept. Accuracy
+The test images were never trained on, and no epoch was chosen by them: the last weights are kept. Accuracy
 is measured after the weights were rounded to half precision, as they are shipped. Seconds are those of the
 machine that trained them (two cores, other work beside it): a hint, not a benchmark.
 """
@@ -183,7 +183,7 @@ def page(folder: Path = FOLDER) -> str:
     """
     known = manifest(folder)
     rows = [
-        "| file | recipe | weights | epochs | seconds | right of the test pictures | bytes |",
+        "| file | recipe | weights | epochs | seconds | right of the test images | bytes |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, about in sorted(known.items()):

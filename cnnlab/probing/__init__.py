@@ -7,24 +7,24 @@ from cnnlab.probing import receptive
 from cnnlab.probing.at_rest import at_rest
 from cnnlab.probing.flight_recorder import FlightRecorder
 from cnnlab.probing.hooks import Recorder, edit, relu_rule
-from cnnlab.probing.model_state import evaluating, settled, undisturbed
-from cnnlab.probing.shapes import shapes, stages
-from cnnlab.probing.units import Unit, each_part, layer, layers
+from cnnlab.probing.model_state import eval_mode, frozen, preserved
+from cnnlab.probing.shapes import representative_layers, shapes
+from cnnlab.probing.units import Unit, layer, layers, unique_modules
 
 __all__ = [
     "FlightRecorder",
     "Recorder",
     "Unit",
     "at_rest",
-    "each_part",
+    "unique_modules",
     "edit",
-    "evaluating",
+    "eval_mode",
     "layer",
     "layers",
     "receptive",
     "relu_rule",
-    "settled",
+    "frozen",
     "shapes",
-    "stages",
-    "undisturbed",
+    "representative_layers",
+    "preserved",
 ]

@@ -1,8 +1,8 @@
 """Batch norm in eval mode is one factor and one term for each channel, y = a x + b. Here it is run as that.
 
 Type: with at_rest(model): passes with a gradient. On its way back, torch's own batch norm in eval mode sums
-up what its weight and bias would need, asked for or not, and lays the slope out anew. In a small network on
-a CPU that is a tenth of a pass there and back. Paper: Ioffe & Szegedy, Batch normalization, 2015.
+up what its weight and bias would need, asked for or not, and lays the gradient out anew. In a small network
+on a CPU that is a tenth of a pass there and back. Paper: Ioffe & Szegedy, Batch normalization, 2015.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from cnnlab.probing.hooks import forwarding
-from cnnlab.probing.units import each_part
+from cnnlab.probing.hooks import replace_forward
+from cnnlab.probing.units import unique_modules
 
 
 @contextmanager
@@ -30,9 +30,9 @@ def at_rest(model: nn.Module) -> Iterator[None]:
     True
     """
     with ExitStack() as stack:
-        for part in each_part(model):
+        for part in unique_modules(model):
             if type(part) is nn.BatchNorm2d and "forward" not in vars(part) and _plain(part.running_var):
-                stack.enter_context(forwarding(part, Straight(part)))
+                stack.enter_context(replace_forward(part, Straight(part)))
         yield
 
 

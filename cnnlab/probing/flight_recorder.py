@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.errors import unknown
-from cnnlab.probing.hooks import around, coming_back, listening
-from cnnlab.probing.units import layer, layers, refuse_compiled
+from cnnlab.probing.hooks import on_forward, on_gradient, on_model_call
+from cnnlab.probing.units import check_not_compiled, layer, layers
 
 _NAN = float("nan")
 
@@ -25,13 +25,13 @@ class Note(NamedTuple):
 
     Attributes:
         mean, deviation: of all numbers that the layer put out for the batch.
-        dead: the share of its channels that were 0 or below for every picture of the batch, at every place.
-        gradient: the root mean square of the loss's slope at what the layer put out; nan until the pass back
-            has come by. All four are nan where the layer put out nothing that learns.
+        dead: the share of its channels that were 0 or below for every image of the batch, at every position.
+        gradient: the root mean square of the loss's gradient at what the layer put out; nan until the pass
+            back has come by. All four are nan where the layer put out nothing that learns.
     """
 
     mean: float = _NAN
-    deviation: float = _NAN
+    std: float = _NAN
     dead: float = _NAN
     gradient: float = _NAN
 
@@ -67,7 +67,7 @@ class FlightRecorder:
                 raise ValueError(f"{wanted} is a whole number, {least} or more, not {number!r}")
         for name in names:
             layer(model, name)
-        refuse_compiled(model)
+        check_not_compiled(model)
         leaves = [name for name in layers(model) if _is_leaf(model, name)]
         if not leaves:
             raise ValueError(f"{type(model).__name__} has no layers inside: put it into an nn.Sequential")
@@ -81,8 +81,8 @@ class FlightRecorder:
         if self._open is not None:
             raise ValueError("this FlightRecorder is already open; make a second one")
         with ExitStack() as stack:
-            stack.enter_context(around(self._model, begins=self._begin, ends=self._end))
-            stack.enter_context(listening(self._model, self._layers, self._hear))
+            stack.enter_context(on_model_call(self._model, begins=self._begin, ends=self._end))
+            stack.enter_context(on_forward(self._model, self._layers, self._hear))
             self._open = stack.pop_all()
         return self
 
@@ -137,7 +137,7 @@ class FlightRecorder:
         def back(gradient: Tensor) -> None:
             row[key] = row[key]._replace(gradient=gradient.double().square().mean().sqrt().item())
 
-        coming_back(output, back)
+        on_gradient(output, back)
 
     def _end(self) -> None:
         row, self._row = self._row, None

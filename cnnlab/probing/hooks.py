@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from cnnlab.errors import unknown
 from cnnlab.probing import rules
-from cnnlab.probing.units import layer, layers, refuse_compiled
+from cnnlab.probing.units import check_not_compiled, layer, layers
 
 
 class _Enough(Exception):
@@ -38,9 +38,9 @@ class Recorder:
         stop: end each pass as soon as every named layer has run; the rest of the network is never computed,
             and model(image) returns None. Of a layer that runs several times, the first call is recorded.
         grad: keep the records in the graph, so that torch.autograd.grad reaches from the output to them and
-            from them to the picture. Otherwise they are plain numbers.
+            from them to the image. Otherwise they are plain numbers.
         copy: False, only with stop and one name: the record is the layer's own tensor. Half as much memory,
-            but it may be the picture itself: only read it.
+            but it may be the image itself: only read it.
 
     Raises:
         LookupError: for a name that the model does not have, or a record that was never made.
@@ -58,7 +58,7 @@ class Recorder:
             raise ValueError(f"name at least one layer to record. Layers: {', '.join(layers(model))}")
         for name in names:
             layer(model, name)
-        refuse_compiled(model)
+        check_not_compiled(model)
         self.model, self.names = model, tuple(dict.fromkeys(names))
         self.stop, self.grad, self.copy = stop, grad, copy
         self._calls: dict[str, list[Tensor]] = {name: [] for name in self.names}
@@ -68,8 +68,8 @@ class Recorder:
         if self._open is not None:
             raise ValueError("this Recorder is already open; make a second one")
         with ExitStack() as stack:
-            stack.enter_context(around(self.model, begins=self._begin))
-            stack.enter_context(listening(self.model, self.names, self._keep))
+            stack.enter_context(on_model_call(self.model, begins=self._begin))
+            stack.enter_context(on_forward(self.model, self.names, self._keep))
             if self.stop:
                 stack.enter_context(_ending(self.model, self))
             self._open = stack.pop_all()
@@ -140,7 +140,7 @@ def edit(model: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> I
         TypeError, ValueError: if the function returns no tensor, or one of another shape.
     """
     layer(model, name)
-    refuse_compiled(model)
+    check_not_compiled(model)
     ran = False
 
     def replace(name: str, output: object) -> Tensor:
@@ -157,7 +157,7 @@ def edit(model: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> I
             )
         return new.clone()  # an in-place ReLU that follows must not write into the caller's tensor
 
-    with listening(model, [name], replace):
+    with on_forward(model, [name], replace):
         yield
     if not ran:
         raise LookupError(f"nothing was edited: layer {name!r} did not run inside the with block")
@@ -193,10 +193,10 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
     if rule == "gradient":  # what autograd does anyway, for any activation
         yield
         return
-    refuse_compiled(model)
+    check_not_compiled(model)
     inside = rules.Inside(model, name, apply)
     # Of all modules, so that a part called by itself counts as a pass, too; not on each of them one by one,
-    # which takes a tenth of the time that a small network needs for a picture.
+    # which takes a tenth of the time that a small network needs for an image.
     with ExitStack() as stack:
         stack.callback(register_module_forward_pre_hook(inside.enter).remove)
         stack.callback(register_module_forward_hook(inside.finish).remove)
@@ -207,7 +207,7 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
 
 
 @contextmanager
-def listening(
+def on_forward(
     model: nn.Module, names: Iterable[str], hear: Callable[[str, object], Tensor | None]
 ) -> Iterator[None]:
     """Inside the block, hear(name, output) after each run of a layer; an answer takes the output's place."""
@@ -222,7 +222,7 @@ def listening(
 
 
 @contextmanager
-def around(
+def on_model_call(
     model: nn.Module, *, begins: Callable[[], None], ends: Callable[[], None] | None = None
 ) -> Iterator[None]:
     """Inside the block, begins() before each pass of the whole model, ends() after one that came through."""
@@ -233,12 +233,12 @@ def around(
         yield
 
 
-def coming_back(output: Tensor, hear: Callable[[Tensor], None]) -> None:
+def on_gradient(output: Tensor, hear: Callable[[Tensor], None]) -> None:
     """hear(gradient) when a pass back comes by this tensor. The hook lives as long as the tensor's graph."""
     output.register_hook(hear)
 
 
-def rule_back(relus: Iterable[Node] | None, rule: str) -> bool:
+def apply_rule_backward(relus: Iterable[Node] | None, rule: str) -> bool:
     """From now on a signal comes back through these ReLUs of a graph by a rule of `rules.NAMED`.
 
     It costs the pass forward nothing, unlike `relu_rule`. False: there were none.
@@ -268,12 +268,12 @@ def _ending(model: nn.Module, owner: Recorder) -> Iterator[None]:
                 raise
             return None
 
-    with forwarding(model, short):
+    with replace_forward(model, short):
         yield
 
 
 @contextmanager
-def forwarding(module: nn.Module, forward: Callable) -> Iterator[None]:
+def replace_forward(module: nn.Module, forward: Callable) -> Iterator[None]:
     """Inside the block the module runs by this function; its hooks stay."""
     own = vars(module).get("forward")
     module.forward = forward

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from cnnlab.nets.small import Net, Normalise
 from cnnlab.probing.at_rest import replaced
-from cnnlab.probing.model_state import settled
-from cnnlab.probing.units import each_part
+from cnnlab.probing.model_state import frozen
+from cnnlab.probing.units import unique_modules
 
 _FILTERS_PER_CELL = 6  # numbers in filters for each in the first maps; with more, it is not worth the layout
 
@@ -37,7 +37,7 @@ _READ = {
 }
 
 
-def as_usual(model: nn.Module, images: Tensor) -> Tensor:
+def to_fast_memory_format(model: nn.Module, images: Tensor) -> Tensor:
     """A copy for a model to work on, row by row in memory; channels side by side where that is safe.
 
     Many convolutions are faster so, by a fifth on photonet. But Tensor.view of maps then fails, and
@@ -49,7 +49,7 @@ def as_usual(model: nn.Module, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def passing_often(model: nn.Module, images: Tensor, batch: int) -> Iterator[None]:
+def frozen_for_many_passes(model: nn.Module, images: Tensor, batch: int) -> Iterator[None]:
     """Around many passes: what each of them does to the model, and its filters' layout, is done once.
 
     Args:
@@ -57,16 +57,16 @@ def passing_often(model: nn.Module, images: Tensor, batch: int) -> Iterator[None
         batch: how many in a pass.
 
     Raises:
-        ValueError: as `settled`.
+        ValueError: as `frozen`.
     """
     some = images[:1].expand(batch, -1, -1, -1)
-    with settled(model, channels_last=_side_by_side(model, some)):
+    with frozen(model, channels_last=_side_by_side(model, some)):
         yield
 
 
 def _side_by_side(model: nn.Module, images: Tensor) -> bool:
     filters, cells = 0, None
-    for part in each_part(model):
+    for part in unique_modules(model):
         if not _takes_any_layout(type(part)) or _changed(part):
             return False
         if type(part) is nn.Conv2d:

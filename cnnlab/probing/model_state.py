@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.probing.at_rest import at_rest
-from cnnlab.probing.units import each_part
+from cnnlab.probing.units import unique_modules
 
 
 @contextmanager
-def undisturbed(model: nn.Module, *, grad: bool) -> Iterator[None]:
+def preserved(model: nn.Module, *, grad: bool) -> Iterator[None]:
     """Eval mode, gradients on or off whatever the caller has, and random numbers that stay inside.
 
     Args:
@@ -24,14 +24,14 @@ def undisturbed(model: nn.Module, *, grad: bool) -> Iterator[None]:
     if not isinstance(model, nn.Module):
         raise TypeError(f"a model (torch.nn.Module) comes first, not {type(model).__name__}")
     with torch.inference_mode(False), torch.set_grad_enabled(grad):
-        with torch.random.fork_rng(devices=[]), evaluating(model), _buffers_back(model):
+        with torch.random.fork_rng(devices=[]), eval_mode(model), _buffers_back(model):
             yield
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Eval mode inside the block: no dropout, batch norm by running statistics. Then each module's own."""
-    modes = [(module, module.training) for module in each_part(model)]
+    modes = [(module, module.training) for module in unique_modules(model)]
     try:
         if any(training for _, training in modes):  # to set an attribute of a module is slow
             model.eval()
@@ -43,8 +43,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
-    """`undisturbed`, and made ready for many passes whose gradient is wanted for the picture only.
+def frozen(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
+    """`preserved`, and made ready for many passes whose gradient is wanted for the image only.
 
     No weight asks for a gradient inside the block, so none is computed; batch norm is `at_rest`; and the
     filters lie in memory as fast convolutions read them, not to be laid out anew in each pass. Afterwards
@@ -65,12 +65,12 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
     asking = [weight for weight in model.parameters() if weight.requires_grad]
     filters = {
         id(weight): weight
-        for part in each_part(model)
+        for part in unique_modules(model)
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)
         and isinstance(weight := part._parameters.get("weight"), nn.Parameter)
         and not weight.is_inference()
     }
-    with undisturbed(model, grad=True):  # outside: no tensor may be born in the caller's inference mode
+    with preserved(model, grad=True):  # outside: no tensor may be born in the caller's inference mode
         own = [(weight, weight.data) for weight in filters.values()] if channels_last else []
         try:
             for weight in asking:
@@ -89,7 +89,7 @@ def settled(model: nn.Module, *, channels_last: bool = True) -> Iterator[None]:
 @contextmanager
 def _buffers_back(model: nn.Module) -> Iterator[None]:
     """Counters and running means that move in eval mode, too: after the block they are as before."""
-    homes = [(part._buffers, list(part._buffers.items())) for part in each_part(model) if part._buffers]
+    homes = [(part._buffers, list(part._buffers.items())) for part in unique_modules(model) if part._buffers]
     plain: dict[tuple, list[Tensor]] = {}
     others: list[tuple[Tensor, int, Tensor]] = []  # sparse, quantised
     for _, named in homes:

@@ -1,4 +1,4 @@
-"""Which part of the picture does a unit see?
+"""Which part of the image does a unit see?
 
 Type: (model, layer, image size) -> Field. Going back through one layer of kernel k, stride s and padding p
 turns the span [low, high] of what is seen into [low*s - p, high*s - p + k - 1]; where branches meet, their
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.probing.hooks import Recorder
-from cnnlab.probing.model_state import undisturbed
+from cnnlab.probing.model_state import preserved
 from cnnlab.probing.units import layer as find
 
 _POINTWISE = set(
@@ -26,7 +26,7 @@ _POINTWISE = set(
 
 
 class Rectangle(NamedTuple):
-    """Rows top to bottom - 1, columns left to right - 1; what is below 0 or beyond the picture is padding."""
+    """Rows top to bottom - 1, columns left to right - 1; what is below 0 or beyond the image is padding."""
 
     top: int
     left: int
@@ -41,28 +41,28 @@ class Field(NamedTuple):
         size: pixels that a unit sees.
         stride: pixels from what one unit sees to what its neighbour sees.
         start: the first pixel that the unit at row 0, col 0 sees; negative: that much padding.
-        picture: the size of the picture.
+        image_size: the size of the image.
         grid: the size of the feature map.
     """
 
     size: tuple[int, int]
     stride: tuple[int, int]
     start: tuple[int, int]
-    picture: tuple[int, int]
+    image_size: tuple[int, int]
     grid: tuple[int, int]
 
     def rectangle(self, row: int, col: int, *, clip: bool = True) -> Rectangle:
-        """The pixels that the unit at this place sees.
+        """The pixels that the unit at this position sees.
 
-        At the border of the picture it is at most these: where the windows of an earlier layer leave out the
+        At the border of the image it is at most these: where the windows of an earlier layer leave out the
         last row, or that layer's own map is padded, a unit near the border sees a little less.
 
         Args:
-            row, col: the place on the feature map, from 0.
-            clip: only pixels of the picture; if False also padding (negative, or beyond the edge).
+            row, col: the position on the feature map, from 0.
+            clip: only pixels of the image; if False also padding (negative, or beyond the edge).
 
         Raises:
-            ValueError: for a place that is not on the map.
+            ValueError: for a position that is not on the map.
         """
         for axis, index, n in [("row", row, self.grid[0]), ("col", col, self.grid[1])]:
             if not 0 <= index < n:
@@ -71,23 +71,23 @@ class Field(NamedTuple):
         box = Rectangle(top, left, top + self.size[0], left + self.size[1])
         if not clip:
             return box
-        (height, width) = self.picture
+        (height, width) = self.image_size
         return Rectangle(max(0, top), max(0, left), min(height, box.bottom), min(width, box.right))
 
     def crop(self, images: Tensor, row: int, col: int, *, outside: float = 0.0) -> Tensor:
-        """What the unit at this place sees of each picture, always as large as the field.
+        """What the unit at this position sees of each image, always as large as the field.
 
         Args:
             images: (N, C, H, W) of the size that the field was made for.
-            row, col: the place on the feature map.
+            row, col: the position on the feature map.
             outside: the value to put where the unit sees padding; nan makes it visible.
 
         Returns:
             (N, C, *size), a copy.
         """
-        if images.dim() != 4 or tuple(images.shape[-2:]) != self.picture:
+        if images.dim() != 4 or tuple(images.shape[-2:]) != self.image_size:
             raise ValueError(
-                f"this field is for pictures (N, C, {self.picture[0]}, {self.picture[1]}), "
+                f"this field is for images (N, C, {self.image_size[0]}, {self.image_size[1]}), "
                 f"not {tuple(images.shape)}: call field again with the new size"
             )
         whole, part = self.rectangle(row, col, clip=False), self.rectangle(row, col)
@@ -104,23 +104,23 @@ def field(model: nn.Module, layer: str, image_size: int | tuple[int, ...]) -> Fi
     pooling counts as a window as large as its map.
 
     Args:
-        model: any network; it runs once on an empty picture, in eval mode.
+        model: any network; it runs once on an empty image, in eval mode.
         layer: its name; of a layer that runs several times, the first run.
         image_size: n for n x n pixels, (H, W), or (C, H, W) where the number of channels is not that of the
             first nn.Conv2d.
 
     Returns:
-        Field(size, stride, start, picture, grid).
+        Field(size, stride, start, image_size, grid).
 
     Raises:
         LookupError: for a wrong layer.
-        ValueError: for a layer without rows and columns (every unit sees the whole picture), or for an
-            operation on the way whose windows differ from place to place or that is not known here.
+        ValueError: for a layer without rows and columns (every unit sees the whole image), or for an
+            operation on the way whose windows differ from position to position or that is not known here.
     """
     find(model, layer)
     shape = _shape(model, image_size)
     anchor = next(model.parameters(), torch.zeros(()))
-    with undisturbed(model, grad=True):
+    with preserved(model, grad=True):
         image = torch.zeros(1, *shape, dtype=anchor.dtype, device=anchor.device, requires_grad=True)
         with Recorder(model, layer, stop=True, grad=True) as acts:
             model(image.clone())
@@ -128,7 +128,7 @@ def field(model: nn.Module, layer: str, image_size: int | tuple[int, ...]) -> Fi
     if output.dim() != 4:
         raise ValueError(
             f"layer {layer!r} has no rows and columns (output {tuple(output.shape)}): "
-            "each of its units sees the whole picture"
+            "each of its units sees the whole image"
         )
     try:
         rows, cols = _walk_back(output, image)
@@ -176,10 +176,10 @@ def _shape(model: nn.Module, image_size: int | tuple[int, ...]) -> tuple[int, in
 
 def _walk_back(output: Tensor, image: Tensor) -> tuple[_Span, _Span]:
     if output.grad_fn is None:
-        raise _Untold("it does not depend on the picture by operations that autograd follows")
+        raise _Untold("it does not depend on the image by operations that autograd follows")
     spans = {output.grad_fn: (_Span(1, 0, 0), _Span(1, 0, 0))}
     for node in _consumers_first(output.grad_fn, image):
-        if hasattr(node, "variable"):  # the picture itself: nothing comes before it
+        if hasattr(node, "variable"):  # the image itself: nothing comes before it
             return spans[node]
         before = _before(node, *spans[node])
         for source, _ in node.next_functions:
@@ -187,11 +187,11 @@ def _walk_back(output: Tensor, image: Tensor) -> tuple[_Span, _Span]:
                 spans[source] = tuple(a.union(b) for a, b in zip(spans[source], before, strict=True))
             elif source is not None:
                 spans[source] = before
-    raise _Untold("it does not depend on the picture")
+    raise _Untold("it does not depend on the image")
 
 
 def _consumers_first(root, image: Tensor) -> list:
-    """The nodes of the graph on a way from the root to the picture, each before its sources."""
+    """The nodes of the graph on a way from the root to the image, each before its sources."""
     leads, order, stack = {}, [], [(root, False)]
     while stack:
         node, done = stack.pop()
@@ -250,7 +250,7 @@ def _before(node, rows: _Span, cols: _Span) -> tuple[_Span, _Span]:
     elif name in _POINTWISE and _axis(getattr(node, "_saved_dim", 1), 4) == -3:
         return both
     else:
-        raise _Untold(f"on the way is {node.name()}, which mixes places in a way not known here")
+        raise _Untold(f"on the way is {node.name()}, which mixes positions in a way not known here")
     rows, cols = (span.through(*window) for span, window in zip(both, windows, strict=True))
     return rows, cols
 

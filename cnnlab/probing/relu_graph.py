@@ -23,7 +23,7 @@ _LINEAR = set(
 _SMOOTH = {"Sigmoid", "Tanh", "Softmax", "LogSoftmax", "Erf", "Sin", "Exp"}
 
 
-def refuse(reached: Tensor, rule: str) -> None:
+def check_rule_applies(reached: Tensor, rule: str) -> None:
     """A rule that passes by a ReLU in disguise, or meets other activations only, is the gradient unsaid."""
     if rule == "gradient":
         return
@@ -36,7 +36,7 @@ def refuse(reached: Tensor, rule: str) -> None:
         )
 
 
-def plain_relus(reached: Tensor) -> list[Node] | None:
+def relu_nodes(reached: Tensor) -> list[Node] | None:
     """The ReLUs of a graph, if it shows them all and beside them only what is harmless; else None.
 
     Inside CopySlices, a part of a map that was changed in place, may be another.

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.probing.units import each_part
+from cnnlab.probing.units import unique_modules
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 _where_on = torch.ops.aten.threshold_backward  # g where y > 0, else zero: one pass over the numbers
@@ -110,7 +110,7 @@ class Inside(TorchFunctionMode):
     def __init__(self, model: nn.Module, name: str, rule: Rule):
         super().__init__()
         self.model, self.name, self.rule = model, name, rule
-        self.parts = set(each_part(model))
+        self.parts = set(unique_modules(model))
         self.depth = self.met = self.passes = self.finished = 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002

@@ -3,17 +3,17 @@
 import torch
 from torch import Tensor, nn
 
-from cnnlab.probing.hooks import listening
-from cnnlab.probing.model_state import evaluating
+from cnnlab.probing.hooks import on_forward
+from cnnlab.probing.model_state import eval_mode
 from cnnlab.probing.units import layer, layers
 
 
-def stages(model: nn.Module, image: Tensor, most: int = 5) -> list[str]:
+def representative_layers(model: nn.Module, image: Tensor, most: int = 5) -> list[str]:
     """A few layers with maps, from the first to the last, for sheets that show how the layers differ.
 
     Args:
         model: any network. Asked are its own children: ReLUs, or where there are few of these, blocks.
-        image: (N, C, H, W), a picture that it takes.
+        image: (N, C, H, W), an image that it takes.
         most: how many.
 
     Returns:
@@ -46,7 +46,7 @@ def stages(model: nn.Module, image: Tensor, most: int = 5) -> list[str]:
 
 
 def shapes(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
-    """What comes out of each layer for this picture, in the order in which the layers finish.
+    """What comes out of each layer for this image, in the order in which the layers finish.
 
     Args:
         model: any network; it runs once in eval mode, and its own mode is put back.
@@ -66,7 +66,7 @@ def shapes(model: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
             found.pop(name, None)
             found[name] = tuple(output.shape)
 
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(model):
-        with listening(model, layers(model), note):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), eval_mode(model):
+        with on_forward(model, layers(model), note):
             model(image.detach().clone())
     return found

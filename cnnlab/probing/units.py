@@ -1,7 +1,7 @@
 """Units and layers by name: what there is in a network, and how large what comes out of it is.
 
 Type: (model) -> names; (model, name) -> module; (model, image) -> shapes. A unit is one channel of one layer,
-at one place of its feature map or anywhere on it.
+at one position of its feature map or anywhere on it.
 """
 
 from operator import index
@@ -14,12 +14,12 @@ from cnnlab.errors import unknown
 
 
 class Unit(NamedTuple):
-    """One channel of a layer, at one place (row, col) of its feature map, or (None, None): the whole map.
+    """One channel of a layer, at one position (row, col) of its feature map, or (None, None): the whole map.
 
     Attributes:
         layer: the name of the layer in the model.
         channel: from 0.
-        row, col: a place on the feature map, from 0; both or neither.
+        row, col: a position on the feature map, from 0; both or neither.
 
     >>> print(Unit("conv2", 7, 3, 4))
     conv2, channel 7 at row 3, col 4
@@ -31,8 +31,8 @@ class Unit(NamedTuple):
     col: int | None = None
 
     def __str__(self) -> str:
-        place = "" if self.row is None else f" at row {self.row}, col {self.col}"
-        return f"{self.layer}, channel {self.channel}{place}"
+        position = "" if self.row is None else f" at row {self.row}, col {self.col}"
+        return f"{self.layer}, channel {self.channel}{position}"
 
     def activation(self, activations: Tensor) -> Tensor:
         """The activation of this unit, out of what its layer put out; gradients flow through.
@@ -41,16 +41,16 @@ class Unit(NamedTuple):
             activations: (N, C, rows, cols) or (N, C), the output of the layer.
 
         Returns:
-            (N,) at one place or for a layer without places; (N, rows, cols) for a whole map.
+            (N,) at one position or for a layer without positions; (N, rows, cols) for a whole map.
 
         Raises:
-            ValueError: if the layer has no such channel or place.
+            ValueError: if the layer has no such channel or position.
         """
         if activations.dim() not in (2, 4):
             given = tuple(activations.shape)
             raise ValueError(f"{self.layer} must put out (N, C) or (N, C, H, W), not {given}")
         if (self.row is None) != (self.col is None):
-            raise ValueError(f"a place needs row and col: row is {self.row}, col is {self.col}")
+            raise ValueError(f"a position needs row and col: row is {self.row}, col is {self.col}")
         wanted = [("channel", self.channel)]
         if self.row is not None:
             if activations.dim() == 2:
@@ -59,7 +59,7 @@ class Unit(NamedTuple):
                     f"ask for Unit({self.layer!r}, {self.channel})"
                 )
             wanted += [("row", self.row), ("col", self.col)]
-        place = [slice(None)]
+        position = [slice(None)]
         for (axis, given), size in zip(wanted, activations.shape[1:], strict=False):
             try:
                 number = -1 if isinstance(given, bool) else index(given)
@@ -67,14 +67,14 @@ class Unit(NamedTuple):
                 number = -1
             if not 0 <= number < size:
                 raise ValueError(f"{self.layer} has no {axis} {given!r}: they go from 0 to {size - 1}")
-            place.append(number)
-        return activations[tuple(place)]
+            position.append(number)
+        return activations[tuple(position)]
 
 
-def each_part(model: nn.Module) -> list[nn.Module]:
+def unique_modules(model: nn.Module) -> list[nn.Module]:
     """All modules inside a network, itself first, each once: model.modules(), twice as fast.
 
-    For what looks through them several times for each picture.
+    For what looks through them several times for each image.
 
     >>> shared = nn.ReLU()
     >>> [type(part).__name__ for part in each_part(nn.Sequential(nn.Linear(2, 2), shared, shared))]
@@ -126,7 +126,7 @@ def layers(model: nn.Module, kind: type | tuple[type, ...] = nn.Module) -> list[
     return [name for name, module in named if name and isinstance(module, kind)]
 
 
-def refuse_compiled(model: nn.Module) -> None:
+def check_not_compiled(model: nn.Module) -> None:
     """Raises ValueError for a compiled or scripted model, or one with such a part: hooks do not run there.
 
     And TypeError for what is no model at all.

@@ -1,4 +1,4 @@
-"""The embedded networks with the pictures that they were made for, and what widgets ask of them often.
+"""The embedded networks with the images that they were made for, and what widgets ask of them often.
 
 Everything here is kept once it is made: a slider must not wait for what the last one knew.
 """
@@ -12,9 +12,9 @@ from cnnlab.data import datasets
 from cnnlab.data.labelled import Labelled
 from cnnlab.methods import top
 from cnnlab.nets import icons as sheets, models
-from cnnlab.probing import Recorder, receptive, shapes, stages
+from cnnlab.probing import Recorder, receptive, representative_layers, shapes
 
-# What a reader calls it -> the network, its pictures.
+# What a reader calls it -> the network, its images.
 NETS = {
     "photonet": ("photonet", "photos"),
     "shapesnet": ("shapesnet", "scenes"),
@@ -31,7 +31,7 @@ def net(name: str) -> nn.Module:
 @functools.cache
 def stage_names(name: str) -> tuple[str, ...]:
     """Its layers that are worth a look, from the first to the last."""
-    return tuple(stages(net(name), torch.zeros(1, *net(name).input_size)))
+    return tuple(representative_layers(net(name), torch.zeros(1, *net(name).input_size)))
 
 
 @functools.cache
@@ -40,35 +40,35 @@ def channels(name: str, layer: str) -> int:
     return shapes(net(name), torch.zeros(1, *net(name).input_size))[layer][1]
 
 
-def record(name: str, layer: str, picture: Tensor) -> Tensor:
-    """What a layer makes of a picture. The last answers are kept: a slider often asks for the same."""
-    plain = picture.detach().float()
+def record(name: str, layer: str, image: Tensor) -> Tensor:
+    """What a layer makes of an image. The last answers are kept: a slider often asks for the same."""
+    plain = image.detach().float()
     return _recorded(name, layer, plain.numpy().tobytes(), tuple(plain.shape)).clone()
 
 
 @functools.lru_cache(maxsize=8)
 def _recorded(name: str, layer: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
-    picture = torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)
+    image = torch.frombuffer(bytearray(data), dtype=torch.float32).view(shape)
     with torch.no_grad(), Recorder(net(name), layer, stop=True) as acts:
-        net(name)(picture)
+        net(name)(image)
     return acts[layer]
 
 
 @functools.cache
 def data(name: str, n: int, seed: int) -> Labelled:
-    """n of the pictures that it was made for."""
+    """n of the images that it was made for."""
     return datasets.load(NETS[name][1], net(name).input_size, n=n, seed=seed)
 
 
 @functools.cache
 def field(name: str, layer: str, side: int | None = None) -> receptive.Field:
-    """The receptive field of a layer, for pictures of this side; left out, of the network's own size."""
+    """The receptive field of a layer, for images of this side; left out, of the network's own size."""
     return receptive.field(net(name), layer, net(name).input_size[1] if side is None else side)
 
 
 @functools.lru_cache(maxsize=16)
 def scan(layer: str, n: int, seed: int) -> top.Top:
-    """Every channel's ranking, of "photonet, relu3": each picture once, so it is a histogram, too."""
+    """Every channel's ranking, of "photonet, relu3": each image once, so it is a histogram, too."""
     name, inner = layer.split(", ")
     images = data(name, n, seed).images
     return top.scan(net(name), images, inner, k=len(images))

@@ -1,8 +1,8 @@
 """A range becomes a control: (0, 1, 0.05) a slider, a list a choice, a bool a box, Matrix a table of numbers.
 
 Every control has a `value`, a label that screen readers find, and works with the keyboard alone. What a view
-gets is not always what a control holds: a `Picture` control holds a name and gives a tensor. So each control
-is wrapped as a `Control` that knows both, and all values that a test must try (`ends`).
+gets is not always what a control holds: a `ImageInput` control holds a name and gives a tensor. So each
+control is wrapped as a `Control` that knows both, and all values that a test must try (`ends`).
 """
 
 import math
@@ -13,11 +13,11 @@ import ipywidgets
 import torch
 
 from cnnlab.errors import unknown
-from cnnlab.widgets.image_chooser import Picture, PictureChooser
+from cnnlab.widgets.image_chooser import ImageChooser, ImageInput
 from cnnlab.widgets.matrix_editor import Matrix, MatrixEditor
 from cnnlab.widgets.style import control_layout
 
-__all__ = ["Control", "Matrix", "Picture", "control"]
+__all__ = ["Control", "Matrix", "ImageInput", "control"]
 
 
 class Control:
@@ -45,7 +45,7 @@ class Control:
 
         Raises:
             ValueError: the value is not between the ends, none of the options, or no table that fits.
-            LookupError: there is no such picture.
+            LookupError: there is no such image.
         """
         low, high = (
             getattr(self.widget, "min", None),
@@ -66,8 +66,8 @@ class Control:
             raise ValueError(f"'{self.widget.description}' is one of {self.ends}, not {value!r}")
         if isinstance(self.widget, MatrixEditor):
             self.widget.rows(value)
-        if isinstance(self.widget, PictureChooser) and value not in self.widget.choice.options:
-            raise unknown("picture", value, self.widget.choice.options)
+        if isinstance(self.widget, ImageChooser) and value not in self.widget.choice.options:
+            raise unknown("image", value, self.widget.choice.options)
 
     def put(self, value: Any) -> None:
         """Set the widget, as a preset does.
@@ -85,13 +85,13 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
     Args:
         name: of the parameter; "window_size" is labelled "window size".
         range_: (low, high) of ints, (low, high, step), a list of options, a dict label -> option, a bool, a
-            str, a `Matrix` or a `Picture`.
+            str, a `Matrix` or a `ImageInput`.
         start: the value at the start. Left out: the lowest, the first, or the range itself.
 
     Raises:
         TypeError: no control fits such a range.
         ValueError: the range is empty, or the start lies outside it.
-        LookupError: a `Picture` starts with a name that it does not offer.
+        LookupError: a `ImageInput` starts with a name that it does not offer.
     """
     label = {"description": name.replace("_", " "), **control_layout()}
     if isinstance(range_, bool):
@@ -106,8 +106,8 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
         )
         ends = [torch.zeros(range_.min_size, range_.min_size), torch.ones(range_.max_size, range_.max_size)]
         return Control(widget, ends, lambda table: torch.as_tensor(table, dtype=torch.float32))
-    if isinstance(range_, Picture):
-        widget = PictureChooser(range_ if start is None else replace(range_, value=start), label)
+    if isinstance(range_, ImageInput):
+        widget = ImageChooser(range_ if start is None else replace(range_, value=start), label)
         return Control(widget, list(range_.names), widget.tensor)
     if isinstance(range_, list | dict):
         options = list(range_.values()) if isinstance(range_, dict) else range_
@@ -130,7 +130,7 @@ def control(name: str, range_: Any, start: Any = None) -> Control:
         return _slider(name, range_, start, label)
     raise TypeError(
         f"no control for {name}={range_!r}. Give (low, high), (low, high, step), a list, a bool, a text, "
-        "Matrix(...) or Picture(...)."
+        "Matrix(...) or Image(...)."
     )
 
 

@@ -1,8 +1,8 @@
-"""`explore(view, **ranges)`: a plain function from values to pictures gets a control for every value.
+"""`explore(view, **ranges)`: a plain function from values to images gets a control for every value.
 
 The view is called with the values and returns what to show. It knows nothing of widgets, so it is tested
-without a browser. Pictures are updated in place, without a figure: that is what makes a slider feel live. A
-view that raises shows its message in the cell; the last picture stays.
+without a browser. Images are updated in place, without a figure: that is what makes a slider feel live. A
+view that raises shows its message in the cell; the last image stays.
 """
 
 import html
@@ -21,7 +21,7 @@ from cnnlab.data import photos
 from cnnlab.drawing.raster import html_image
 from cnnlab.errors import unknown
 from cnnlab.widgets import panels
-from cnnlab.widgets.controls import Picture, control
+from cnnlab.widgets.controls import ImageInput, control
 
 _SLOW = 0.05  # seconds: a redraw that takes longer waits until the slider is let go
 _created: "weakref.WeakSet[Explorer]" = weakref.WeakSet()
@@ -42,15 +42,15 @@ def explore(
     """Give every parameter of a view a control, and redraw when one changes.
 
     Args:
-        view: `view(**values)` returns a picture (tensor (H, W) or (C, H, W) in [0, 1], or uint8 (H, W, 3)), a
+        view: `view(**values)` returns an image (tensor (H, W) or (C, H, W) in [0, 1], or uint8 (H, W, 3)), a
             matplotlib Figure, a text, or a dict caption -> any of these, drawn side by side.
         title: stands above the controls.
-        alt: what the pictures show, in a few words. Captions are added to it; the values are said by a hidden
-            text to which every picture refers (aria-describedby), which is renewed at every redraw.
+        alt: what the images show, in a few words. Captions are added to it; the values are said by a hidden
+            text to which every image refers (aria-describedby), which is renewed at every redraw.
         start: values at the start, where they are not the lowest or the first.
         presets: name -> values; a button each.
-        upload: the parameter that gets a picture, embedded or the reader's own: short for a range `Picture`.
-            Its range, where it has one, is a list of photos' names.
+        upload: the parameter that gets an image, embedded or the reader's own: short for a range
+            `ImageInput`. Its range, where it has one, is a list of photos' names.
         continuous: redraw while a slider moves? Left out: yes, as long as a redraw takes less than 50 ms.
         tops: what the controls hold -> how far some sliders go then, as a layer has only so many channels.
         **ranges: one for each parameter; see `controls.control`.
@@ -63,8 +63,8 @@ def explore(
         ValueError: a value of `start` or of a preset lies outside its range.
         Anything that the view raises for the values at the start: a broken view should not wait for a reader.
     """
-    if upload is not None and not isinstance(ranges.get(upload), Picture):
-        ranges[upload] = Picture(tuple(ranges.get(upload, photos.names())))
+    if upload is not None and not isinstance(ranges.get(upload), ImageInput):
+        ranges[upload] = ImageInput(tuple(ranges.get(upload, photos.names())))
     return Explorer(view, ranges, title, alt, dict(start or {}), dict(presets or {}), continuous, tops)
 
 
@@ -74,7 +74,7 @@ def created() -> list["Explorer"]:
 
 
 class Explorer(ipywidgets.VBox):
-    """What `explore` returns: controls above, pictures below."""
+    """What `explore` returns: controls above, images below."""
 
     def __init__(self, view, ranges, title, alt, start, presets, continuous=None, tops=None):
         for name in [*start, *(name for values in presets.values() for name in values)]:
@@ -85,7 +85,7 @@ class Explorer(ipywidgets.VBox):
         self.panels: dict[str, ipywidgets.Widget] = {}
         self.stage = ipywidgets.HBox(layout={"flex_flow": "row wrap", "align_items": "flex-end"})
         self.message = ipywidgets.HTML()
-        # What the settings are, for screen readers: pictures refer to it, so none is sent for its words.
+        # What the settings are, for screen readers: images refer to it, so none is sent for its words.
         # The id is unlike that of every other kernel: two notebooks may share one page.
         self.spoken, self._id = ipywidgets.HTML(layout={"display": "none"}), f"cnnlab-{secrets.token_hex(4)}"
         self._shown: dict[str, Any] = {}
@@ -102,7 +102,7 @@ class Explorer(ipywidgets.VBox):
         widgets = [each.widget for each in self.controls.values()]
         self.settings = ipywidgets.VBox([self._buttons(), *widgets, self.message])
         super().__init__([heading, self.settings, self.stage, self.spoken])
-        # The names by which a live slide puts the settings beside the pictures.
+        # The names by which a live slide puts the settings beside the images.
         for part, name in ((self, "explore"), (self.settings, "settings"), (self.stage, "stage")):
             part.add_class(f"cnnlab-{name}")
         _created.add(self)
@@ -189,7 +189,7 @@ class Explorer(ipywidgets.VBox):
         try:
             self._limit()
             self._draw()
-        except Exception as error:  # whatever it is: the reader must see it, and the picture stays
+        except Exception as error:  # whatever it is: the reader must see it, and the image stays
             text = html.escape(f"{type(error).__name__}: {error}")
             style = "border-left: 4px solid #D55E00; padding: 4px 10px"
             self.message.value = f'<div role="alert" style="{style}">{text}</div>'
@@ -242,7 +242,7 @@ class Explorer(ipywidgets.VBox):
 
     def _show(self, result):
         parts = result if isinstance(result, dict) else {"": result}
-        # All of it is made before any of it is shown: if one part cannot be drawn, the last pictures stay.
+        # All of it is made before any of it is shown: if one part cannot be drawn, the last images stay.
         made = {
             caption: panels.text(part)
             if isinstance(part, str)
@@ -258,7 +258,7 @@ class Explorer(ipywidgets.VBox):
             self.panels[caption].value = content
             if isinstance(parts[caption], str) and not caption:
                 self.panels[caption].add_class("cnnlab-note")
-        # Last: the pictures are what somebody waits for.
+        # Last: the images are what somebody waits for.
         self.spoken.value = f'<span id="{self._id}">{html.escape(self._said())}</span>'
         # Copies: a view may draw into the same array again.
         self._shown = {caption: panels.copy(part) for caption, part in parts.items()}

@@ -1,4 +1,4 @@
-"""A choice of pictures: embedded photos, and the reader's own."""
+"""A choice of images: embedded photos, and the reader's own."""
 
 import html
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from cnnlab.data import photos, uploads
 from cnnlab.errors import unknown
 from cnnlab.widgets.style import beside_labels
 
-YOURS = "your picture"
+YOURS = "your image"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Ask for a picture, embedded or the reader's own; the view gets a (1, 3, size, size) tensor.
+class ImageInput:
+    """Ask for an image, embedded or the reader's own; the view gets a (1, 3, size, size) tensor.
 
     Attributes:
         names: the photos to choose from.
@@ -29,18 +29,18 @@ class Picture:
     value: str | None = None
 
 
-class PictureChooser(ipywidgets.VBox):
-    """A choice of photos and a button for the reader's own. `value` is a name, `tensor(name)` a picture."""
+class ImageChooser(ipywidgets.VBox):
+    """A choice of photos and a button for the reader's own. `value` is a name, `tensor(name)` an image."""
 
     value = traitlets.Unicode()
 
-    def __init__(self, spec: Picture, label: dict):
+    def __init__(self, spec: ImageInput, label: dict):
         self._size, self.description = spec.size, label["description"]
-        self._pictures: dict[str, Tensor] = {}
+        self._images: dict[str, Tensor] = {}
         if not spec.names:
-            raise ValueError(f"'{self.description}' has no pictures to choose from")
+            raise ValueError(f"'{self.description}' has no images to choose from")
         if spec.value is not None and spec.value not in spec.names:
-            raise unknown("picture", spec.value, spec.names)
+            raise unknown("image", spec.value, spec.names)
         self.choice = ipywidgets.Dropdown(options=list(spec.names), **label)
         self.upload = ipywidgets.FileUpload(
             accept="image/*",
@@ -56,27 +56,27 @@ class PictureChooser(ipywidgets.VBox):
         self.upload.observe(self._uploaded, "value")
 
     def tensor(self, name: str | Tensor) -> Tensor:
-        """The picture of that name, (1, 3, size, size), a fresh copy; a tensor is given back as it is."""
+        """The image of that name, (1, 3, size, size), a fresh copy; a tensor is given back as it is."""
         if isinstance(name, Tensor):
             return name
-        if name not in self._pictures:
-            self._pictures[name] = photos.load(name, size=self._size)
-        return self._pictures[name].clone()
+        if name not in self._images:
+            self._images[name] = photos.load(name, size=self._size)
+        return self._images[name].clone()
 
     def _uploaded(self, change):
         if not change["new"]:
             return
         file = change["new"][0]
         try:
-            picture = uploads.read(bytes(file["content"]), self._size)
+            image = uploads.read(bytes(file["content"]), self._size)
         except ValueError as error:
-            # The former picture stays; the reader sees why.
+            # The former image stays; the reader sees why.
             self.message.value = f'<span role="alert">\u26a0 {html.escape(str(error))}</span>'
             return
         finally:
             self.upload.value = ()  # the bytes need not be kept, and the same file can be chosen again
         self.message.value = f"\u2713 {html.escape(file['name'])}"
-        self._pictures[YOURS] = picture
+        self._images[YOURS] = image
         with self.hold_trait_notifications():  # whoever watches hears of one change
             if self.choice.value == YOURS:
                 self.choice.value = self.choice.options[0]  # leave and come back, so that the change is seen

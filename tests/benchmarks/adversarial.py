@@ -1,7 +1,7 @@
 """What the attacks of lecture 10 cost: against the raw passes that they need, torchattacks and foolbox.
 
 Run `python tests/benchmarks/adversarial.py [threads] [rounds] [networks]`. "passes" are those forward and
-back of the network as it is, in one batch, with `autograd.grad` for the picture only: one for FGSM, ten for
+back of the network as it is, in one batch, with `autograd.grad` for the image only: one for FGSM, ten for
 PGD. "and told" has the passes forward, too, that say what the network answers afterwards (PGD from a random
 start: and before). All run in turn within one process; printed are medians, and ratios to "passes". Then
 what each attack achieves at the same eps, judged by the same passes: the share fooled and the mean size of
@@ -21,7 +21,7 @@ from cnnlab.data import digits, photos
 from cnnlab.methods.adversarial import evaluated, fgsm, pgd
 from cnnlab.nets import models
 
-# network, side, pictures, eps
+# network, side, images, eps
 NETS = [
     ("simpleconvnet", 28, 64, 0.1),
     ("photonet", 64, 64, 2 / 255),
@@ -48,21 +48,21 @@ class Raw:
         with torch.no_grad():
             self.labels = model(x).argmax(dim=1)
 
-    def slope(self, x):
+    def gradient(self, x):
         leaf = x.clone().requires_grad_()
         loss = F.cross_entropy(self.model(leaf), self.labels, reduction="sum")
         return torch.autograd.grad(loss, leaf)[0]
 
     def run(self, steps: int, looks: int):
         for _ in range(steps):
-            self.slope(self.x)
+            self.gradient(self.x)
         with torch.no_grad():
             for _ in range(looks):
                 self.model(self.x)
 
 
 def ways(raw: Raw) -> dict[str, dict[str, object]]:
-    """Attack -> who -> what to run; ours and the peers' give pictures."""
+    """Attack -> who -> what to run; ours and the peers' give images."""
     model, x, eps, labels = raw.model, raw.x, raw.eps, raw.labels
     alpha = 2.5 * eps / STEPS
     found = {

@@ -1,7 +1,7 @@
 """What a step of `dream.render` costs: against the raw forward and backward passes, and against lucent.
 
 Run `python tests/benchmarks/dream.py [folder of lucent]`. Raw is the same network, frozen and with its
-channels last, as far as the same layer, at the same size: no picture to make, no moves, no steps. All are
+channels last, as far as the same layer, at the same size: no image to make, no moves, no steps. All are
 timed in turn within one run; it prints medians and ratios, and is no test. lucent (`pip install --no-deps
 --target FOLDER torch-lucent`) is left out where it is not there.
 """

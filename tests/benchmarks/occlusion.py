@@ -2,8 +2,8 @@
 
 Run `python tests/benchmarks/occlusion.py [network …]`. All run in turn within one round, with two threads, so
 that noise hits all; it prints medians, their ratio to the fastest setting of captum (windows per pass, with
-and without the channels last), and the peak memory of each beyond picture and network, in a process of its
-own (Linux). It is no test. `limit` is nothing but whole pictures through the network, channels last.
+and without the channels last), and the peak memory of each beyond image and network, in a process of its
+own (Linux). It is no test. `limit` is nothing but whole images through the network, channels last.
 """
 
 import copy
@@ -56,7 +56,7 @@ def peer(model, image, window, stride, windows, channels_last):
 
 
 def limit(model, image, window, stride):
-    """As many whole pictures as there are windows, 32 in a pass."""
+    """As many whole images as there are windows, 32 in a pass."""
     last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     left = (-(-(image.shape[2] - window) // stride) + 1) ** 2
     image = image.expand(32, -1, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -94,7 +94,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
 
 
 def peak(name, way):
-    """Megabytes beyond picture and network, measured in a fresh process."""
+    """Megabytes beyond image and network, measured in a fresh process."""
     code = (
         "import re, sys, torch\nsys.path.insert(0, 'tests/benchmarks')\nimport occlusion as b\n"
         f"torch.set_num_threads(2)\ngiven = *b.build({name!r}), *b.CASES[{name!r}][1:3]\n"

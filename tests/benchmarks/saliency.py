@@ -1,7 +1,7 @@
 """What the maps of lecture 06 cost: against the raw passes that they need, captum, and torch-cam if there.
 
 Run `python tests/benchmarks/saliency.py [threads]`. Two measures, both of the bare passes in the same chunks,
-with `autograd.grad` for the picture only. "passes" are those of the network as it is. The "limit" is a frozen
+with `autograd.grad` for the image only. "passes" are those of the network as it is. The "limit" is a frozen
 copy of it with its channels side by side; of guided backprop with a ReLU that does nothing but its rule, of
 Grad-CAM cut in two at the layer. All run in turn within one process; printed are medians, and ratios to the
 limit. Then the peak memory of integrated gradients, each in a process of its own (Linux). It is no test.
@@ -26,7 +26,7 @@ from cnnlab.probing import layer
 LAST = torch.channels_last
 NETS = [("photonet", 64, 15), ("alexnet", 224, 7), ("resnet18", 224, 7)]
 LONG = [("photonet", 64, 5), ("alexnet", 224, 3), ("resnet18", 224, 3)]
-PLACES = {"photonet": "relu5", "alexnet": "features", "resnet18": "layer4"}
+POSITIONS = {"photonet": "relu5", "alexnet": "features", "resnet18": "layer4"}
 STEPS, BATCH, TARGET = 50, 16, 2
 
 
@@ -98,7 +98,7 @@ class Raw:
         return torch.autograd.grad(model(leaf)[:, TARGET].sum(), leaf)[0]
 
     def many(self, x, ends, own=False):
-        """50 points in chunks; IG asks for the scores of both ends, SmoothGrad for that of the picture."""
+        """50 points in chunks; IG asks for the scores of both ends, SmoothGrad for that of the image."""
         total = torch.zeros_like(x)
         for first in range(0, STEPS, BATCH):
             run = self.passes if own else self.gradient
@@ -188,7 +188,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
     for plan, long in ((NETS, False), (LONG, True)):
         for name, size, rounds in plan[:1] if quick else plan:
             model, x = network(name), torch.rand(1, 3, size, size)
-            for method, who in ways(model, x, PLACES[name], long).items():
+            for method, who in ways(model, x, POSITIONS[name], long).items():
                 told = medians(in_turns(who, 3 if quick else rounds))
                 what = f"{method} of {name}, {size} px"
                 yield Row(what, told["ours"], "raw passes, at their best", told["limit"], 1.1)
@@ -220,7 +220,7 @@ def main() -> None:
     for plan, long in ((NETS, False), (LONG, True)):
         for name, size, rounds in plan:
             model, x = network(name), torch.rand(1, 3, size, size)
-            for method, who in ways(model, x, PLACES[name], long).items():
+            for method, who in ways(model, x, POSITIONS[name], long).items():
                 if method == "Grad-CAM" and "torch-cam" not in who and not told:
                     print("torch-cam is left out: it does not import here")
                     told = True

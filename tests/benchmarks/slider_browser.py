@@ -1,9 +1,9 @@
-"""From the key press to the changed picture, in a real browser: `explore` against `interact`.
+"""From the key press to the changed image, in a real browser: `explore` against `interact`.
 
 Run `python tests/benchmarks/slider_browser.py`. A notebook with both is opened in JupyterLab and Chromium:
 the same photo, blurred by the same slider; once drawn by `explore`, once as a matplotlib figure inside of
 ipywidgets' `interact`, which is how most courses do it. Key presses alternate between the two, so that noise
-hits both. Each time ends when the new picture is painted. It prints medians and their ratio; it is no test.
+hits both. Each time ends when the new image is painted. It prints medians and their ratio; it is no test.
 """
 
 import shutil
@@ -30,10 +30,10 @@ explore(lambda sigma: convolution.blur_view(sigma, photo), sigma=(0.3, 6.0, 0.1)
 """,
     """
 def figure(sigma):
-    pictures = [part for part in convolution.blur_view(sigma, photo).values() if not isinstance(part, str)]
+    images = [part for part in convolution.blur_view(sigma, photo).values() if not isinstance(part, str)]
     fig, axes = plt.subplots(1, 4, figsize=(11, 3))
-    for ax, picture in zip(axes, pictures):
-        ax.imshow(picture)
+    for ax, image in zip(axes, images):
+        ax.imshow(image)
         ax.axis("off")
     plt.show()
 slider = ipywidgets.FloatSlider(0.3, min=0.3, max=6.0, step=0.1, description="sigma")
@@ -44,16 +44,16 @@ READY = """() => {
     const session = window.jupyterapp?.shell?.currentWidget?.sessionContext?.session;
     return session?.kernel?.connectionStatus === 'connected' && session.kernel.status === 'idle';
 }"""
-# One key press; the milliseconds until the last picture that changed is decoded and the browser has painted.
+# One key press; the milliseconds until the last image that changed is decoded and the browser has painted.
 PRESS = """async ([k, key]) => {
     const area = document.querySelectorAll('.jp-CodeCell')[k].querySelector('.jp-Cell-outputWrapper');
     const began = performance.now();
     const changed = new Promise((go, fail) => {
         const watch = new MutationObserver(found => {
-            const pictures = found.flatMap(one => [...one.addedNodes, one.target])
+            const images = found.flatMap(one => [...one.addedNodes, one.target])
                 .filter(node => node.nodeType === 1)
                 .flatMap(node => node.matches('img') ? [node] : [...node.querySelectorAll('img')]);
-            if (pictures.length) { watch.disconnect(); go(); }
+            if (images.length) { watch.disconnect(); go(); }
         });
         watch.observe(area, {subtree: true, childList: true, attributes: true, attributeFilter: ['src']});
         setTimeout(() => fail(new Error('no change in 5 s')), 5000);
@@ -70,8 +70,8 @@ def rows(quick: bool = False) -> Iterator[Row]:
     """For the table of all benchmarks."""
     told = milliseconds(9 if quick else PRESSES)
     ours, theirs = (statistics.median(told[name]) / 1000 for name in ("explore", "interact"))
-    yield Row("key press to painted picture, in Chromium", ours, "interact + matplotlib", theirs, 0.35)
-    yield Row("key press to painted picture, in Chromium", ours, "what was asked", 0.1, 1.0)
+    yield Row("key press to painted image, in Chromium", ours, "interact + matplotlib", theirs, 0.35)
+    yield Row("key press to painted image, in Chromium", ours, "what was asked", 0.1, 1.0)
 
 
 def milliseconds(presses: int = PRESSES) -> dict[str, list[float]]:

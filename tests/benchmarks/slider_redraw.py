@@ -1,4 +1,4 @@
-"""How long one redraw of a slider takes: `explore` against a matplotlib figure of the same picture.
+"""How long one redraw of a slider takes: `explore` against a matplotlib figure of the same image.
 
 Run `python tests/benchmarks/slider_redraw.py`. It prints medians and their ratio; it is no test.
 """
@@ -32,10 +32,10 @@ def seconds(rounds: int = ROUNDS) -> dict[str, float]:
     def figure(sigma):
         view = convolution.blur_view(sigma, photo)
         fig, axes = plt.subplots(1, 4, figsize=(11, 3))
-        for ax, picture in zip(
+        for ax, image in zip(
             axes, [part for part in view.values() if not isinstance(part, str)], strict=True
         ):
-            ax.imshow(picture)
+            ax.imshow(image)
             ax.axis("off")
         return fig
 

@@ -2,7 +2,7 @@
 
 Run `python tests/benchmarks/top_scan.py`. Each round runs all in turns, so that noise hits all; it prints
 the best round of each, its ratio to the bare pass, and the peak memory of each beyond
-pictures and network, in a process of its own (Linux). It is no test.
+images and network, in a process of its own (Linux). It is no test.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ from cnnlab.data import photos
 from cnnlab.methods import top
 from cnnlab.nets import models
 
-PICTURES, SIZE, BATCH, ROUNDS, K = 2000, 64, 32, 3, 9
+IMAGES, SIZE, BATCH, ROUNDS, K = 2000, 64, 32, 3, 9
 LAYERS = ("conv1", "relu1", "relu3")
 
 
@@ -37,9 +37,9 @@ def store_and_sort(model, images, layer):
     part = part_of(model, layer)
     with torch.no_grad():
         maps = torch.cat([part(some).flatten(2) for some in images.split(BATCH)])  # (N, C, places)
-    values, places = maps.max(dim=2)
+    values, positions = maps.max(dim=2)
     order = values.sort(dim=0, descending=True, stable=True).indices[:K]
-    return values.gather(0, order), places.gather(0, order)
+    return values.gather(0, order), positions.gather(0, order)
 
 
 def scan(model, images, layer, **options):
@@ -49,7 +49,7 @@ def scan(model, images, layer, **options):
 WAYS = {
     "bare": bare,
     "top.scan": scan,
-    "top.scan, 3 per picture": lambda *given: scan(*given, per_image=3),
+    "top.scan, 3 per image": lambda *given: scan(*given, per_image=3),
     "bare, channels last": lambda *given: bare(*given, channels_last=True),
     "top.scan, channels last": lambda *given: scan(*given, channels_last=True),
     "store and sort": store_and_sort,
@@ -60,7 +60,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
     """For the table of all benchmarks; one thread, as in `main`."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    model, images = models.load("photonet"), photos.crops(SIZE, 400 if quick else PICTURES).images
+    model, images = models.load("photonet"), photos.crops(SIZE, 400 if quick else IMAGES).images
     for layer in LAYERS[2:] if quick else LAYERS:
         ways = {"bare": bare, "ours": scan, "sort": store_and_sort}
         seconds = in_turns(
@@ -74,7 +74,7 @@ def rows(quick: bool = False) -> Iterator[Row]:
 
 
 def peak(way, layer):
-    """Megabytes that a way needs beyond pictures and network, measured in a fresh process."""
+    """Megabytes that a way needs beyond images and network, measured in a fresh process."""
     code = (
         "import re, sys, torch\nsys.path.insert(0, 'tests/benchmarks')\nimport top_scan as b\n"
         "torch.set_num_threads(1)\n"
@@ -90,11 +90,11 @@ def peak(way, layer):
 
 def main():
     torch.set_num_threads(1)
-    model, images = models.load("photonet"), photos.crops(SIZE, PICTURES).images
+    model, images = models.load("photonet"), photos.crops(SIZE, IMAGES).images
     for layer in LAYERS:
         ways = {way: partial(run, model, images, layer) for way, run in WAYS.items()}
         seconds = in_turns(ways, ROUNDS, warm=False)
-        print(f"{layer}, {PICTURES} pictures of {SIZE} x {SIZE}")
+        print(f"{layer}, {IMAGES} images of {SIZE} x {SIZE}")
         limit = min(seconds["bare"])
         for way, times in seconds.items():
             middle, memory = min(times), peak(way, layer)

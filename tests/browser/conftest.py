@@ -40,11 +40,11 @@ def lab(tmp_path_factory):
     own = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
     with server(folder / "notebooks", environment=own) as (address, token):
 
-        def place(notebook):
+        def position(notebook):
             return f"{address}/lab/tree/{notebook}?token={token}&reset"
 
-        place.folder = folder / "notebooks"
-        yield place
+        position.folder = folder / "notebooks"
+        yield position
 
 
 @pytest.fixture(scope="session")
@@ -101,26 +101,26 @@ class Opened:
         )
 
     def changed(self, widget, act) -> bool:
-        """Do any of a widget's pictures change after something was done to it?"""
+        """Do any of a widget's images change after something was done to it?"""
         before = self.settled(widget)
         act()
-        return self.until(lambda: pictures(widget) != before, f"{self.notebook}: no picture changes")
+        return self.until(lambda: images(widget) != before, f"{self.notebook}: no image changes")
 
     def settled(self, widget) -> list[str]:
-        """A widget's pictures at rest: they come one by one, and some of a redraw may be on their way."""
+        """A widget's images at rest: they come one by one, and some of a redraw may be on their way."""
         last = [None]
 
         def rests():
-            before, last[0] = last[0], pictures(widget) if self.page.evaluate(READY) else None
+            before, last[0] = last[0], images(widget) if self.page.evaluate(READY) else None
             self.page.wait_for_timeout(100)  # between two looks
             return last[0] is not None and last[0] == before
 
-        self.until(rests, f"the pictures of a widget of {self.notebook} do not come to rest")
+        self.until(rests, f"the images of a widget of {self.notebook} do not come to rest")
         return last[0]
 
 
-def pictures(widget) -> list[str]:
-    """The bytes of all pictures of a widget, and its curves."""
+def images(widget) -> list[str]:
+    """The bytes of all images of a widget, and its curves."""
     return widget.locator("img, svg polyline").evaluate_all(
         "found => found.map(one => one.getAttribute('src') || one.getAttribute('points'))"
     )

@@ -38,7 +38,7 @@ def test_a_handout_needs_nothing_but_itself(window, root, name, tmp_path):
     page.keyboard.press("n")
     assert page.locator(".notes:visible").count() == page.locator(".notes").count()
     assert page.locator("img:not([alt]), img[alt='']").count() == 0
-    # No code, no formula that was left as it was typed, no widget without its picture, nothing wider than it.
+    # No code, no formula that was left as it was typed, no widget without its image, nothing wider than it.
     assert not re.search(r"\$[^$\n]+\$|TODO\(|Explorer\(|VBox\(|\\[a-z]+", page.locator("main").inner_text())
     explorers = page.locator(".widget .cnnlab-explore")
     assert explorers.count() == page.locator(".cnnlab-explore:has(.cnnlab-stage img)").count() >= 1

@@ -1,4 +1,4 @@
-"""Every student notebook in a real browser: it runs, its sliders move by the keyboard, its pictures follow.
+"""Every student notebook in a real browser: it runs, its sliders move by the keyboard, its images follow.
 
 New lectures are covered as soon as their notebook is there.
 """
@@ -91,7 +91,7 @@ def test_every_control_has_a_name_and_every_picture_its_words(seen):
 
 
 def test_an_own_picture_is_shown_and_a_broken_one_refused(seen, tmp_path):
-    button = seen.page.get_by_role("button", name="your picture")
+    button = seen.page.get_by_role("button", name="your image")
     widget = seen.page.locator(".cnnlab-explore", has=button).first
     if not widget.count():
         assert not seen.notebook.startswith(("00", "01", "03"))
@@ -99,18 +99,18 @@ def test_an_own_picture_is_shown_and_a_broken_one_refused(seen, tmp_path):
     widget.scroll_into_view_if_needed()
     good, bad = tmp_path / "red.jpg", tmp_path / "bad.png"
     Image.new("RGB", (300, 200), (200, 30, 30)).save(good)
-    bad.write_bytes(b"no picture at all")
+    bad.write_bytes(b"no image at all")
 
     def upload(file):
         with seen.page.expect_file_chooser() as chooser:
-            widget.get_by_role("button", name="your picture").click()
+            widget.get_by_role("button", name="your image").click()
         chooser.value.set_files(file)
 
     assert seen.changed(widget, lambda: upload(good)) and widget.get_by_role("alert").count() == 0
     before = seen.settled(widget)
     upload(bad)
-    widget.get_by_role("alert").get_by_text("picture").wait_for()
-    assert seen.settled(widget) == before  # the former picture stays
+    widget.get_by_role("alert").get_by_text("image").wait_for()
+    assert seen.settled(widget) == before  # the former image stays
     if seen.notebook.startswith("00"):  # a file larger than JupyterLab's own limit must get an answer, too
         large = tmp_path / "large.png"
         Image.frombytes("RGB", (2200, 2200), os.urandom(2200 * 2200 * 3)).save(large)

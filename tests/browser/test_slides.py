@@ -50,11 +50,11 @@ def decks(root, tmp_path_factory):
     with server(folder, SETTINGS / "present") as (address, token):
 
         @functools.cache
-        def shown(name, place=root / "solutions"):
+        def shown(name, position=root / "solutions"):
             fast = (
-                {"FAST": True} if place == root / "solutions" else {}
+                {"FAST": True} if position == root / "solutions" else {}
             )  # the page is tested, not the numbers
-            return present.shown(present.copied(place / name, folder, fast), address, token)
+            return present.shown(present.copied(position / name, folder, fast), address, token)
 
         yield shown
 
@@ -247,22 +247,22 @@ def test_a_closed_terminal_leaves_no_server_behind(root, tmp_path, until):
 
 
 def _slider_moves(page, until) -> int:
-    """1 if a slider of this slide, or else a choice, changes a picture (the deck takes the arrow keys)."""
+    """1 if a slider of this slide, or else a choice, changes an image (the deck takes the arrow keys)."""
     fresh = page.locator(f"{VISIBLE} .cnnlab-explore:not([data-moved])")
     if not fresh.count():
         return 0
     fresh.first.evaluate("one => one.dataset.moved = 'now'")  # a slide of several steps shows it again
     widget = page.locator("[data-moved=now]")
 
-    def pictures():
+    def images():
         return widget.locator("img").evaluate_all("found => found.map(one => one.src)")
 
-    before = pictures()
+    before = images()
     if widget.locator(".noUi-target").count():
         track = widget.locator(".noUi-target").first.bounding_box()
         page.mouse.click(track["x"] + 0.7 * track["width"], track["y"] + track["height"] / 2)
     else:
         widget.locator("select").first.select_option(index=1)
-    until(lambda: pictures() != before, widget.inner_text()[:80], pause=lambda: page.wait_for_timeout(50))
+    until(lambda: images() != before, widget.inner_text()[:80], pause=lambda: page.wait_for_timeout(50))
     widget.evaluate("one => one.dataset.moved = 'done'")
     return 1

@@ -197,7 +197,7 @@ def test_a_seed_set_by_a_student_stays_inside(planted):
 
 
 def test_a_bug_hunt_is_not_sent_to_hints(told):
-    check("00.bug", lambda picture: TODO("x"))
+    check("00.bug", lambda image: TODO("x"))
     assert "hint(" not in repr(told[-1])
 
 

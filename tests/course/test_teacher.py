@@ -112,8 +112,8 @@ def test_the_minutes_of_a_page_are_those_of_its_lecture(page):
     assert (sum(n for n, _ in slides), sum(done.values())) == both
     assert set(done) == {exercise.id for exercise in references.of_lecture(number)}
     there = headings(source)
-    places = [there.index(what) for _, what in slides]  # ValueError: no such slide
-    assert places[0] == 0 and places == sorted(places)
+    positions = [there.index(what) for _, what in slides]  # ValueError: no such slide
+    assert positions[0] == 0 and positions == sorted(positions)
 
 
 @pytest.mark.parametrize("page", TAUGHT, ids=lambda page: page.stem)

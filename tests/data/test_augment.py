@@ -28,10 +28,10 @@ def test_a_flip_mirrors_about_half_of_the_pictures(images):
 
 
 def centres(images):
-    """Row and column of the centre of mass of each picture, from the middle."""
-    places = torch.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2
+    """Row and column of the centre of mass of each image, from the middle."""
+    positions = torch.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2
     weight = images[:, 0] / images[:, 0].sum((1, 2), keepdim=True)
-    return torch.stack([(weight.sum(2) * places).sum(1), (weight.sum(1) * places).sum(1)])
+    return torch.stack([(weight.sum(2) * positions).sum(1), (weight.sum(1) * positions).sum(1)])
 
 
 def test_a_shift_moves_a_dot_by_at_most_so_many_pixels():

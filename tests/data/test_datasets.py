@@ -24,8 +24,8 @@ def test_they_are_the_data_that_they_are_named_after():
     assert torch.equal(every.images, digits.load("train").images)
     some = datasets.load("digits", (1, 28, 28), n=300)
     test = digits.load("test")
-    places = [(test.images == image).flatten(1).all(dim=1).nonzero()[0, 0].item() for image in some.images]
-    assert len(set(places)) == 300 and torch.equal(test.labels[places], some.labels)
+    positions = [(test.images == image).flatten(1).all(dim=1).nonzero()[0, 0].item() for image in some.images]
+    assert len(set(positions)) == 300 and torch.equal(test.labels[positions], some.labels)
 
 
 def test_grey_is_the_mean_and_colour_of_grey_is_three_times_the_same():

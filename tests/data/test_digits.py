@@ -1,4 +1,4 @@
-"""The digits: the shape of MNIST, a split that never moves, and no picture on both sides of it."""
+"""The digits: the shape of MNIST, a split that never moves, and no image on both sides of it."""
 
 import subprocess
 import sys
@@ -35,15 +35,15 @@ def test_the_splits_share_no_picture_and_keep_their_labels():
     from sklearn.datasets import load_digits
 
     raw = load_digits()
-    # Each picture is nearest to the one it came from (enlarged in a simpler way): so its place is known.
+    # Each image is nearest to the one it came from (enlarged in a simpler way): so its place is known.
     small = torch.from_numpy(raw.images).float()[:, None] / 16
     original = torch.nn.functional.interpolate(small, size=(20, 20), mode="bilinear").flatten(1)
-    places = {}
+    positions = {}
     for split in ("train", "test"):
         images, labels, _ = digits.load(split)
-        places[split] = torch.cdist(images[..., 4:24, 4:24].flatten(1), original).argmin(1)
-        assert np.array_equal(raw.target[places[split]], labels)
-    assert len(set(torch.cat([places["train"], places["test"]]).tolist())) == 1797
+        positions[split] = torch.cdist(images[..., 4:24, 4:24].flatten(1), original).argmin(1)
+        assert np.array_equal(raw.target[positions[split]], labels)
+    assert len(set(torch.cat([positions["train"], positions["test"]]).tolist())) == 1797
 
 
 def test_the_file_is_what_scikit_learn_loads_from_it():
@@ -77,7 +77,7 @@ def test_the_split_is_the_same_each_time_and_random_numbers_stay():
 
 
 def test_digits_of_one_class_look_alike():
-    # The nearest class mean, taken from the training pictures, names nine of ten test pictures.
+    # The nearest class mean, taken from the training images, names nine of ten test images.
     train, test = digits.load("train"), digits.load("test")
     means = torch.stack([train.images[train.labels == digit].mean(0).flatten() for digit in range(10)])
     guesses = torch.cdist(test.images.flatten(1), means).argmin(1)

@@ -101,7 +101,7 @@ def code(scenes, k):
     top, left = where.amin(dim=0).tolist()
     side = where[:, 0].max().item() - top + 1
     bits = [round(scenes.images[k, 0, top, left + bit * side].item()) for bit in range(3)]
-    return sum(bit << place for place, bit in enumerate(bits)) - 1
+    return sum(bit << position for position, bit in enumerate(bits)) - 1
 
 
 @pytest.mark.parametrize(("chance", "low", "high"), ((1.0, 1, 1), (0.0, 0, 0), (0.5, 0.35, 0.65)))

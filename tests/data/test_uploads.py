@@ -157,15 +157,15 @@ def test_an_incomplete_file_is_refused(kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = saved(Image.fromarray(noise), kind)
     for share in (0.5, 0.1):
-        with pytest.raises(ValueError, match=r"(damaged|no picture).*Try"):
+        with pytest.raises(ValueError, match=r"(damaged|no image).*Try"):
             uploads.read(data[: int(len(data) * share)])
 
 
 def test_a_changed_byte_in_a_png_is_noticed():
     whole = saved(two_halves())
-    for place in (whole.index(b"IDAT") + 12, whole.index(b"IEND") - 5):  # a pixel; a check sum
+    for position in (whole.index(b"IDAT") + 12, whole.index(b"IEND") - 5):  # a pixel; a check sum
         data = bytearray(whole)
-        data[place] ^= 0xFF
+        data[position] ^= 0xFF
         with pytest.raises(ValueError, match="damaged"):
             uploads.read(bytes(data))
 
@@ -176,8 +176,8 @@ def test_damage_anywhere_gives_a_picture_or_a_sentence():
         whole = saved(two_halves(), kind)
         for _ in range(60):
             data = bytearray(whole)
-            for place in random.integers(0, len(data), 3):
-                data[place] = random.integers(256)
+            for position in random.integers(0, len(data), 3):
+                data[position] = random.integers(256)
             try:
                 image = uploads.read(bytes(data), size=4)
             except ValueError as error:
@@ -189,7 +189,7 @@ def test_damage_anywhere_gives_a_picture_or_a_sentence():
 def test_no_picture_and_other_formats_are_refused():
     tiff = saved(two_halves(), "TIFF")
     for data in (b"hello", b"%PDF-1.4 something", b"<svg xmlns='http://www.w3.org/2000/svg'/>", tiff):
-        with pytest.raises(ValueError, match="no picture of a known kind.*PNG"):
+        with pytest.raises(ValueError, match="no image of a known kind.*PNG"):
             uploads.read(data)
 
 
@@ -212,20 +212,20 @@ def test_a_file_is_read_as_its_bytes_are(tmp_path):
 
 
 def test_a_file_that_is_not_there_too_large_or_no_picture_is_refused_by_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no picture at .*none\.png"):
+    with pytest.raises(FileNotFoundError, match=r"no image at .*none\.png"):
         uploads.load(tmp_path / "none.png")
     file = tmp_path / "large.png"
     file.write_bytes(saved(two_halves()))
     with pytest.raises(ValueError, match=r"large\.png: the file has"):
         uploads.load(file, max_bytes=50)
-    file.write_bytes(b"not a picture")
+    file.write_bytes(b"not an image")
     with pytest.raises(ValueError, match=r"large\.png: "):
         uploads.load(file)
 
 
 def test_no_path_and_a_folder_are_told_apart_from_a_missing_file(tmp_path):
     for wrong in (None, 3, b"cat.png", ""):
-        with pytest.raises(TypeError, match="path is the path of a picture file"):
+        with pytest.raises(TypeError, match="path is the path of an image file"):
             uploads.load(wrong)
-    with pytest.raises(IsADirectoryError, match="is a folder: give the path of a picture file in it"):
+    with pytest.raises(IsADirectoryError, match="is a folder: give the path of an image file in it"):
         uploads.load(tmp_path)

@@ -43,7 +43,7 @@ def lecture(code):
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """A course of three lectures, of which the second prints much; and a picture to search through."""
+    """A course of three lectures, of which the second prints much; and an image to search through."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("course")
@@ -51,19 +51,19 @@ def course(tmp_path_factory):
         (folder / room).mkdir()
         for number, code in (("40", "print('short')"), ("41", LONG), ("42", "print('short')")):
             (folder / room / f"{number}_planted.ipynb").write_text(lecture(code))
-    (folder / "pictures").mkdir()
-    Image.new("RGB", (64, 64), "orange").save(folder / "pictures" / "one.png")
+    (folder / "images").mkdir()
+    Image.new("RGB", (64, 64), "orange").save(folder / "images" / "one.png")
     return folder
 
 
 def commands(course, target):
     """(name, words) of every command that writes, and the file that each would write into `target`."""
-    pictures = str(course / "pictures")
+    images = str(course / "images")
     return {
         "run": (["run", "41", "--output", str(target / "ran.ipynb")], "ran.ipynb"),
         "handout": (["handout", "41", "--output", str(target / "page.html")], "page.html"),
         "top": (
-            ["top", "photonet", "relu5", pictures, "--k", "1", "--output", str(target / "top.st")],
+            ["top", "photonet", "relu5", images, "--k", "1", "--output", str(target / "top.st")],
             "top.st",
         ),
         "sweep": (["sweep", "gains", "--output", str(target / "gains.csv")], "gains"),

@@ -49,16 +49,16 @@ WORK = {
     ),
     "a search": (
         "from cnnlab.methods import top\n"
-        "net, pictures = models.load('simpleconvnet'), train.images.repeat(40, 1, 1, 1)\n"
+        "net, images = models.load('simpleconvnet'), train.images.repeat(40, 1, 1, 1)\n"
         "told = []\n"
         "def tell(done, total):\n"
         "    told.append(done)\n"
         "    print('on')\n"
-        "found = top.scan(net, pictures, 'relu2', batch=32, cache='kept', progress=tell)",
+        "found = top.scan(net, images, 'relu2', batch=32, cache='kept', progress=tell)",
         "far, told = told[-1], []\n"
-        "assert far < len(pictures)\n"
-        "found = top.scan(net, pictures, 'relu2', batch=32, cache='kept', progress=tell)\n"
-        "assert told[0] >= far and found.seen == len(pictures)",
+        "assert far < len(images)\n"
+        "found = top.scan(net, images, 'relu2', batch=32, cache='kept', progress=tell)\n"
+        "assert told[0] >= far and found.seen == len(images)",
     ),
 }
 
@@ -184,40 +184,40 @@ def slow(*given, progress=None, **options):
         time.sleep({pause})
     return plain(*given, progress=tell, **options)
 distributed.scan = slow
-words = ["top", "photonet", "relu1", {pictures!r}, "--batch", "2"]
+words = ["top", "photonet", "relu1", {images!r}, "--batch", "2"]
 sys.exit(main([*words, "--output", {file!r}, "--cache", {kept!r}]))
 """
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     from PIL import Image
 
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for k in range(20):
-        Image.new("RGB", (64, 64), (10 * k, 100, 200 - 10 * k)).save(tmp_path / "pictures" / f"{k:02}.png")
-    return tmp_path / "pictures"
+        Image.new("RGB", (64, 64), (10 * k, 100, 200 - 10 * k)).save(tmp_path / "images" / f"{k:02}.png")
+    return tmp_path / "images"
 
 
-def test_a_search_that_was_killed_goes_on_where_it_was(python, tmp_path, pictures):
-    place = {
-        "pictures": str(pictures),
+def test_a_search_that_was_killed_goes_on_where_it_was(python, tmp_path, images):
+    position = {
+        "images": str(images),
         "file": str(tmp_path / "top.safetensors"),
         "kept": str(tmp_path / "kept"),
     }
-    process = python(SEARCH.format(pause=0.3, **place))
+    process = python(SEARCH.format(pause=0.3, **position))
     while int(process.stdout.readline()) < 10:
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
-    out, err = python(SEARCH.format(pause=0, **place)).communicate(timeout=600)
+    out, err = python(SEARCH.format(pause=0, **position)).communicate(timeout=600)
     steps = out.split()
     assert int(steps[0]) >= 10 and "20" in steps, (out, err)
-    again, _ = python(SEARCH.format(pause=0, **{**place, "kept": str(tmp_path / "none")})).communicate(
+    again, _ = python(SEARCH.format(pause=0, **{**position, "kept": str(tmp_path / "none")})).communicate(
         timeout=600
     )
     assert again.split()[0] == "2"  # from the start, and the same comes out
-    assert load_file(place["file"])["values"].shape[1] == 9
+    assert load_file(position["file"])["values"].shape[1] == 9
 
 
 TWO = START + (

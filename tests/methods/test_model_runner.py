@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import ends_in_a_mean
-from probed_nets import picture, seeded
+from probed_nets import random_image, seeded
 from torch import nn
 
 from cnnlab.methods import model_runner, saliency
@@ -16,7 +16,7 @@ from cnnlab.methods.evaluation import deletion
 from cnnlab.methods.saliency import METHODS
 from cnnlab.methods.targets import top_classes
 
-START = picture(seed=5)[0] / 2  # of a plain one the range is zero
+START = random_image(seed=5)[0] / 2  # of a plain one the range is zero
 QUICK = {
     **METHODS,
     "integrated gradients": partial(saliency.integrated_gradients, steps=5, baseline=START),
@@ -36,7 +36,7 @@ class Module(nn.Module):
 
 
 class Net(nn.Module):
-    """conv, ReLU, mean, dense; with something done to the picture, and to the maps."""
+    """conv, ReLU, mean, dense; with something done to the image, and to the maps."""
 
     def __init__(self, first=lambda x: x, then=F.relu, dtype=torch.float64):
         super().__init__()
@@ -64,7 +64,7 @@ MIXED = {
 
 
 def dimmer(n=3):
-    return picture(n=n) * torch.linspace(1, 0.3, n).view(-1, 1, 1, 1).double()
+    return random_image(n=n) * torch.linspace(1, 0.3, n).view(-1, 1, 1, 1).double()
 
 
 @pytest.mark.parametrize("how", MIXED)
@@ -101,11 +101,11 @@ def test_whoever_does_not_mix_shares_passes_and_one_picture_costs_nothing():
     model, seen = ends_in_a_mean(), []
     model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     for run, given, passes in [
-        (saliency.gradient, picture(), [1]),
-        (saliency.guided_backprop, picture(n=5), [1, 2, 5]),
-        (partial(saliency.gradient, batch=1), picture(n=3), [1, 1, 1]),
-        (partial(saliency.integrated_gradients, steps=20), picture(), [1, 2, 2, 16, 4]),
-        (partial(saliency.smoothgrad, samples=20), picture(), [1, 2, 16, 4, 1]),
+        (saliency.gradient, random_image(), [1]),
+        (saliency.guided_backprop, random_image(n=5), [1, 2, 5]),
+        (partial(saliency.gradient, batch=1), random_image(n=3), [1, 1, 1]),
+        (partial(saliency.integrated_gradients, steps=20), random_image(), [1, 2, 2, 16, 4]),
+        (partial(saliency.smoothgrad, samples=20), random_image(), [1, 2, 16, 4, 1]),
     ]:
         run(model, given, 1)
         assert seen == passes
@@ -124,9 +124,9 @@ def test_a_model_that_draws_lots_is_refused(how, method):
     model, state = net(lambda x: x, RANDOM[how]), torch.get_rng_state()
     for n in (1, 3):
         with pytest.raises(ValueError, match="random numbers in eval mode.* F.dropout without"):
-            QUICK[method](model, picture(n=n), 1)
+            QUICK[method](model, random_image(n=n), 1)
     with pytest.raises(ValueError, match="random numbers in eval mode"):
-        deletion.deletion(model, picture(), 1, picture())
+        deletion.deletion(model, random_image(), 1, random_image())
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -135,7 +135,7 @@ def test_lots_of_another_origin_are_seen_where_pictures_share_a_pass():
     model = net(lambda x: x * float(chance.random()))
     model.first = lambda x: x * torch.from_numpy(chance.random(1))
     with pytest.raises(ValueError, match="another way each time"):
-        saliency.gradient(model, picture(n=2), 1)
+        saliency.gradient(model, random_image(n=2), 1)
 
 
 def through_a_view(h):
@@ -155,10 +155,10 @@ def test_the_layout_of_the_pictures_and_what_was_asked_before_do_not_matter(meth
     weight = trap.fc.weight.data.clone()
     trap.fc.weight.data.zero_()
     if "guided" in method:  # zero times a map is nowhere above zero
-        QUICK[method](trap, picture(n=2, seed=1), 1)
+        QUICK[method](trap, random_image(n=2, seed=1), 1)
     trap.fc.weight.data.copy_(weight)
-    expected = QUICK[method](plain, picture(n=2), 1)
-    for given in (picture(n=2), picture(n=2).contiguous(memory_format=torch.channels_last)):
+    expected = QUICK[method](plain, random_image(n=2), 1)
+    for given in (random_image(n=2), random_image(n=2).contiguous(memory_format=torch.channels_last)):
         found = QUICK[method](trap, given, 1)
         assert (found.map - expected.map).abs().max() <= 1e-9 * expected.map.abs().max()
         assert torch.allclose(found.score, expected.score, rtol=1e-9, atol=0)
@@ -172,31 +172,36 @@ def test_a_picture_that_does_not_fit_is_named_with_the_first_layer():
         lambda *given: saliency.last_feature_maps(*given[:2]),
     ]:
         with pytest.raises(ValueError, match=r"1, 16, 16\) .* 'conv'.* 3 channels of torch.float64"):
-            run(model, picture(n=2, channels=1), 1)
+            run(model, random_image(n=2, channels=1), 1)
         with pytest.raises(ValueError, match=r"torch.float32 do not fit 'conv'"):
-            run(model, picture(n=2).float(), 1)
-        for wrong in (picture()[0], picture().numpy(), picture().mul(255).byte(), picture()[..., :0]):
-            with pytest.raises(ValueError, match=r"pictures are \(N, C, H, W\), floating point"):
+            run(model, random_image(n=2).float(), 1)
+        for wrong in (
+            random_image()[0],
+            random_image().numpy(),
+            random_image().mul(255).byte(),
+            random_image()[..., :0],
+        ):
+            with pytest.raises(ValueError, match=r"images are \(N, C, H, W\), floating point"):
                 run(model, wrong, 1)
         with pytest.raises(TypeError, match="a model .* comes first, not function"):
-            run(lambda x: x, picture(), 1)
+            run(lambda x: x, random_image(), 1)
     with pytest.raises(ValueError, match=r"where a model gives \(1, classes\), not \(1, 4, 14, 14\)"):
-        top_classes(model.conv, picture())
+        top_classes(model.conv, random_image())
     with pytest.raises(ValueError, match="size is .H, W."):
-        saliency.upsample_to_image(picture(), model, "conv", 32)
+        saliency.upsample_to_image(random_image(), model, "conv", 32)
     with pytest.raises(ValueError, match="such as Attribution.map"):
-        saliency.upsample_to_image(saliency.gradient(model, picture(), 1), model, "conv", (16, 16))
+        saliency.upsample_to_image(saliency.gradient(model, random_image(), 1), model, "conv", (16, 16))
 
 
 def test_weights_made_in_inference_mode_are_named():
     with torch.inference_mode():
         model = net()
     with pytest.raises(ValueError, match="make the model outside"):
-        saliency.gradient(model, picture(), 1)
+        saliency.gradient(model, random_image(), 1)
 
 
 def test_numbers_of_numpy_are_numbers_and_others_are_refused():
-    model, x = net(), picture(n=2)
+    model, x = net(), random_image(n=2)
     assert torch.equal(saliency.gradient(model, x, np.int64(2)).map, saliency.gradient(model, x, 2).map)
     one = saliency.integrated_gradients(model, x, 1, steps=np.int64(3), batch=np.int64(2))
     assert torch.allclose(one.map, saliency.integrated_gradients(model, x, 1, steps=3).map)
@@ -208,9 +213,9 @@ def test_numbers_of_numpy_are_numbers_and_others_are_refused():
             saliency.path,
             lambda *given, batch: top_classes(*given[:2], batch=batch),
         ):
-            with pytest.raises(ValueError, match="1 picture or more, not"):
+            with pytest.raises(ValueError, match="1 image or more, not"):
                 run(model, x, 1, batch=wrong)
-        with pytest.raises(ValueError, match="1 picture or more, not"):
+        with pytest.raises(ValueError, match="1 image or more, not"):
             deletion.deletion(model, x, 1, x, batch=wrong)
     assert model_runner.check_integer(torch.tensor(3), "a number") == 3
 
@@ -224,17 +229,17 @@ def test_smoothgrad_says_what_is_wrong():
         ({"method": lambda m, x, t, output: x}, TypeError, "answers with an Attribution, not Tensor"),
     ]:
         with pytest.raises(error, match=text):
-            saliency.smoothgrad(net(), picture(), 1, **wrong)
+            saliency.smoothgrad(net(), random_image(), 1, **wrong)
 
 
 @pytest.mark.parametrize("method", NO_CAM)
 def test_a_softmax_is_not_taken_twice(method):
     model = nn.Sequential(net(), nn.Softmax(1))
     with pytest.raises(ValueError, match="probabilities already.* output='logit'"):
-        QUICK[method](model, picture(n=2), 1, output="probability")
-    assert QUICK[method](model, picture(n=2), 1).score.max() < 1
+        QUICK[method](model, random_image(n=2), 1, output="probability")
+    assert QUICK[method](model, random_image(n=2), 1).score.max() < 1
     with pytest.raises(ValueError, match="probabilities already"):
-        deletion.deletion(model, picture(), 1, picture())
+        deletion.deletion(model, random_image(), 1, random_image())
 
 
 class Counts(Net):
@@ -253,10 +258,10 @@ class Counts(Net):
 def test_buffers_that_a_pass_changes_come_back(method):
     model = seeded(Counts, torch.float64)
     k, n = model.k, model.n
-    QUICK[method](model, picture(n=2), 1)
+    QUICK[method](model, random_image(n=2), 1)
     assert model.k is k and model.n is n and float(k) == float(n) == 0
     with pytest.raises(LookupError):
-        QUICK[method](model, picture(n=2), 9)
+        QUICK[method](model, random_image(n=2), 9)
     assert model.k is k and model.n is n and float(k) == float(n) == 0
 
 

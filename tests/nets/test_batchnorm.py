@@ -30,7 +30,7 @@ def test_batch_norm_backward_by_the_jacobian_of_our_own_forward():
     jacobian = torch.autograd.functional.jacobian(forward, x)[:, 0, :, 0]  # (out, in)
     below = layers.batch_norm_backward(g, x, one)[0]
     torch.testing.assert_close(below[:, 0], g[:, 0] @ jacobian)
-    # What is the same for all pictures goes away: the mean of the gradient is 0.
+    # What is the same for all images goes away: the mean of the gradient is 0.
     assert abs(below.sum().item()) < 1e-12
 
 

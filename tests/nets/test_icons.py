@@ -5,7 +5,7 @@ import torch
 
 from cnnlab.data import photos
 from cnnlab.nets import icons, models
-from cnnlab.probing import shapes, stages
+from cnnlab.probing import representative_layers, shapes
 
 NETS = ("photonet", "shapesnet", "simpleconvnet")
 
@@ -25,7 +25,7 @@ def test_every_channel_of_every_stage_has_an_icon_that_is_not_grey(net):
     model = models.load(net)
     blank = torch.zeros(1, *model.input_size)
     there = shapes(model, blank)
-    assert icons.layers(net) == stages(model, blank)
+    assert icons.layers(net) == representative_layers(model, blank)
     for layer in icons.layers(net):
         sheet = icons.load(net, layer)
         assert sheet.shape == (there[layer][1], model.input_size[0], icons.SIDE, icons.SIDE)
@@ -37,8 +37,8 @@ def test_an_icon_excites_its_own_channel_more_than_all_others_of_the_sheet_do(la
     model = models.load("photonet")
     upto = [name for name, _ in model.named_children()].index(layer) + 1
     with torch.no_grad():
-        pictures = photos.resize(icons.load("photonet", layer), 64)
-        means = torch.cat([model[:upto](part).mean(dim=(2, 3)) for part in pictures.split(32)])
+        images = photos.resize(icons.load("photonet", layer), 64)
+        means = torch.cat([model[:upto](part).mean(dim=(2, 3)) for part in images.split(32)])
     own = (means.argmax(dim=0) == torch.arange(len(means))).float().mean()
     assert own > 0.95
 

@@ -1,4 +1,4 @@
-"""The classic kernels do to a picture what their names say."""
+"""The classic kernels do to an image what their names say."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from cnnlab.nets import kernels
 
 
-def apply(kernel, picture):
-    return F.conv2d(picture[None, None], kernel[None, None], padding=kernel.shape[-1] // 2)[0, 0]
+def apply(kernel, image):
+    return F.conv2d(image[None, None], kernel[None, None], padding=kernel.shape[-1] // 2)[0, 0]
 
 
 @pytest.mark.parametrize("name", kernels.names())
@@ -24,8 +24,8 @@ def test_load_hands_out_a_fresh_tensor():
 
 
 def test_shift_right_moves_the_picture_one_pixel_to_the_right():
-    picture = torch.rand(5, 6)
-    assert torch.equal(apply(kernels.load("shift right"), picture)[:, 1:], picture[:, :-1])
+    image = torch.rand(5, 6)
+    assert torch.equal(apply(kernels.load("shift right"), image)[:, 1:], image[:, :-1])
 
 
 def test_sobel_x_sees_a_vertical_edge_and_is_blind_to_a_horizontal_one():
@@ -50,9 +50,9 @@ def test_a_line_fires_its_own_detector_most(angle):
 def test_gaussian_agrees_with_torchvision():
     from torchvision.transforms.functional import gaussian_blur  # seconds, for this test alone
 
-    picture = torch.rand(1, 1, 20, 20)
-    ours = F.conv2d(F.pad(picture, (4, 4, 4, 4), mode="reflect"), kernels.gaussian(1.3, 9)[None, None])
-    torch.testing.assert_close(ours, gaussian_blur(picture, 9, 1.3), atol=1e-6, rtol=0)
+    image = torch.rand(1, 1, 20, 20)
+    ours = F.conv2d(F.pad(image, (4, 4, 4, 4), mode="reflect"), kernels.gaussian(1.3, 9)[None, None])
+    torch.testing.assert_close(ours, gaussian_blur(image, 9, 1.3), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("sigma", (0.1, 0.5, 3.0))

@@ -218,7 +218,7 @@ def test_the_caller_keeps_his_tensors():
 
 X, Y, W = torch.zeros(1, 3, 8, 8), torch.zeros(1, 4, 8, 8), torch.zeros(4, 3, 3, 3)
 WRONG = {
-    "one picture without its batch axis": (lambda: layers.conv2d(X[0], W), r"x\[None\]"),
+    "one image without its batch axis": (lambda: layers.conv2d(X[0], W), r"x\[None\]"),
     "channels": (lambda: layers.conv2d(X[:, :2], W), "x has 2 channels.*takes 3"),
     "loops, channels": (lambda: layers.conv2d_loops(X[:, :2], W), "x has 2 channels.*takes 3"),
     "weight of a linear layer": (lambda: layers.conv2d(X, W[0, 0]), r"axes \(F, C, K, K\)"),
@@ -283,12 +283,12 @@ def test_batch_norm_against_torch(shape, dtype):
 
 def test_batch_norm_refuses_what_torch_refuses():
     one = torch.ones(3)
-    with pytest.raises(ValueError, match="train with two pictures or more"):
+    with pytest.raises(ValueError, match="train with two images or more"):
         layers.batch_norm(torch.rand(1, 3), one, one, one, one, training=True)
     with pytest.raises(ValueError, match=r"\(C,\); not \(2, 4\), \(3,\)"):
         layers.batch_norm(torch.rand(2, 4), one, one, one, one, training=False)
     alone = layers.batch_norm(torch.rand(1, 3), one, one, one, one, training=False)[0]
-    assert alone.shape == (1, 3)  # when testing, a picture may be alone
+    assert alone.shape == (1, 3)  # when testing, an image may be alone
 
 
 def test_batch_norm_gives_mean_zero_and_variance_one_and_leaves_its_arguments():

@@ -168,10 +168,10 @@ def test_a_network_for_other_pictures_is_refused_where_that_is_asked():
         assert models.load(name, channels=3).input_size[0] == 3
     assert models.load("encoder", channels=1).input_size[0] == 1
     with pytest.raises(
-        ValueError, match="'encoder' takes grey pictures.* colour pictures.*: photonet, shapesnet"
+        ValueError, match="'encoder' takes grey images.* colour images.*: photonet, shapesnet"
     ):
         models.load("encoder", channels=3)
-    with pytest.raises(ValueError, match="'alexnet' takes colour pictures.*: simpleconvnet, encoder"):
+    with pytest.raises(ValueError, match="'alexnet' takes colour images.*: simpleconvnet, encoder"):
         models.load("alexnet", channels=1)  # said before anything is fetched
 
 

@@ -10,7 +10,7 @@ from cnnlab.nets import models, pretrained
 from cnnlab.probing import Recorder
 
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-_DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+_STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
 @pytest.mark.parametrize("name", pretrained.NAMES)
@@ -26,7 +26,7 @@ def test_the_same_numbers_as_torchvision(name):
     ours = models.build(name, seed=0)
     images = torch.rand(2, 3, 224, 224)
     with torch.no_grad():
-        expected = plain((images - _MEAN) / _DEVIATION)
+        expected = plain((images - _MEAN) / _STD)
         assert torch.allclose(ours(images), expected, atol=1e-5 * expected.abs().max().item())
     assert len(ours.classes) == expected.shape[1] == 1000 and ours.input_size == (3, 224, 224)
     assert ours.classes[1] == "goldfish" and not ours.training
@@ -80,7 +80,7 @@ def test_squeezenet_through_torchvisions_own_loading(shared, hub):
             (model(fish).argmax(1) == 1).float().mean(),
             (model(butterflies).argmax(1) == 323).float().mean(),
         )
-    assert min(right) > 0.1  # chance is 0.001, and the pictures are blurred ones of 64 pixels
+    assert min(right) > 0.1  # chance is 0.001, and the images are blurred ones of 64 pixels
 
 
 asked = []

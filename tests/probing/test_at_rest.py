@@ -6,7 +6,7 @@ from torch import nn
 
 from cnnlab.methods import saliency
 from cnnlab.nets import models
-from cnnlab.probing import at_rest, settled
+from cnnlab.probing import at_rest, frozen
 from cnnlab.probing.at_rest import Straight
 
 
@@ -27,17 +27,19 @@ def norm(channels=5, dtype=torch.float32, **options):
 def asked(made, x):
     x = x.clone().requires_grad_()
     y = made(x)
-    (slope,) = torch.autograd.grad((y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view_as(y)).sum(), x)
-    return y.detach(), slope
+    (gradient,) = torch.autograd.grad(
+        (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view_as(y)).sum(), x
+    )
+    return y.detach(), gradient
 
 
 @pytest.mark.parametrize("options", [{}, {"affine": False}, {"eps": 0.3}])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("pictures", [1, 3])
-def test_numbers_and_slopes_are_those_of_torch(options, dtype, layout, pictures):
+@pytest.mark.parametrize("images", [1, 3])
+def test_numbers_and_slopes_are_those_of_torch(options, dtype, layout, images):
     made = norm(dtype=dtype, **options)
-    x = torch.randn(pictures, 5, 4, 6, dtype=dtype).contiguous(memory_format=layout)
+    x = torch.randn(images, 5, 4, 6, dtype=dtype).contiguous(memory_format=layout)
     with at_rest(made):
         assert isinstance(made.forward, Straight)
         found = asked(made, x)
@@ -55,7 +57,7 @@ def test_the_network_alone_uses_it_and_its_maps_are_the_same():
     found = saliency.gradient(model, image, 4).map
     assert Straight in calls
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
-    with settled(model):
+    with frozen(model):
         model(image)
     assert calls[-1] is Straight
 

@@ -32,7 +32,7 @@ def test_the_numbers_of_one_step_against_plain_ones(inplace):
     for name, values in (("0", h.detach()), ("1", r.detach())):
         note = flight.last(name)
         assert note.mean == pytest.approx(values.mean().item(), rel=1e-5)
-        assert note.deviation == pytest.approx(values.std(unbiased=False).item(), rel=1e-5)
+        assert note.std == pytest.approx(values.std(unbiased=False).item(), rel=1e-5)
         dead = [all(values[n, c].max() <= 0 for n in range(5)) for c in range(4)]
         assert note.dead == pytest.approx(sum(dead) / 4) and note.dead >= 0.25
     assert flight.last("0").gradient == pytest.approx(h.grad.square().mean().sqrt().item(), rel=1e-5)
@@ -148,7 +148,7 @@ def test_what_nearly_vanishes_or_explodes_is_no_zero_and_no_infinity(dtype, size
     with FlightRecorder(model) as flight:
         model(x).backward(torch.full_like(x, size))
     note = flight.last("0")
-    assert note.deviation == pytest.approx(size, rel=0.01) == pytest.approx(note.gradient, rel=0.01)
+    assert note.std == pytest.approx(size, rel=0.01) == pytest.approx(note.gradient, rel=0.01)
 
 
 def test_numbers_that_are_none_and_empty_batches():

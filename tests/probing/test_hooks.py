@@ -5,10 +5,10 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
-from probed_nets import Residual, picture, seeded, sequential, state
+from probed_nets import Residual, random_image, seeded, sequential, state
 from torch import nn
 
-from cnnlab.probing import Recorder, edit, evaluating, relu_rule, shapes
+from cnnlab.probing import Recorder, edit, eval_mode, relu_rule, shapes
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def by_hand(model, x, last):
 @pytest.mark.parametrize("grad", [False, True])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_records_what_came_out_before_the_relu_in_place(model, stop, grad, batch):
-    x = picture(n=batch)
+    x = random_image(n=batch)
     with Recorder(model, "3", "0", stop=stop, grad=grad) as acts:
         y = model(x)
     assert torch.equal(acts["0"], by_hand(model, x, 0))
@@ -37,7 +37,7 @@ def test_records_what_came_out_before_the_relu_in_place(model, stop, grad, batch
 
 
 def test_no_grad_and_inference_mode(model):
-    x = picture()
+    x = random_image()
     for mode in (torch.no_grad, torch.inference_mode):
         with mode(), Recorder(model, "3", grad=True) as acts:
             model(x)
@@ -45,7 +45,7 @@ def test_no_grad_and_inference_mode(model):
 
 
 def test_gradients_to_a_record_and_from_it(model):
-    x = picture().requires_grad_()
+    x = random_image().requires_grad_()
     with Recorder(model, "3", grad=True) as acts:
         y = model(x)
     (to_record,) = torch.autograd.grad(y[0, 2], acts["3"], retain_graph=True)
@@ -61,7 +61,7 @@ def test_stop_does_not_compute_the_rest(model):
     ran = []
     handle = model[6].register_forward_hook(lambda *_: ran.append("6"))
     with Recorder(model, "4", stop=True) as acts:
-        assert model(picture()) is None
+        assert model(random_image()) is None
         after = "reached"  # code after the pass runs
     handle.remove()
     assert ran == [] and after == "reached" and acts["4"].shape == (1, 8, 6, 6)
@@ -70,7 +70,7 @@ def test_stop_does_not_compute_the_rest(model):
 def test_stop_in_a_part_called_by_itself(model):
     outer = nn.Sequential(model)
     with Recorder(outer, "0.0", stop=True) as acts:
-        model(picture())
+        model(random_image())
         raise AssertionError("a part has no one to return None for it")
     assert acts["0.0"].shape == (1, 6, 16, 16)
 
@@ -79,7 +79,7 @@ def test_a_recorder_swallows_only_its_own_end(model):
     whole, reached = nn.Sequential(model), []
     with Recorder(whole, "0.0", stop=True) as outer:
         with Recorder(whole, "0.3", stop=True):
-            model(picture())
+            model(random_image())
         reached.append("after the inner block")
     assert not reached and outer["0.0"].shape == (1, 6, 16, 16)
 
@@ -87,12 +87,12 @@ def test_a_recorder_swallows_only_its_own_end(model):
 def test_many_passes_keep_the_latest(model):
     with Recorder(model, "0", stop=True) as acts:
         for seed in range(3):
-            model(picture(seed=seed))
-            assert torch.equal(acts["0"], by_hand(model, picture(seed=seed), 0))
+            model(random_image(seed=seed))
+            assert torch.equal(acts["0"], by_hand(model, random_image(seed=seed), 0))
 
 
 def test_nested_recorders_and_a_second_use(model):
-    x = picture()
+    x = random_image()
     inner = Recorder(model, "0", stop=True)
     with Recorder(model, "3") as outer:
         with inner:
@@ -115,7 +115,7 @@ def test_nested_recorders_and_a_second_use(model):
 
 
 def test_a_layer_that_runs_twice_is_not_guessed():
-    net, x = seeded(Residual, torch.float64), picture()
+    net, x = seeded(Residual, torch.float64), random_image()
     with Recorder(net, "relu", "conv1") as acts:
         net(x)
     with pytest.raises(ValueError, match="ran 3 times"):
@@ -144,7 +144,7 @@ def test_records_reasons(model):
             return self.used(x)
 
     with Recorder(Skips().double(), "spare") as acts:
-        acts.model(picture())
+        acts.model(random_image())
     with pytest.raises(LookupError, match="'spare' has no record.*did not call it"):
         acts["spare"]
     with pytest.raises(LookupError, match="no recorded layer 'used'. .*Recorded layers: spare"):
@@ -176,7 +176,7 @@ def test_one_wrong_name_among_right_ones_leaves_no_hook(model):
 def test_layers_that_put_out_more_than_a_tensor_are_refused():
     net = nn.Sequential(nn.Flatten(2), nn.LSTM(16, 4))
     before = state(net)
-    x = picture(4, dtype=torch.float32)
+    x = random_image(4, dtype=torch.float32)
     with pytest.raises(TypeError, match="'1' puts out tuple"), Recorder(net, "1"):
         net(x)
     with pytest.raises(TypeError, match="'1' puts out tuple"), edit(net, "1", torch.relu):
@@ -202,13 +202,13 @@ def test_compiled_and_scripted_models_are_refused():
 
 
 def test_edit_ablates_and_patches(model):
-    x, keep = picture(), torch.tensor([1.0, 0, 1, 0, 1, 1], dtype=torch.float64).view(6, 1, 1)
+    x, keep = random_image(), torch.tensor([1.0, 0, 1, 0, 1, 1], dtype=torch.float64).view(6, 1, 1)
     with edit(model, "0", lambda a: a * keep), Recorder(model, "0") as acts:
         y = model(x)
     assert torch.equal(acts["0"], by_hand(model, x, 0) * keep)
     assert torch.equal(y, model[1:](by_hand(model, x, 0) * keep))
     assert not torch.equal(y, model(x))
-    patch = by_hand(model, picture(seed=1), 0).detach()
+    patch = by_hand(model, random_image(seed=1), 0).detach()
     kept = patch.clone()
     with edit(model, "0", lambda _: patch):  # a ReLU in place follows
         assert torch.equal(model(x), model[1:](kept.clone()))
@@ -220,7 +220,7 @@ def test_edit_in_place_and_gradients(model):
         a[:, 1] = 0
         return a
 
-    x = picture().requires_grad_()
+    x = random_image().requires_grad_()
     with Recorder(model, "0") as before, edit(model, "0", clear), Recorder(model, "0") as after:
         (g,) = torch.autograd.grad(model(x)[0, 0], x)
     assert before["0"][:, 1].any() and not after["0"][:, 1].any()
@@ -228,7 +228,7 @@ def test_edit_in_place_and_gradients(model):
 
 
 def test_an_edit_in_place_does_not_reach_the_picture():
-    net, x = nn.Sequential(nn.Identity(), nn.Flatten()), picture()  # Identity hands on the picture itself
+    net, x = nn.Sequential(nn.Identity(), nn.Flatten()), random_image()  # Identity hands on the image itself
     before = x.clone()
     with edit(net, "0", lambda a: a.zero_()):
         assert not net(x).any()
@@ -236,7 +236,7 @@ def test_an_edit_in_place_does_not_reach_the_picture():
 
 
 def test_edit_refuses(model):
-    x = picture()
+    x = random_image()
     with (
         pytest.raises(TypeError, match="must return a tensor, not NoneType"),
         edit(model, "0", lambda _: None),
@@ -265,7 +265,7 @@ def uses(name):
         "guided": lambda m: relu_rule(m, "guided"),
         "deconvnet": lambda m: relu_rule(m, "deconvnet"),
         "gradient": lambda m: relu_rule(m, "gradient"),
-        "evaluating": evaluating,
+        "evaluating": eval_mode,
     }
 
 
@@ -274,21 +274,21 @@ def test_everything_is_as_before(small, tool):
     name = next(name for name, module in small.named_modules() if isinstance(module, nn.Conv2d))
     small.train()
     next(small.children()).eval()  # a mixture of modes
-    x = picture(n=2)
+    x = random_image(n=2)
     seen = []
     handle = small.register_forward_hook(lambda *_: seen.append("mine"))  # the user's own hook stays
     before = state(small, x)
-    with evaluating(small):
+    with eval_mode(small):
         small(x)
     assert state(small, x) == before
-    with evaluating(small), uses(name)[tool](small):
+    with eval_mode(small), uses(name)[tool](small):
         small(x)
     assert state(small, x) == before
-    with pytest.raises(Boom), evaluating(small), uses(name)[tool](small):
+    with pytest.raises(Boom), eval_mode(small), uses(name)[tool](small):
         small(x)
         raise Boom
     assert state(small, x) == before
-    with pytest.raises(RuntimeError), evaluating(small), uses(name)[tool](small):
+    with pytest.raises(RuntimeError), eval_mode(small), uses(name)[tool](small):
         small(x[:, :2])  # fails in the middle of the pass
     assert state(small, x) == before
     assert seen
@@ -296,7 +296,7 @@ def test_everything_is_as_before(small, tool):
 
 
 def test_large_networks(large):
-    x = picture(64 if large.name != "alexnet" else 96, dtype=torch.float32)
+    x = random_image(64 if large.name != "alexnet" else 96, dtype=torch.float32)
     convs = [name for name, module in large.named_modules() if isinstance(module, nn.Conv2d)]
     names = [name for name in (convs[0], convs[len(convs) // 2]) if not name.startswith("aux")]
     before = state(large, x)
@@ -318,7 +318,7 @@ def test_large_networks(large):
 
 
 def test_without_a_copy_the_record_is_what_the_layer_put_out(model):
-    x = picture()
+    x = random_image()
     with Recorder(model, "3", stop=True, copy=False) as acts:
         assert model(x) is None
     assert torch.equal(acts["3"], by_hand(model, x, 3))

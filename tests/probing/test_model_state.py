@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnlab.probing import undisturbed
+from cnnlab.probing import preserved
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Sparse CSR tensor support"),
@@ -72,7 +72,7 @@ def test_each_buffer_is_as_before(fails):
     model, x = nn.Sequential(Restless(), nn.BatchNorm2d(3)), torch.rand(2, 3, 4, 4)
     before = looked_at(model[0]), looked_at(model[1])
     try:
-        with undisturbed(model, grad=False):
+        with preserved(model, grad=False):
             model(x)
             moved = looked_at(model[0])
             if fails:
@@ -99,7 +99,7 @@ def test_a_buffer_that_does_not_move_is_not_written():
     model[2].forward = lambda x: x + model[2].in_place.add_(1).sum()
     score = model[:2](x).sum()
     versions = [buffer._version for buffer in model[1].buffers()]
-    with undisturbed(model, grad=False):
+    with preserved(model, grad=False):
         model(x)
     assert versions == [buffer._version for buffer in model[1].buffers()]
     score.backward()

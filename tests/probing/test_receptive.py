@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from probed_nets import Residual, picture, seeded, sequential, state, torchvision_net
+from probed_nets import Residual, random_image, seeded, sequential, state, torchvision_net
 from torch import nn
 
 from cnnlab.probing import receptive
@@ -151,7 +151,7 @@ def test_padding_is_visible():
     )
     assert field.rectangle(0, 5, clip=False) == (-1, 9, 7, 17)
     assert field.rectangle(0, 5) == (0, 9, 7, 16)
-    x = picture(16)
+    x = random_image(16)
     crop = field.crop(x, 0, 5, outside=torch.nan)
     assert crop.shape == (1, 3, 8, 8)
     assert crop[..., 0, :].isnan().all() and crop[..., -1].isnan().all()
@@ -162,12 +162,12 @@ def test_padding_is_visible():
     assert x.any()
     with pytest.raises(ValueError, match="no row 6: the feature map has rows 0 to 5"):
         field.rectangle(6, 0)
-    with pytest.raises(ValueError, match="this field is for pictures"):
+    with pytest.raises(ValueError, match="this field is for images"):
         field.crop(x[..., 1:], 0, 0)
 
 
 def test_a_crop_is_all_that_a_unit_sees():
-    model, x = seeded(sequential, torch.float64), picture(16)
+    model, x = seeded(sequential, torch.float64), random_image(16)
     field = receptive.field(model, "3", 16)
     whole = model[:4](x)[0, :, 2, 3]
     part = F.max_pool2d(F.relu(F.conv2d(field.crop(x, 2, 3), model[0].weight, model[0].bias)), 2)
@@ -193,7 +193,7 @@ def test_grey_pictures_float64_and_training_mode_are_left_alone():
 
 
 class Gate(nn.Module):
-    """Squeeze and excitation: every place depends on the mean of the whole map."""
+    """Squeeze and excitation: every position depends on the mean of the whole map."""
 
     def __init__(self):
         super().__init__()

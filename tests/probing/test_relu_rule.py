@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from probed_nets import SMALL, Functional, Residual, one_relu_for_all, picture, seeded, sequential, state
+from probed_nets import SMALL, Functional, Residual, one_relu_for_all, random_image, seeded, sequential, state
 from torch import nn
 
 from cnnlab.nets import layers
@@ -55,7 +55,7 @@ def by_hand(model, rule, x, target=2):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("n", [1, 3])
 def test_every_way_to_call_a_relu(small, rule, n):
-    x = picture(n=n)
+    x = random_image(n=n)
     before = state(small, x)
     got = under(small, rule, x)
     assert state(small, x) == before
@@ -72,7 +72,10 @@ def test_every_way_to_call_a_relu(small, rule, n):
 def test_captum(rule, peer, channels):
     import captum.attr
 
-    model, x = seeded(lambda: sequential(channels=channels)), picture(channels=channels, dtype=torch.float32)
+    model, x = (
+        seeded(lambda: sequential(channels=channels)),
+        random_image(channels=channels, dtype=torch.float32),
+    )
     expected = getattr(captum.attr, peer)(model).attribute(x.clone().requires_grad_(), target=2).detach()
     assert torch.equal(under(model, rule, x), expected)
     assert expected.any()
@@ -80,13 +83,13 @@ def test_captum(rule, peer, channels):
 
 def test_gradient_is_bitwise_the_plain_gradient_for_any_activation():
     for make in (sequential, Residual, lambda: sequential(nn.GELU)):
-        model, x = seeded(make), picture(dtype=torch.float32)
+        model, x = seeded(make), random_image(dtype=torch.float32)
         leaf = x.clone().requires_grad_()
         assert torch.equal(under(model, "gradient", x), torch.autograd.grad(model(leaf)[:, 2].sum(), leaf)[0])
 
 
 def test_the_forward_pass_is_the_same(small):
-    x = picture()
+    x = random_image()
     with relu_rule(small, "guided"):
         assert torch.equal(small(x), small(x))
         inside = small(x)
@@ -105,7 +108,7 @@ def test_the_explicit_deconvnet_is_backprop_with_its_rule(stride):
         nn.ReLU(),
         nn.MaxPool2d(2, stride),
     )
-    model, x = seeded(make, torch.float64), picture(15).requires_grad_()
+    model, x = seeded(make, torch.float64), random_image(15).requires_grad_()
     conv1, _, _, conv2, _, _ = model
     a1, s1 = layers.max_pool2d(h1 := layers.relu(conv1(x)), 2, stride)
     a2, s2 = layers.max_pool2d(h2 := layers.relu(conv2(a1)), 2, stride)
@@ -130,7 +133,7 @@ def test_deconvnet_without_pooling_is_blind():
         ),
         torch.float64,
     )
-    one, other = picture(seed=0), picture(seed=1)
+    one, other = random_image(seed=0), random_image(seed=1)
     assert torch.equal(under(model, "deconvnet", one), under(model, "deconvnet", other))
     assert not torch.equal(under(model, "guided", one), under(model, "guided", other))
 
@@ -139,7 +142,7 @@ def test_with_a_recorder_that_stops(small):
     name = next(
         name for name, module in small.named_modules() if isinstance(module, nn.MaxPool2d | nn.Conv2d)
     )
-    x = picture().requires_grad_()
+    x = random_image().requires_grad_()
     for order in (0, 1):
         with Recorder(small, name, stop=True, grad=True) as acts:
             with relu_rule(
@@ -156,7 +159,7 @@ def test_with_a_recorder_that_stops(small):
 def test_a_unit_inside_the_network(rule):
     model, x = (
         seeded(lambda: sequential(lambda: nn.ReLU(inplace=True)), torch.float64),
-        picture().requires_grad_(),
+        random_image().requires_grad_(),
     )
     with relu_rule(model, rule), Recorder(model, "4", stop=True, grad=True) as acts:
         model(x)
@@ -167,13 +170,13 @@ def test_a_unit_inside_the_network(rule):
 
 
 def test_a_rule_of_ones_own():
-    model, x = seeded(sequential, torch.float64), picture()
+    model, x = seeded(sequential, torch.float64), random_image()
     assert torch.equal(under(model, lambda g, y: g * (g > 0) * (y > 0), x), under(model, "guided", x))
     assert not under(model, lambda g, _: 0 * g, x).any()
 
 
 def test_part_of_a_model_and_gradients_of_gradients():
-    model, x = seeded(sequential, torch.float64), picture().requires_grad_()
+    model, x = seeded(sequential, torch.float64), random_image().requires_grad_()
     with relu_rule(model, "guided"):
         (g,) = torch.autograd.grad(
             model[:5](x).sum(), x
@@ -186,7 +189,11 @@ def test_part_of_a_model_and_gradients_of_gradients():
 
 
 def test_only_this_model_is_changed():
-    model, other, x = seeded(sequential), seeded(sequential), picture(dtype=torch.float32).requires_grad_()
+    model, other, x = (
+        seeded(sequential),
+        seeded(sequential),
+        random_image(dtype=torch.float32).requires_grad_(),
+    )
     (plain,) = torch.autograd.grad(other(x)[0, 2], x)
     with relu_rule(model, "guided"):
         model(x)
@@ -197,7 +204,7 @@ def test_only_this_model_is_changed():
 
 
 def test_the_rule_goes_with_the_forward_pass():
-    model, x = seeded(sequential), picture(dtype=torch.float32).requires_grad_()
+    model, x = seeded(sequential), random_image(dtype=torch.float32).requires_grad_()
     with relu_rule(model, "guided"):
         y = model(x)
     assert torch.equal(torch.autograd.grad(y[0, 2], x)[0], under(model, "guided", x.detach()))
@@ -207,7 +214,7 @@ def test_the_rule_goes_with_the_forward_pass():
 
 
 def test_a_pass_that_fails_does_not_leave_the_rule_on():
-    model, x = seeded(sequential), picture(dtype=torch.float32)
+    model, x = seeded(sequential), random_image(dtype=torch.float32)
     with relu_rule(model, "guided"):
         with pytest.raises(RuntimeError):
             model(x[..., 1:])  # fails in the linear layer
@@ -225,7 +232,7 @@ def test_no_relu_is_said_and_not_silent():
     for model in (Clamped(), nn.Sequential(nn.Conv2d(3, 2, 3), nn.Sigmoid())):
         before = state(model)
         with pytest.raises(ValueError, match="met no ReLU"), relu_rule(model, "guided"):
-            model(picture(dtype=torch.float32))
+            model(random_image(dtype=torch.float32))
         assert state(model) == before
 
 
@@ -253,7 +260,7 @@ def test_relatives_of_relu_are_refused(activation):
     before = state(model)
     with pytest.raises(ValueError, match="is defined for ReLU, and this model uses [a-z]"):
         with relu_rule(model, "guided"):
-            model(picture(dtype=torch.float32))
+            model(random_image(dtype=torch.float32))
     assert state(model) == before
 
 
@@ -272,7 +279,7 @@ def test_wrong_rules():
 
 
 def test_large_networks(large):
-    x = picture(64 if large.name != "alexnet" else 96, dtype=torch.float32)
+    x = random_image(64 if large.name != "alexnet" else 96, dtype=torch.float32)
     plain, guided, deconv = (under(large, rule, x) for rule in RULES)
     assert plain.isfinite().all() and guided.isfinite().all() and deconv.isfinite().all()
     assert not torch.equal(plain, guided) and not torch.equal(guided, deconv)
@@ -308,7 +315,7 @@ class Views(nn.Module):
 @pytest.mark.parametrize("rule", ["deconvnet", "guided"])
 def test_in_place_on_views_and_on_maps_that_are_read_again(rule):
     model = seeded(Views, torch.float64).eval()
-    x = picture()
+    x = random_image()
     found = under(model, rule, x)
     leaf, relu = x.clone().requires_grad_(), HandRelu.apply
     HandRelu.rule = rule
@@ -322,18 +329,18 @@ def test_no_hook_of_all_modules_stays_behind():
     homes = torch.nn.modules.module
     before = [dict(each) for each in (homes._global_forward_hooks, homes._global_forward_pre_hooks)]
     model = seeded(sequential, torch.float64)
-    under(model, "guided", picture())
+    under(model, "guided", random_image())
     with pytest.raises(ZeroDivisionError), relu_rule(model, "guided"):
-        model(picture())
+        model(random_image())
         1 / 0  # noqa: B018
     assert before == [dict(each) for each in (homes._global_forward_hooks, homes._global_forward_pre_hooks)]
 
 
 def test_another_model_that_runs_inside_the_block_keeps_its_gradient():
     model, other = seeded(sequential, torch.float64), seeded(sequential, torch.float64)
-    x = picture().requires_grad_()
+    x = random_image().requires_grad_()
     with relu_rule(model, "deconvnet"):
-        model(picture())
+        model(random_image())
         (inside,) = torch.autograd.grad(other(x)[:, 2].sum(), x)
     (outside,) = torch.autograd.grad(other(x)[:, 2].sum(), x)
     assert torch.equal(inside, outside)

@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from probed_nets import Residual, picture, seeded, sequential, state
+from probed_nets import Residual, random_image, seeded, sequential, state
 from torch import nn
 
 from cnnlab.nets import models
-from cnnlab.probing import Unit, each_part, layer, layers, shapes, stages
+from cnnlab.probing import Unit, layer, layers, representative_layers, shapes, unique_modules
 
 
 def test_unit_picks_its_activation():
@@ -57,7 +57,7 @@ def test_layers_by_name():
 def test_shapes_in_the_order_in_which_layers_finish():
     model = seeded(Residual).train()
     model.spare = nn.Linear(2, 2)
-    x = picture(17, n=2, dtype=torch.float32)
+    x = random_image(17, n=2, dtype=torch.float32)
     before = state(model, x)
     assert shapes(model, x) == {
         "conv1": (2, 6, 9, 9),
@@ -76,12 +76,12 @@ def test_shapes_in_the_order_in_which_layers_finish():
 
 
 def test_shapes_of_large_networks(large):
-    x = picture(64 if large.name != "alexnet" else 96, dtype=torch.float32)
+    x = random_image(64 if large.name != "alexnet" else 96, dtype=torch.float32)
     assert list(shapes(large, x).values())[-1][:2] == (1, 1000)
 
 
 def test_a_first_relu_in_place_does_not_touch_the_picture():
-    x = picture() - 0.5
+    x = random_image() - 0.5
     before = x.clone()
     shapes(nn.Sequential(nn.ReLU(inplace=True), *sequential().double()), x)
     assert torch.equal(x, before)
@@ -108,22 +108,25 @@ def test_nothing_heavy_is_imported():
 )
 def test_stages_go_from_the_first_layer_with_maps_to_the_last(name, expected):
     model = models.build(name)
-    assert stages(model, torch.zeros(1, *model.input_size)) == expected
-    assert stages(model, torch.zeros(1, *model.input_size), most=2) == [expected[0], expected[-1]]
+    assert representative_layers(model, torch.zeros(1, *model.input_size)) == expected
+    assert representative_layers(model, torch.zeros(1, *model.input_size), most=2) == [
+        expected[0],
+        expected[-1],
+    ]
 
 
 def test_stages_without_relus_or_without_maps():
     plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
-    assert stages(plain, torch.zeros(1, 1, 8, 8)) == ["0", "1"]
+    assert representative_layers(plain, torch.zeros(1, 1, 8, 8)) == ["0", "1"]
     with pytest.raises(ValueError, match="no layer of this network puts out maps. Layers: 0, 1"):
-        stages(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 1, 2, 2))
+        representative_layers(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 1, 2, 2))
 
 
-@pytest.mark.parametrize("place", ((True,), (0.5,), ("1",), (None,), (1, True, 0), (1, 2.0, 3)))
-def test_a_unit_is_found_by_whole_numbers_alone(place):
+@pytest.mark.parametrize("position", ((True,), (0.5,), ("1",), (None,), (1, True, 0), (1, 2.0, 3)))
+def test_a_unit_is_found_by_whole_numbers_alone(position):
     """a[:, True] adds an axis: the mean of it would be that of all channels, without a word."""
     with pytest.raises(ValueError, match="c has no (channel|row|col) .*: they go from 0 to 3"):
-        Unit("c", *place).activation(torch.rand(1, 4, 4, 4))
+        Unit("c", *position).activation(torch.rand(1, 4, 4, 4))
     assert torch.equal(Unit("c", np.int64(2)).activation(x := torch.rand(1, 4, 4, 4)), x[:, 2])
 
 
@@ -131,7 +134,7 @@ def test_each_part_is_what_modules_says():
     shared = nn.ReLU()
     net = nn.Sequential(nn.Sequential(nn.Conv2d(1, 1, 1), shared), shared, nn.ModuleList([nn.Linear(1, 1)]))
     net.register_module("spare", None)
-    assert each_part(net) == list(net.modules())
+    assert unique_modules(net) == list(net.modules())
 
 
 def test_a_layer_has_a_name_and_every_step_of_it_is_there():

@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Formula(nn.Module):
-    """Logits (N, 2): a function of the flat picture (N, C*H*W), and zero."""
+    """Logits (N, 2): a function of the flat image (N, C*H*W), and zero."""
 
     def __init__(self, function):
         super().__init__()
@@ -46,7 +46,7 @@ def without_bias(name):
 
 
 class Views(nn.Module):
-    """Flattens with Tensor.view, which cannot take pictures whose channels lie side by side."""
+    """Flattens with Tensor.view, which cannot take images whose channels lie side by side."""
 
     def __init__(self):
         super().__init__()
@@ -79,5 +79,5 @@ def awkward(name, dtype=torch.float64):
 
 
 def pixels(*values):
-    """A picture (1, 1, 1, n) of these numbers."""
+    """An image (1, 1, 1, n) of these numbers."""
     return torch.tensor(values, dtype=torch.float64).view(1, 1, 1, -1)

@@ -33,7 +33,7 @@ MORE = {
 # What a lecture cannot be run with, and how its refusal begins.
 REFUSED = {
     "03_activations": [
-        ({"NET": "simpleconvnet"}, "'simpleconvnet' takes grey pictures, but here are colour pictures"),
-        ({"NET": "encoder"}, "'encoder' takes grey pictures, but here are colour pictures"),
+        ({"NET": "simpleconvnet"}, "'simpleconvnet' takes grey images, but here are colour images"),
+        ({"NET": "encoder"}, "'encoder' takes grey images, but here are colour images"),
     ],
 }

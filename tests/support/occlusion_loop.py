@@ -16,13 +16,13 @@ def make(*parts):
 
 
 def covered(x, window, stride, fill=0.0):
-    """One covered picture after the other, row by row, with plain slices."""
+    """One covered image after the other, row by row, with plain slices."""
     (h, w), (down, right) = window, stride
     for i in range(math.ceil((x.shape[2] - h) / down) + 1):
         for j in range(math.ceil((x.shape[3] - w) / right) + 1):
-            place = (..., slice(i * down, i * down + h), slice(j * right, j * right + w))
+            position = (..., slice(i * down, i * down + h), slice(j * right, j * right + w))
             one = x.clone()
-            one[place] = torch.as_tensor(fill, dtype=x.dtype).expand(x.shape)[place]
+            one[position] = torch.as_tensor(fill, dtype=x.dtype).expand(x.shape)[position]
             yield one
 
 

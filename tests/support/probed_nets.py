@@ -102,7 +102,7 @@ def torchvision_net(name):
     return seeded(lambda: getattr(models, name)(weights=None, **options))
 
 
-def picture(size=16, n=1, channels=3, dtype=torch.float64, seed=0):
+def random_image(size=16, n=1, channels=3, dtype=torch.float64, seed=0):
     return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 

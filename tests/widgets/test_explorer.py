@@ -1,4 +1,4 @@
-"""Explorers without a browser: a control changes, the picture changes; errors are shown, and raised."""
+"""Explorers without a browser: a control changes, the image changes; errors are shown, and raised."""
 
 import base64
 import datetime
@@ -16,7 +16,7 @@ from PIL import Image
 
 from cnnlab.data import photos
 from cnnlab.drawing.raster import html_image
-from cnnlab.widgets import Matrix, Picture, explore
+from cnnlab.widgets import ImageInput, Matrix, explore
 from cnnlab.widgets.controls import control
 from cnnlab.widgets.explorer import created
 from cnnlab.widgets.image_chooser import YOURS
@@ -92,7 +92,7 @@ def test_a_view_that_is_broken_from_the_start_raises_at_once():
 
 
 def test_a_value_outside_its_range_is_refused_and_nothing_moves():
-    ranges = {"n": (0, 3), "word": ["a", "b"], "m": Matrix(torch.eye(3)), "p": Picture(("cat",), size=8)}
+    ranges = {"n": (0, 3), "word": ["a", "b"], "m": Matrix(torch.eye(3)), "p": ImageInput(("cat",), size=8)}
     calls = []
     widget = explore(lambda **values: calls.append(values) or torch.zeros(2, 2), **ranges)
     before = [each.widget.value for each in widget.controls.values()]
@@ -109,7 +109,7 @@ def test_a_value_outside_its_range_is_refused_and_nothing_moves():
 def test_pictures_and_tables_start_where_they_are_told_and_render_takes_names():
     widget = explore(
         lambda photo, m: photo * m.sum(),
-        photo=Picture(("cat", "coffee"), size=16),
+        photo=ImageInput(("cat", "coffee"), size=16),
         m=Matrix(torch.eye(3)),
         start={"photo": "coffee", "m": torch.full((5, 5), 0.04)},
     )
@@ -118,15 +118,15 @@ def test_pictures_and_tables_start_where_they_are_told_and_render_takes_names():
     assert torch.equal(rendered, photos.load("cat", size=16))
     assert torch.equal(widget.render(photo=torch.zeros(1, 3, 4, 4)), torch.zeros(1, 3, 4, 4))
     with pytest.raises(LookupError, match="dog"):
-        explore(lambda photo: photo, photo=Picture(("cat",), value="dog"))
-    with pytest.raises(ValueError, match="no pictures"):
-        explore(lambda photo: photo, photo=Picture(()))
+        explore(lambda photo: photo, photo=ImageInput(("cat",), value="dog"))
+    with pytest.raises(ValueError, match="no images"):
+        explore(lambda photo: photo, photo=ImageInput(()))
 
 
 def test_every_value_of_ends_can_be_rendered_too():
     widget = explore(
         lambda photo, m, n: photo * m.mean() * n,
-        photo=Picture(("cat", "coffee"), size=8),
+        photo=ImageInput(("cat", "coffee"), size=8),
         m=Matrix(torch.eye(3)),
         n=(0, 2),
     )
@@ -139,7 +139,7 @@ def test_upload_names_the_parameter_that_gets_a_picture():
     assert widget.render().shape == (1, 3, 224, 224)
     some = explore(lambda mine: mine, upload="mine", mine=["cat", "coffee"])
     assert list(some.controls["mine"].widget.choice.options) == ["cat", "coffee"]
-    own = explore(lambda mine: mine, upload="mine", mine=Picture(("cat",), size=32))
+    own = explore(lambda mine: mine, upload="mine", mine=ImageInput(("cat",), size=32))
     assert own.render().shape == (1, 3, 32, 32)
 
 
@@ -156,12 +156,12 @@ def test_render_is_the_plain_call():
 
 def test_a_dict_is_a_row_of_captioned_panels_and_may_change():
     def view(n):
-        return {"picture": torch.zeros(2, 2), "": "one\ntwo"} if n else {"<b>": "text"}
+        return {"image": torch.zeros(2, 2), "": "one\ntwo"} if n else {"<b>": "text"}
 
     widget = explore(view, n=(0, 1))
     assert "&lt;b&gt;" in widget.stage.children[0].children[0].value
     widget.put(n=1)
-    assert list(widget.panels) == ["picture", ""] and "one\ntwo" in widget.panels[""].value
+    assert list(widget.panels) == ["image", ""] and "one\ntwo" in widget.panels[""].value
 
 
 def test_if_one_part_cannot_be_drawn_all_former_pictures_stay():
@@ -393,12 +393,12 @@ def upload(chooser, data, name="me.png"):
 
 
 def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():
-    widget = explore(lambda photo: photo, photo=Picture(("cat", "coffee"), size=32))
+    widget = explore(lambda photo: photo, photo=ImageInput(("cat", "coffee"), size=32))
     chooser = widget.controls["photo"].widget
     assert pixel(widget) != 255
     upload(chooser, html_image.encode(np.full((40, 50, 3), 255, np.uint8)))
     assert chooser.value == YOURS and pixel(widget) == 255 and "me.png" in chooser.message.value
-    upload(chooser, b"<script>no picture</script>", "bad.png")
+    upload(chooser, b"<script>no image</script>", "bad.png")
     assert 'role="alert"' in chooser.message.value and pixel(widget) == 255
     assert chooser.upload.layout.flex == "0 0 auto"  # the complaint does not squeeze the button
     upload(chooser, html_image.encode(np.full((40, 50, 3), 7, np.uint8)), "<b>.png")
@@ -409,7 +409,7 @@ def test_own_picture_is_shown_and_a_bad_one_refused_with_the_former_kept():
 
 def test_another_own_picture_is_one_redraw():
     calls = []
-    widget = explore(lambda photo: calls.append(1) or photo, photo=Picture(("cat",), size=8))
+    widget = explore(lambda photo: calls.append(1) or photo, photo=ImageInput(("cat",), size=8))
     for k in range(3):
         upload(widget.controls["photo"].widget, html_image.encode(np.full((8, 8, 3), 40 * k, np.uint8)))
         assert len(calls) == k + 2 and pixel(widget) == 40 * k
@@ -421,7 +421,7 @@ def test_a_view_cannot_spoil_the_picture_for_the_next_one():
         photo.zero_()
         return shown
 
-    widget = explore(spoil, photo=Picture(("cat",), size=16))
+    widget = explore(spoil, photo=ImageInput(("cat",), size=16))
     assert torch.equal(widget.render(), widget.render())
 
 

@@ -26,7 +26,7 @@ def external(root: Path) -> dict[str, list[str]]:
     """Every address outside of the course -> the files in which it stands.
 
     Args:
-        root: the repository. Lectures count by their sources, addresses of pictures and data as well.
+        root: the repository. Lectures count by their sources, addresses of images and data as well.
     """
     found: dict[str, list[str]] = {}
     sources = [*(root / "solutions").glob("*.py"), *(root / "cnnlab").rglob("*.py")]
@@ -38,9 +38,9 @@ def external(root: Path) -> dict[str, list[str]]:
         for address in _ADDRESS.findall(text):
             address = address.rstrip(".,;:")
             if not _NOT_LINKS.search(address):
-                places = found.setdefault(address, [])
+                positions = found.setdefault(address, [])
                 name = str(path.relative_to(root))
-                places += [name] if name not in places else []
+                positions += [name] if name not in positions else []
     return dict(sorted(found.items()))
 
 
@@ -87,9 +87,9 @@ def main(root: Path) -> int:
     with concurrent.futures.ThreadPoolExecutor(4) as pool:  # a few at a time: we are guests
         answers = dict(zip(outside, pool.map(ask, outside), strict=True))
     for address, answer in answers.items():
-        places = f" ({', '.join(outside[address])})" if answer else ""
+        positions = f" ({', '.join(outside[address])})" if answer else ""
         mark = "\u2717" if answer else "\u2713"
-        print(f"{mark} {address}{places} {answer}".rstrip())
+        print(f"{mark} {address}{positions} {answer}".rstrip())
     wrong = len(inside) + sum(map(bool, answers.values()))
     print(f"{len(outside)} addresses asked, {wrong} links broken")
     if outside and all(answers.values()):

@@ -151,7 +151,7 @@ def alt_texts(source: Source) -> Iterator[str]:
                 if not re.search(r"""(?i)(?<![\w-])alt=["']\s*[^"'\s]""", tag):
                     yield f"cell {cell.number}: {tag} has no alt text"
             if re.search(r"!\[\s*\][(\[]", cell.text):
-                yield f"cell {cell.number}: a picture without alt text; write ![what it shows](file)"
+                yield f"cell {cell.number}: an image without alt text; write ![what it shows](file)"
     for cell, tree in source.code():
         for call in _calls(tree, "show"):
             if "alt" not in {keyword.arg for keyword in call.keywords}:

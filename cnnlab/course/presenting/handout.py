@@ -1,7 +1,7 @@
 """A lecture as one HTML file that opens everywhere: no kernel, no network, no scripts from elsewhere.
 
 It is the plan B of a lecture hall, what is printed, and the teacher's view: the key `n` shows the notes.
-Pictures lie in the file, formulas are MathML, and every widget is there as it stood when the notebook ran.
+Images lie in the file, formulas are MathML, and every widget is there as it stood when the notebook ran.
 """
 
 import html

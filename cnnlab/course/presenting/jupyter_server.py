@@ -20,7 +20,7 @@ _FAREWELL = 20  # seconds for it to end by itself
 
 
 def limits() -> list[str]:
-    """JupyterLab's options without which an uploaded picture of over 10 MiB cuts the connection.
+    """JupyterLab's options without which an uploaded image of over 10 MiB cuts the connection.
 
     It should reach the kernel, which says that it is too large. Binder gets the same from server.json.
     """

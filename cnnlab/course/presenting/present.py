@@ -1,7 +1,7 @@
 """A lecture as live slides: the answered notebook, run once, then opened as a deck whose sliders work.
 
 The notebook is run before the browser opens, in the very kernel to which the browser then connects. So the
-deck starts on its first slide, every picture is there, and every slider answers. (Run in the browser, its
+deck starts on its first slide, every image is there, and every slider answers. (Run in the browser, its
 last cell would be active in the end, and the deck would open on the last slide.)
 
 The deck's own keys work only while something in the notebook has the focus, and its start takes that away for
@@ -27,7 +27,7 @@ from cnnlab.course.presenting.slides import given, slides
 _PATIENCE = 180  # seconds for the kernel to answer
 
 # What jupyterlab-slideshow's companion jupyterlab-fonts puts into the page while the deck runs. A slide is
-# wider than high: settings stand beside the pictures; above them, in columns, only where those fill it.
+# wider than high: settings stand beside the images; above them, in columns, only where those fill it.
 STYLE = {
     f"body[data-jp-deck-mode='presenting'] & {part}".rstrip(): rules
     for part, rules in {
@@ -47,7 +47,7 @@ STYLE = {
         ".cnnlab-settings > *": {"flex": "0 1 auto", "max-width": "385px"},
         ".cnnlab-settings > *:first-child": {"flex": "1 0 100%", "max-width": "100%"},
         ".cnnlab-explore > .cnnlab-stage": {"flex": "0 1 max-content"},
-        ".cnnlab-stage > .cnnlab-note": {"width": "0", "min-width": "100%"},  # a line as wide as the pictures
+        ".cnnlab-stage > .cnnlab-note": {"width": "0", "min-width": "100%"},  # a line as wide as the images
     }.items()
 }
 
@@ -74,12 +74,12 @@ def present(
         ValueError: a cell of the notebook failed.
         OSError: JupyterLab did not start, or the folder cannot be written.
     """
-    with _ended_by_signals(), deck(notebook, folder, parameters) as place:
+    with _ended_by_signals(), deck(notebook, folder, parameters) as position:
         print(
-            f"the slides: {place}\nSpace or Page down goes on, Shift+Space or Page up back, Esc stops the "
+            f"the slides: {position}\nSpace or Page down goes on, Shift+Space or Page up back, Esc stops the "
             "deck; Ctrl+C here ends all"
         )
-        opened(place)
+        opened(position)
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)

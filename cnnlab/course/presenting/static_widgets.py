@@ -1,6 +1,6 @@
 """Widgets as they stand, as plain HTML: for a page that is opened without a kernel, or printed.
 
-Type: ipywidget -> HTML. Texts and pictures stay, settings become "name: value", buttons are left out.
+Type: ipywidget -> HTML. Texts and images stay, settings become "name: value", buttons are left out.
 """
 
 import html
@@ -21,7 +21,7 @@ def still(widget: ipywidgets.Widget) -> str:
         widget: any ipywidget; boxes are walked through.
 
     Returns:
-        HTML. Nothing of it is code, and every picture keeps its alt text.
+        HTML. Nothing of it is code, and every image keeps its alt text.
     """
     if getattr(widget.layout, "display", None) == "none":  # for screen readers of the live page alone
         return ""

@@ -5,9 +5,9 @@ import torch
 from cnnlab.course.references import Exercise, Mistake
 
 
-def grey(picture):
+def grey(image):
     """(3, H, W) -> (H, W): the mean over the colours."""
-    return picture.mean(dim=0)
+    return image.mean(dim=0)
 
 
 def probabilities(scores):
@@ -16,13 +16,13 @@ def probabilities(scores):
     return weights / weights.sum()
 
 
-def brightest(picture):
+def brightest(image):
     """(H, W) -> (row, column) of the largest value."""
-    place = picture.argmax().item()
-    return place // picture.shape[1], place % picture.shape[1]
+    position = image.argmax().item()
+    return position // image.shape[1], position % image.shape[1]
 
 
-def _pictures():
+def _images():
     seeded = torch.Generator().manual_seed(0)
     one = torch.tensor([0.0, 0.5, 1.0]).reshape(3, 1, 1)
     red = torch.zeros(3, 2, 3)
@@ -44,9 +44,9 @@ def _scores():
 def _one_bright_spot():
     cases = []
     for height, width, row, column in ((2, 2, 0, 1), (2, 3, 1, 0), (4, 2, 2, 1)):
-        picture = torch.zeros(height, width)
-        picture[row, column] = 1.0
-        cases.append((picture,))
+        image = torch.zeros(height, width)
+        image[row, column] = 1.0
+        cases.append((image,))
     seeded = torch.Generator().manual_seed(1)
     below_zero = torch.tensor([[-5.0, 0.0, 1.0]])  # feature maps have negative values, too
     return [*cases, (below_zero,), (torch.rand(5, 8, generator=seeded),)]
@@ -57,20 +57,20 @@ EXERCISES = (
         id="00.1",
         title="a colour picture becomes grey",
         function=grey,
-        cases=_pictures,
+        cases=_images,
         mistakes=(
             Mistake(
                 "You added the colours. A mean also divides by 3, so that grey stays in [0, 1].",
-                lambda picture: picture.sum(dim=0),
+                lambda image: image.sum(dim=0),
             ),
             Mistake(
                 "You took the mean over the columns (the last dimension). The colours are dimension 0.",
-                lambda picture: picture.mean(dim=-1),
+                lambda image: image.mean(dim=-1),
             ),
-            Mistake("You kept one colour only. Grey is the mean of all three.", lambda picture: picture[0]),
+            Mistake("You kept one colour only. Grey is the mean of all three.", lambda image: image[0]),
             Mistake(
                 "You kept the colour dimension: (1, H, W) where (H, W) is wanted. Leave keepdim out.",
-                lambda picture: picture.mean(dim=0, keepdim=True),
+                lambda image: image.mean(dim=0, keepdim=True),
             ),
         ),
     ),
@@ -112,25 +112,25 @@ EXERCISES = (
             Mistake(
                 "You divided by the height. A flat index counts along the rows, so a new row starts "
                 "after every `width` pixels: divide by the width.",
-                lambda picture: (
-                    picture.argmax().item() // picture.shape[0],
-                    picture.argmax().item() % picture.shape[0],
+                lambda image: (
+                    image.argmax().item() // image.shape[0],
+                    image.argmax().item() % image.shape[0],
                 ),
             ),
             Mistake(
-                "Row and column are swapped: the row comes first.", lambda picture: brightest(picture)[::-1]
+                "Row and column are swapped: the row comes first.", lambda image: brightest(image)[::-1]
             ),
             Mistake(
                 "You count from 1. Rows and columns of a tensor count from 0.",
-                lambda picture: tuple(index + 1 for index in brightest(picture)),
+                lambda image: tuple(index + 1 for index in brightest(image)),
             ),
             Mistake(
                 "That is the darkest pixel: argmin where argmax is meant.",
-                lambda picture: brightest(-picture),
+                lambda image: brightest(-image),
             ),
             Mistake(
                 "You take the strongest value, whatever its sign. -5 is darker than 1.",
-                lambda picture: brightest(picture.abs()),
+                lambda image: brightest(image.abs()),
             ),
         ),
     ),

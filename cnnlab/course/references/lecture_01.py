@@ -5,14 +5,14 @@ import torch
 from cnnlab.course.references import Exercise, Mistake
 
 
-def conv2d(picture, kernel):
+def conv2d(image, kernel):
     """(H, W), (h, w) -> (H-h+1, W-w+1): slide, multiply, add."""
     height, width = kernel.shape
-    rows, columns = picture.shape[0] - height + 1, picture.shape[1] - width + 1
+    rows, columns = image.shape[0] - height + 1, image.shape[1] - width + 1
     out = torch.zeros(rows, columns)
     for i in range(rows):
         for j in range(columns):
-            out[i, j] = (picture[i : i + height, j : j + width] * kernel).sum()
+            out[i, j] = (image[i : i + height, j : j + width] * kernel).sum()
     return out
 
 
@@ -27,30 +27,30 @@ def bias_relu(maps, bias):
     return (maps + bias[:, None, None]).clamp(min=0)
 
 
-def max_pool(picture, size):
+def max_pool(image, size):
     """(H, W) -> pooled and switches, both (H // size, W // size)."""
-    rows, columns = picture.shape[0] // size, picture.shape[1] // size
+    rows, columns = image.shape[0] // size, image.shape[1] // size
     pooled = torch.zeros(rows, columns)
     switches = torch.zeros(rows, columns, dtype=torch.int64)
     for i in range(rows):
         for j in range(columns):
-            window = picture[i * size : (i + 1) * size, j * size : (j + 1) * size]
-            place = window.argmax().item()
-            row, column = i * size + place // size, j * size + place % size
-            pooled[i, j] = picture[row, column]
-            switches[i, j] = row * picture.shape[1] + column
+            window = image[i * size : (i + 1) * size, j * size : (j + 1) * size]
+            position = window.argmax().item()
+            row, column = i * size + position // size, j * size + position % size
+            pooled[i, j] = image[row, column]
+            switches[i, j] = row * image.shape[1] + column
     return pooled, switches
 
 
-def strided_conv2d(picture, kernel, stride):
+def strided_conv2d(image, kernel, stride):
     """Like conv2d, but the window jumps by `stride`."""
-    return conv2d(picture, kernel)[::stride, ::stride]
+    return conv2d(image, kernel)[::stride, ::stride]
 
 
 # --- cases: three that fit in the head, smallest first, and one random shape ---
 
 
-def _pictures_and_kernels():
+def _images_and_kernels():
     seeded = torch.Generator().manual_seed(0)
     return [
         (torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, -1.0]])),
@@ -75,7 +75,7 @@ def _maps_and_bias():
     ]
 
 
-def _pictures_and_sizes():
+def _images_and_sizes():
     seeded = torch.Generator().manual_seed(0)
     return [
         (torch.tensor([[1.0, 2.0], [4.0, 3.0]]), 2),
@@ -98,66 +98,66 @@ def _strided():
 # --- the usual mistakes, each as somebody writes it ---
 
 
-def _padded_to_same(picture, kernel):
+def _padded_to_same(image, kernel):
     height, width = kernel.shape
-    wide = torch.zeros(picture.shape[0] + height - 1, picture.shape[1] + width - 1)
-    wide[: picture.shape[0], : picture.shape[1]] = picture
+    wide = torch.zeros(image.shape[0] + height - 1, image.shape[1] + width - 1)
+    wide[: image.shape[0], : image.shape[1]] = image
     return conv2d(wide, kernel)
 
 
-def _one_short(picture, kernel):
-    right = conv2d(picture, kernel)
-    return right[: picture.shape[0] - kernel.shape[0], : picture.shape[1] - kernel.shape[1]]
+def _one_short(image, kernel):
+    right = conv2d(image, kernel)
+    return right[: image.shape[0] - kernel.shape[0], : image.shape[1] - kernel.shape[1]]
 
 
-def _overwritten(picture, kernel):
+def _overwritten(image, kernel):
     """`out[i, j] = product` in the inner loops keeps the last product only."""
-    right = conv2d(picture, kernel)
+    right = conv2d(image, kernel)
     height, width = kernel.shape
-    return picture[height - 1 :, width - 1 :][: right.shape[0], : right.shape[1]] * kernel[-1, -1]
+    return image[height - 1 :, width - 1 :][: right.shape[0], : right.shape[1]] * kernel[-1, -1]
 
 
-def _switches_in_the_window(picture, size):
-    pooled, switches = max_pool(picture, size)
-    row, column = switches // picture.shape[1], switches % picture.shape[1]
+def _switches_in_the_window(image, size):
+    pooled, switches = max_pool(image, size)
+    row, column = switches // image.shape[1], switches % image.shape[1]
     return pooled, (row % size) * size + column % size
 
 
-def _last_of_equals(picture, size):
-    turned = picture.flip(0, 1)[picture.shape[0] % size :, picture.shape[1] % size :]
+def _last_of_equals(image, size):
+    turned = image.flip(0, 1)[image.shape[0] % size :, image.shape[1] % size :]
     pooled, switches = max_pool(turned, size)
     rows, columns = pooled.shape
     width = columns * size
     row, column = rows * size - 1 - switches // width, width - 1 - switches % width
-    return pooled.flip(0, 1), (row * picture.shape[1] + column).flip(0, 1)
+    return pooled.flip(0, 1), (row * image.shape[1] + column).flip(0, 1)
 
 
-def _pool_from_zero(picture, size):
-    pooled, switches = max_pool(picture, size)
+def _pool_from_zero(image, size):
+    pooled, switches = max_pool(image, size)
     return pooled.clamp(min=0), switches
 
 
-def _rows_counted_by_pooled_width(picture, size):
-    pooled, switches = max_pool(picture, size)
-    row, column = switches // picture.shape[1], switches % picture.shape[1]
+def _rows_counted_by_pooled_width(image, size):
+    pooled, switches = max_pool(image, size)
+    row, column = switches // image.shape[1], switches % image.shape[1]
     return pooled, row * pooled.shape[1] + column
 
 
-def _mean_pool(picture, size):
-    _, switches = max_pool(picture, size)
+def _mean_pool(image, size):
+    _, switches = max_pool(image, size)
     rows, columns = switches.shape
-    blocks = picture[: rows * size, : columns * size].reshape(rows, size, columns, size)
+    blocks = image[: rows * size, : columns * size].reshape(rows, size, columns, size)
     return blocks.mean(dim=(1, 3)), switches
 
 
-def _stride_left_out_of_the_window(picture, kernel, stride):
-    right = strided_conv2d(picture, kernel, stride)
-    return conv2d(picture, kernel)[: right.shape[0], : right.shape[1]]
+def _stride_left_out_of_the_window(image, kernel, stride):
+    right = strided_conv2d(image, kernel, stride)
+    return conv2d(image, kernel)[: right.shape[0], : right.shape[1]]
 
 
-def _stride_in_the_rows_only(picture, kernel, stride):
-    right = strided_conv2d(picture, kernel, stride)
-    return conv2d(picture, kernel)[::stride, : right.shape[1]]
+def _stride_in_the_rows_only(image, kernel, stride):
+    right = strided_conv2d(image, kernel, stride)
+    return conv2d(image, kernel)[::stride, : right.shape[1]]
 
 
 EXERCISES = (
@@ -165,11 +165,11 @@ EXERCISES = (
         id="01.1",
         title="a convolution in loops",
         function=conv2d,
-        cases=_pictures_and_kernels,
+        cases=_images_and_kernels,
         mistakes=(
             Mistake("You flipped the kernel: that is the convolution of mathematics. Deep learning slides "
                     "the kernel as it is (a correlation).",
-                    lambda picture, kernel: conv2d(picture, kernel.flip(0, 1))),
+                    lambda image, kernel: conv2d(image, kernel.flip(0, 1))),
             Mistake("You padded the picture. Here the window stays inside, so the map is a little smaller: "
                     "(H-h+1, W-w+1).",
                     _padded_to_same),
@@ -178,9 +178,9 @@ EXERCISES = (
             Mistake("You kept only the last product. Add them up: `+=`, or `.sum()` of the whole window.",
                     _overwritten),
             Mistake("You took the mean of the products. A neuron adds them.",
-                    lambda picture, kernel: conv2d(picture, kernel) / kernel.numel()),
+                    lambda image, kernel: conv2d(image, kernel) / kernel.numel()),
             Mistake("Rows and columns of the kernel are swapped (w[t, s] for w[s, t]).",
-                    lambda picture, kernel: conv2d(picture, kernel.T)),
+                    lambda image, kernel: conv2d(image, kernel.T)),
         ),
     ),
     Exercise(
@@ -228,7 +228,7 @@ EXERCISES = (
         id="01.4",
         title="max pooling that remembers",
         function=max_pool,
-        cases=_pictures_and_sizes,
+        cases=_images_and_sizes,
         mistakes=(
             Mistake("Your switches count inside the window. They must name a pixel of the whole picture: "
                     "row * W + column.",
@@ -253,9 +253,9 @@ EXERCISES = (
                     _stride_left_out_of_the_window),
             Mistake("The stride is right for the rows, but not for the columns.", _stride_in_the_rows_only),
             Mistake("The stride is ignored: you return every position.",
-                    lambda picture, kernel, stride: conv2d(picture, kernel)),  # noqa: ARG005
+                    lambda image, kernel, stride: conv2d(image, kernel)),  # noqa: ARG005
             Mistake("You flipped the kernel. Here it slides as it is.",
-                    lambda picture, kernel, stride: strided_conv2d(picture, kernel.flip(0, 1), stride)),
+                    lambda image, kernel, stride: strided_conv2d(image, kernel.flip(0, 1), stride)),
         ),
     ),
 )

@@ -41,7 +41,7 @@ def orientation(kernel):
     return min(energy, key=energy.get)
 
 
-def as_pictures(weight):
+def as_images(weight):
     """(F, 3, K, K) -> (F, K, K, 3): the channels go last, every weight keeps its place."""
     return weight.permute(0, 2, 3, 1)
 
@@ -243,7 +243,7 @@ EXERCISES = (
     Exercise(
         id="02.bug",
         title="bug hunt: filters as pictures",
-        function=as_pictures,
+        function=as_images,
         cases=_colour_banks,
         mistakes=(
             Mistake(

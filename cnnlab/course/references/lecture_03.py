@@ -66,13 +66,13 @@ def _net_that_fails() -> nn.Module:
 
 def _nets():
     seeded = torch.Generator().manual_seed(0)
-    picture = torch.tensor([[[[1.0, -2.0]]]])
+    image = torch.tensor([[[[1.0, -2.0]]]])
     return [
-        (_small_net(False), "relu", picture),
-        (_small_net(False), "mean", picture),
-        (_small_net(True), "twice", picture),
+        (_small_net(False), "relu", image),
+        (_small_net(False), "mean", image),
+        (_small_net(True), "twice", image),
         (_small_net(True), "twice", torch.randn(2, 1, 3, 4, generator=seeded)),
-        (_net_that_fails(), "relu", picture),
+        (_net_that_fails(), "relu", image),
     ]
 
 

@@ -15,15 +15,15 @@ def receptive_field(layers):
     return size, jump
 
 
-def merge(values, pictures, more_values, more_pictures, k):
+def merge(values, indices, more_values, more_indices, k):
     """(m,), (m,), (n,), (n,), k -> values (k,) and pictures (k,) of the k best, the best first."""
     best = torch.cat([values, more_values]).topk(k)
-    return best.values, torch.cat([pictures, more_pictures])[best.indices]
+    return best.values, torch.cat([indices, more_indices])[best.indices]
 
 
-def crop(picture, top, left, size):
+def crop(image, top, left, size):
     """(C, H, W) -> (C, size, size), zero where there is no picture."""
-    padded = F.pad(picture, (size, size, size, size))
+    padded = F.pad(image, (size, size, size, size))
     return padded[:, top + size : top + 2 * size, left + size : left + 2 * size].clone()
 
 
@@ -125,54 +125,54 @@ def _strides_added(layers):
     return size, jump
 
 
-def _pictures_left_behind(values, pictures, more_values, more_pictures, k):
+def _images_left_behind(values, indices, more_values, more_indices, k):
     best = torch.cat([values, more_values]).topk(k)
-    return best.values, torch.cat([pictures, more_pictures])[:k]
+    return best.values, torch.cat([indices, more_indices])[:k]
 
 
-def _smallest(values, pictures, more_values, more_pictures, k):
+def _smallest(values, indices, more_values, more_indices, k):
     best = torch.cat([values, more_values]).topk(k, largest=False)
-    return best.values, torch.cat([pictures, more_pictures])[best.indices]
+    return best.values, torch.cat([indices, more_indices])[best.indices]
 
 
-def _unsorted(values, pictures, more_values, more_pictures, k):
-    return torch.cat([values, more_values])[:k], torch.cat([pictures, more_pictures])[:k]
+def _unsorted(values, indices, more_values, more_indices, k):
+    return torch.cat([values, more_values])[:k], torch.cat([indices, more_indices])[:k]
 
 
-def _places(values, pictures, more_values, more_pictures, k):  # noqa: ARG001
+def _positions(values, indices, more_values, more_indices, k):  # noqa: ARG001
     best = torch.cat([values, more_values]).topk(k)
     return best.values, best.indices
 
 
-def _moved_inside(picture, top, left, size):
-    top, left = (max(0, min(at, n - size)) for at, n in zip((top, left), picture.shape[1:], strict=True))
-    return picture[:, top : top + size, left : left + size]
+def _moved_inside(image, top, left, size):
+    top, left = (max(0, min(at, n - size)) for at, n in zip((top, left), image.shape[1:], strict=True))
+    return image[:, top : top + size, left : left + size]
 
 
-def _cut_short(picture, top, left, size):
-    return picture[:, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)]
+def _cut_short(image, top, left, size):
+    return image[:, max(0, top) : max(0, top + size), max(0, left) : max(0, left + size)]
 
 
-def _edges_repeated(picture, top, left, size):
-    padded = F.pad(picture[None], (size, size, size, size), mode="replicate")[0]
+def _edges_repeated(image, top, left, size):
+    padded = F.pad(image[None], (size, size, size, size), mode="replicate")[0]
     return padded[:, top + size : top + 2 * size, left + size : left + 2 * size].clone()
 
 
-def _at_the_corner(picture, top, left, size):
-    part, window = _cut_short(picture, top, left, size), torch.zeros(len(picture), size, size)
+def _at_the_corner(image, top, left, size):
+    part, window = _cut_short(image, top, left, size), torch.zeros(len(image), size, size)
     window[:, : part.shape[1], : part.shape[2]] = part
     return window
 
 
 def _numbers(batches, k, offset):
     """The search, with the number of the batch's first picture given by `offset(count of batches, batch)`."""
-    values, pictures = torch.empty(0), torch.empty(0, dtype=torch.int64)
+    values, indices = torch.empty(0), torch.empty(0, dtype=torch.int64)
     for count, batch in enumerate(batches):
         values = torch.cat([values, batch])
-        pictures = torch.cat([pictures, offset(count, batch) + torch.arange(len(batch))])
+        indices = torch.cat([indices, offset(count, batch) + torch.arange(len(batch))])
         best = values.topk(min(k, len(values)))
-        values, pictures = best.values, pictures[best.indices]
-    return values, pictures
+        values, indices = best.values, indices[best.indices]
+    return values, indices
 
 
 EXERCISES = (
@@ -214,12 +214,12 @@ EXERCISES = (
             Mistake(
                 "The values are right, but the pictures did not move with them. Index them by "
                 ".topk(k).indices.",
-                _pictures_left_behind,
+                _images_left_behind,
             ),
             Mistake("Those are the smallest. topk takes the largest by itself.", _smallest),
             Mistake("You kept the first k as they stood. The second ranking may hold larger ones.",
                     _unsorted),
-            Mistake("Those are places in the long list. Look up which picture stands there.", _places),
+            Mistake("Those are places in the long list. Look up which picture stands there.", _positions),
         ),
     ),
     Exercise(
@@ -238,7 +238,7 @@ EXERCISES = (
             Mistake(
                 "A plain slice with a negative start counts from the end of the picture. Cut the part that "
                 "is there, and put it into a window of zeros.",
-                lambda picture, top, left, size: picture[:, top : top + size, left : left + size],
+                lambda image, top, left, size: image[:, top : top + size, left : left + size],
             ),
             Mistake("You repeat the edge of the picture. What is not there is zero.", _edges_repeated),
             Mistake(

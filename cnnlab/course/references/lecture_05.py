@@ -41,9 +41,9 @@ def _one_layer(
     maps = F.conv2d(image, weight, padding=1).clamp(min=0)
     pooled, switches = F.max_pool2d(maps, 2, return_indices=True)
     alone = torch.zeros_like(pooled)
-    place = pooled[0, channel].argmax()
-    value = pooled[0, channel].view(-1)[place] if start is None else start
-    alone[0, channel].view(-1)[place] = value
+    position = pooled[0, channel].argmax()
+    value = pooled[0, channel].view(-1)[position] if start is None else start
+    alone[0, channel].view(-1)[position] = value
     if whole:
         alone[0, channel] = pooled[0, channel]
     signal = pooled if every else alone
@@ -62,8 +62,8 @@ def _one_layer(
 
 def _switches():
     seeded = torch.Generator().manual_seed(0)
-    picture = torch.rand(1, 7, 9, generator=seeded)
-    pooled, switches = F.max_pool2d(picture, 3, stride=2, return_indices=True)
+    image = torch.rand(1, 7, 9, generator=seeded)
+    pooled, switches = F.max_pool2d(image, 3, stride=2, return_indices=True)
     return [
         (torch.tensor([[5.0]]), torch.tensor([[3]]), 2, 2),
         (torch.tensor([[4.0, 3.0]]), torch.tensor([[4, 1]]), 2, 4),
@@ -94,7 +94,7 @@ def _convolutions():
     ]
 
 
-def _pictures():
+def _images():
     seeded = torch.Generator().manual_seed(0)
     dot = torch.zeros(1, 1, 4, 4)
     dot[0, 0, 1, 2] = 2.0
@@ -123,8 +123,8 @@ def _pairs():
 
 def _overwrites(pooled, switches, height, width):
     large = torch.zeros(height * width)
-    for value, place in zip(pooled.flatten().tolist(), switches.flatten().tolist(), strict=True):
-        large[place] = value
+    for value, position in zip(pooled.flatten().tolist(), switches.flatten().tolist(), strict=True):
+        large[position] = value
     return large.view(height, width)
 
 
@@ -214,7 +214,7 @@ EXERCISES = (
         id="05.4",
         title="a deconvnet of one layer",
         function=one_layer_deconvnet,
-        cases=_pictures,
+        cases=_images,
         mistakes=(
             Mistake(
                 "All numbers go down. Keep the largest of the one channel, set the others to zero.",

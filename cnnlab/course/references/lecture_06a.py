@@ -8,7 +8,7 @@ from cnnlab.course.references.scores import PRODUCT, SQUARE, linear, small_net
 
 def gradient_map(score, image):
     """A function of a picture, (1, C, H, W) -> (1, C, H, W): what a little more of each pixel adds."""
-    return _slope(score, image)
+    return _gradient(score, image)
 
 
 def integrated_gradients(score, image, baseline, steps):
@@ -31,7 +31,7 @@ def path_average(gradients, image, baseline):
     return (image - baseline) * gradients.mean(dim=0, keepdim=True)
 
 
-def _slope(score, image):
+def _gradient(score, image):
     leaf = image.detach().clone().requires_grad_()
     with torch.enable_grad():
         return torch.autograd.grad(score(leaf), leaf)[0]
@@ -42,7 +42,7 @@ def _integrated(score, image, baseline, steps, *, offset=0.5, factor=True, start
     total = torch.zeros_like(image)
     for k in range(steps):
         a = start + (k + offset) / steps * (1 - start)
-        total += _slope(score, baseline + a * (image - baseline))
+        total += _gradient(score, baseline + a * (image - baseline))
     return (image - baseline) * total / steps if factor else total / steps
 
 
@@ -79,19 +79,19 @@ def _grad_cam(maps, gradients, *, weights=None, rectified=True, start=0.0):
     return total.clamp(min=0) if rectified else total
 
 
-def _picture(seed=1, size=(1, 2, 5, 6)):
+def _image(seed=1, size=(1, 2, 5, 6)):
     return torch.rand(size, generator=torch.Generator().manual_seed(seed))
 
 
 # --- cases: three that fit in the head, smallest first, and one random network ---
 
 
-def _slopes():
+def _gradients():
     return [
         (linear(torch.tensor([[[[2.0, -3.0]]]])), torch.tensor([[[[0.5, 0.25]]]])),
         (SQUARE, torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]])),
         (PRODUCT, torch.tensor([[[[3.0, -1.0]]]])),
-        (small_net(), _picture()),
+        (small_net(), _image()),
     ]
 
 
@@ -101,7 +101,7 @@ def _paths():
         (linear(torch.tensor([[[[2.0, -3.0]]]])), pair, torch.tensor([[[[1.0, 0.0]]]]), 1),
         (SQUARE, torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]]), torch.full((1, 1, 2, 2), 0.5), 2),
         (PRODUCT, pair, torch.zeros(1, 1, 1, 2), 4),
-        (small_net(), _picture(), torch.full((1, 2, 5, 6), 0.3), 7),
+        (small_net(), _image(), torch.full((1, 2, 5, 6), 0.3), 7),
     ]
 
 
@@ -112,18 +112,18 @@ def _covers():
         (linear(weight.view(1, 2, 1, 2)), torch.ones(1, 2, 1, 2), 1, 0.0),
         (linear(torch.ones(1, 1, 3, 4)), torch.arange(12.0).reshape(1, 1, 3, 4), 2, 1.0),
         (SQUARE, torch.arange(16.0).reshape(1, 1, 4, 4) / 8, 2, 0.5),
-        (small_net(), _picture(), 2, 0.25),
+        (small_net(), _image(), 2, 0.25),
     ]
 
 
 def _maps():
     seeded = torch.Generator().manual_seed(0)
     maps = torch.tensor([[[1.0, 0.0], [2.0, 3.0]], [[4.0, 1.0], [0.0, 2.0]]])
-    slopes = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[-1.0, 0.0], [0.0, -1.0]]])
+    gradients = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[-1.0, 0.0], [0.0, -1.0]]])
     return [
         (torch.tensor([[[2.0]]]), torch.tensor([[[3.0]]])),
-        (maps, slopes),
-        (maps, -slopes),
+        (maps, gradients),
+        (maps, -gradients),
         (torch.rand(5, 4, 6, generator=seeded), torch.randn(5, 4, 6, generator=seeded)),
     ]
 
@@ -144,20 +144,20 @@ EXERCISES = (
         id="06a.1",
         title="a gradient map",
         function=gradient_map,
-        cases=_slopes,
+        cases=_gradients,
         mistakes=(
-            Mistake("That is the size of the gradient. Keep its sign.", lambda s, x: _slope(s, x).abs()),
+            Mistake("That is the size of the gradient. Keep its sign.", lambda s, x: _gradient(s, x).abs()),
             Mistake(
                 "That is gradient times input. Here the gradient alone is wanted.",
-                lambda s, x: x * _slope(s, x),
+                lambda s, x: x * _gradient(s, x),
             ),
             Mistake(
                 "That is divided by its largest number. Hand back raw numbers: only drawing scales.",
-                lambda s, x: _slope(s, x) / _slope(s, x).abs().max(),
+                lambda s, x: _gradient(s, x) / _gradient(s, x).abs().max(),
             ),
             Mistake(
                 "You cut off what is negative. A pixel may well speak against the class.",
-                lambda s, x: _slope(s, x).clamp(min=0),
+                lambda s, x: _gradient(s, x).clamp(min=0),
             ),
         ),
     ),

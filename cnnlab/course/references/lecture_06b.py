@@ -108,11 +108,11 @@ def _orders():
 def _maps():
     seeded = torch.Generator().manual_seed(0)
     maps = torch.tensor([[[1.0, 0.0], [2.0, 3.0]], [[4.0, 1.0], [0.0, 2.0]]])
-    slopes = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[-1.0, 0.0], [0.0, -1.0]]])
+    gradients = torch.tensor([[[1.0, 2.0], [3.0, 2.0]], [[-1.0, 0.0], [0.0, -1.0]]])
     return [
         (torch.tensor([[[2.0]]]), torch.tensor([[[3.0]]])),
-        (maps, slopes),
-        (maps, -slopes),
+        (maps, gradients),
+        (maps, -gradients),
         (torch.rand(5, 4, 6, generator=seeded), torch.randn(5, 4, 6, generator=seeded)),
     ]
 

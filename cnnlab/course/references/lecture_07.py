@@ -6,69 +6,69 @@ from cnnlab.course.references import Exercise, Mistake
 from cnnlab.course.references.scores import Score
 
 
-def ascend(objective, picture, rate):
+def ascend(objective, image, rate):
     """One step up: a function of a picture, (1, C, H, W), number -> (1, C, H, W)."""
-    return _step(objective, picture, rate)
+    return _step(objective, image, rate)
 
 
-def total_variation(picture):
+def total_variation(image):
     """(1, C, H, W) -> number: how much neighbours differ, side by side and one above the other."""
-    return _variation(picture)
+    return _variation(image)
 
 
-def jitter(picture, down, right):
+def jitter(image, down, right):
     """(1, C, H, W), int, int -> (1, C, H, W): moved; what leaves on one side comes in on the other."""
-    return picture.roll((down, right), dims=(2, 3))
+    return image.roll((down, right), dims=(2, 3))
 
 
-def class_objective(logits, target, picture, strength):
+def class_objective(logits, target, image, strength):
     """(1, K), int, (1, C, H, W), number -> number: the logit less strength times the sum of squares."""
-    return logits[0, target] - strength * (picture**2).sum()
+    return logits[0, target] - strength * (image**2).sum()
 
 
-def jittered_gradient(gradient_of, picture, down, right):
+def jittered_gradient(gradient_of, image, down, right):
     """The gradient at the moved picture, moved back: function, (1, C, H, W), int, int -> (1, C, H, W)."""
-    return gradient_of(picture.roll((down, right), dims=(2, 3))).roll((-down, -right), dims=(2, 3))
+    return gradient_of(image.roll((down, right), dims=(2, 3))).roll((-down, -right), dims=(2, 3))
 
 
-def _gradient(objective, picture):
-    leaf = picture.detach().clone().requires_grad_()
+def _gradient(objective, image):
+    leaf = image.detach().clone().requires_grad_()
     with torch.enable_grad():
         return torch.autograd.grad(objective(leaf), leaf)[0]
 
 
-def _step(objective, picture, rate, *, sign=1, normalised=True, clipped=True, signs=False):
-    slope = _gradient(objective, picture)
+def _step(objective, image, rate, *, sign=1, normalised=True, clipped=True, signs=False):
+    gradient = _gradient(objective, image)
     if normalised:
-        slope = slope / slope.norm()
-    slope = slope.sign() if signs else slope
-    moved = picture + sign * rate * slope
+        gradient = gradient / gradient.norm()
+    gradient = gradient.sign() if signs else gradient
+    moved = image + sign * rate * gradient
     return moved.clamp(0, 1) if clipped else moved
 
 
-def _variation(picture, *, squared=False, signed=False, around=False, axes=(2, 3)):
+def _variation(image, *, squared=False, signed=False, around=False, axes=(2, 3)):
     total = torch.zeros(())
     for axis in axes:
-        step = picture.roll(-1, dims=axis) - picture if around else picture.diff(dim=axis)
+        step = image.roll(-1, dims=axis) - image if around else image.diff(dim=axis)
         total = total + (step if signed else step**2 if squared else step.abs()).sum()
     return total
 
 
-def _lost(picture, down, right):
-    moved = torch.zeros_like(picture)
-    height, width = picture.shape[2:]
+def _lost(image, down, right):
+    moved = torch.zeros_like(image)
+    height, width = image.shape[2:]
     rows, columns = (slice(max(0, by), side + min(0, by)) for by, side in ((down, height), (right, width)))
     from_rows, from_columns = (
         slice(max(0, -by), side + min(0, -by)) for by, side in ((down, height), (right, width))
     )
-    moved[:, :, rows, columns] = picture[:, :, from_rows, from_columns]
+    moved[:, :, rows, columns] = image[:, :, from_rows, from_columns]
     return moved
 
 
 # --- cases: three that fit in the head, smallest first, and one random picture ---
 
 
-def _picture(seed=1, size=(1, 3, 5, 6)):
+def _image(seed=1, size=(1, 3, 5, 6)):
     return torch.rand(size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -78,7 +78,7 @@ def _steps():
         (_objective("3 * picture.sum()", lambda x: 3 * x.sum()), torch.tensor([[[[0.2, 0.4, 0.5]]]]), 0.2),
         (_objective("-(picture ** 2).sum()", lambda x: -(x**2).sum()), torch.tensor([[[[0.6, 0.8]]]]), 0.5),
         (_objective("picture.sum()", lambda x: x.sum()), torch.tensor([[[[0.9, 0.1, 0.5, 1.0]]]]), 1.0),
-        (_objective("(weights * picture).sum()", lambda x: (weight * x).sum()), _picture(), 2.0),
+        (_objective("(weights * picture).sum()", lambda x: (weight * x).sum()), _image(), 2.0),
     ]
 
 
@@ -86,12 +86,12 @@ def _objective(text, function):
     return Score(text, function, name="objective(picture)")
 
 
-def _pictures():
+def _images():
     return [
         (torch.tensor([[[[0.0, 1.0]]]]),),
         (torch.tensor([[[[0.5], [0.0], [1.0]]]]),),
         (torch.tensor([[[[0.0, 0.5], [1.0, 0.0]]]]),),
-        (_picture(),),
+        (_image(),),
     ]
 
 
@@ -100,7 +100,7 @@ def _moves():
         (torch.tensor([[[[1.0, 2.0, 3.0]]]]), 0, 1),
         (torch.tensor([[[[1.0], [2.0], [3.0]]]]), 1, 0),
         (torch.arange(6.0).reshape(1, 1, 2, 3), 1, -1),
-        (_picture(), 2, 3),
+        (_image(), 2, 3),
     ]
 
 
@@ -110,7 +110,7 @@ def _classes():
         (torch.tensor([[2.0, 5.0]]), 1, torch.zeros(1, 1, 1, 2), 0.1),
         (torch.tensor([[2.0, 5.0]]), 0, torch.ones(1, 1, 2, 2), 0.5),
         (torch.tensor([[-1.0, 0.0, 3.0]]), 2, torch.tensor([[[[0.5, 1.0]]]]), 2.0),
-        (torch.randn(1, 7, generator=seeded), 4, _picture(), 0.05),
+        (torch.randn(1, 7, generator=seeded), 4, _image(), 0.05),
     ]
 
 
@@ -123,7 +123,7 @@ def _jittered():
         (here, torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), 0, 1),
         (here, torch.tensor([[[[1.0, 2.0, 0.0, 1.0]]]]), 0, -1),
         (square, torch.arange(6.0).reshape(1, 1, 2, 3), 1, 2),
-        (Score("weights * x", lambda image: weight * image, name="gradient_of(x)"), _picture(), 3, 2),
+        (Score("weights * x", lambda image: weight * image, name="gradient_of(x)"), _image(), 3, 2),
     ]
 
 
@@ -160,7 +160,7 @@ EXERCISES = (
         id="07.2",
         title="total variation",
         function=total_variation,
-        cases=_pictures,
+        cases=_images,
         mistakes=(
             Mistake(
                 "You squared the differences. Here their sizes are added.",

@@ -88,9 +88,9 @@ def _always_train(model, images, labels):
 
 def _folded(weight, scale, shift, mean, var, *, root=True, eps=_EPS, axis=0):
     steep = scale / ((var + eps).sqrt() if root else var + eps)
-    places = [1] * weight.dim()
-    places[axis] = -1
-    return weight * steep.view(places), -mean * steep + shift
+    positions = [1] * weight.dim()
+    positions[axis] = -1
+    return weight * steep.view(positions), -mean * steep + shift
 
 
 # --- cases: three that fit in the head, smallest first, and one random picture ---

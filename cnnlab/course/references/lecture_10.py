@@ -21,22 +21,22 @@ def project(moved, original, eps, norm):
     return _projected(moved, original, eps, norm)
 
 
-def fast_sign(gradient_of, image, eps, mean, deviation):
+def fast_sign(gradient_of, image, eps, mean, std):
     """FGSM on a network that normalises outside: eps counts in [0, 1], so it is divided, too."""
-    x = (image - mean) / deviation
-    moved = x + eps / deviation * gradient_of(x).sign()
-    return (moved * deviation + mean).clamp(0, 1)
+    x = (image - mean) / std
+    moved = x + eps / std * gradient_of(x).sign()
+    return (moved * std + mean).clamp(0, 1)
 
 
-def _slope(loss, image):
+def _gradient(loss, image):
     leaf = image.detach().clone().requires_grad_()
     with torch.enable_grad():
         return torch.autograd.grad(loss(leaf), leaf)[0]
 
 
 def _stepped(loss, image, eps, *, sign=1, signs=True, clipped=True):
-    slope = _slope(loss, image)
-    moved = image + sign * eps * (slope.sign() if signs else slope)
+    gradient = _gradient(loss, image)
+    moved = image + sign * eps * (gradient.sign() if signs else gradient)
     return moved.clamp(0, 1) if clipped else moved
 
 
@@ -57,17 +57,17 @@ def _lined_up(moved, original, eps):
     return (original + change * (eps / length.clamp(min=1e-12)).clamp(max=1)).clamp(0, 1)
 
 
-def _normalised(gradient_of, image, eps, mean, deviation, *, step=None, back=True, clipped=True):
-    x = (image - mean) / deviation
-    moved = x + (eps / deviation if step is None else step) * gradient_of(x).sign()
-    moved = moved * deviation + mean if back else moved
+def _normalised(gradient_of, image, eps, mean, std, *, step=None, back=True, clipped=True):
+    x = (image - mean) / std
+    moved = x + (eps / std if step is None else step) * gradient_of(x).sign()
+    moved = moved * std + mean if back else moved
     return moved.clamp(0, 1) if clipped else moved
 
 
 # --- cases: three that fit in the head, smallest first, and one random picture ---
 
 
-def _picture(seed=1, size=(1, 3, 5, 6)):
+def _image(seed=1, size=(1, 3, 5, 6)):
     return torch.rand(size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -81,7 +81,7 @@ def _losses():
             0.05,
         ),
         (Score("image.sum()", lambda image: image.sum()), torch.tensor([[[[0.9, 0.1, 1.0]]]]), 0.25),
-        (Score("(weights * image).sum()", lambda image: (weight * image).sum()), _picture(), 8 / 255),
+        (Score("(weights * image).sum()", lambda image: (weight * image).sum()), _image(), 8 / 255),
     ]
 
 
@@ -97,21 +97,21 @@ def _gradients():
 
 
 def _moves():
-    far = _picture(5, (2, 3, 4, 5)) * 1.4 - 0.2
+    far = _image(5, (2, 3, 4, 5)) * 1.4 - 0.2
     lengths = torch.tensor([[[[0.5, 0.5]]], [[[0.5, 0.5]]]])
     return [
         (torch.tensor([[[[0.9, 0.45, 0.1]]]]), torch.full((1, 1, 1, 3), 0.5), 0.1, "linf"),
         (torch.tensor([[[[1.2, -0.1]]]]), torch.tensor([[[[0.95, 0.02]]]]), 0.1, "linf"),
         (torch.tensor([[[[0.8, 0.9]]], [[[0.53, 0.54]]]]), lengths, 0.25, "l2"),
-        (far, _picture(6, (2, 3, 4, 5)), 0.15, "linf"),
-        (far, _picture(6, (2, 3, 4, 5)), 0.6, "l2"),
+        (far, _image(6, (2, 3, 4, 5)), 0.15, "linf"),
+        (far, _image(6, (2, 3, 4, 5)), 0.6, "l2"),
     ]
 
 
 def _normal():
     weight = torch.randn(1, 3, 4, 5, generator=torch.Generator().manual_seed(2))
     up = Score("gradient_of(x) = 1 everywhere", lambda x: torch.ones_like(x))
-    mean, deviation = torch.tensor([0.5, 0.46, 0.38]), torch.tensor([0.28, 0.27, 0.3])
+    mean, std = torch.tensor([0.5, 0.46, 0.38]), torch.tensor([0.28, 0.27, 0.3])
     one = torch.full((1, 1, 1, 1), 0.5)
     return [
         (up, torch.tensor([[[[0.2, 0.4, 0.5]]]]), 0.1, one, one),
@@ -125,10 +125,10 @@ def _normal():
         (up, torch.tensor([[[[0.9, 1.0]]]]), 0.2, one, torch.full((1, 1, 1, 1), 0.2)),
         (
             Score("gradient_of(x) = weights * x", lambda x: weight * x),
-            _picture(7, (1, 3, 4, 5)),
+            _image(7, (1, 3, 4, 5)),
             8 / 255,
             mean.view(1, 3, 1, 1),
-            deviation.view(1, 3, 1, 1),
+            std.view(1, 3, 1, 1),
         ),
     ]
 
@@ -154,15 +154,15 @@ EXERCISES = (
             ),
             Mistake(
                 "You give back the change. Wanted is the changed picture.",
-                lambda f, x, e: e * _slope(f, x).sign(),
+                lambda f, x, e: e * _gradient(f, x).sign(),
             ),
             Mistake(
                 "You made the gradient as long as eps. That is the step of the other norm, l2.",
-                lambda f, x, e: (x + e * _slope(f, x) / _slope(f, x).norm()).clamp(0, 1),
+                lambda f, x, e: (x + e * _gradient(f, x) / _gradient(f, x).norm()).clamp(0, 1),
             ),
             Mistake(
                 "Where the slope is 0, you divide 0 by 0. sign() gives 0 there.",
-                lambda f, x, e: (x + e * _slope(f, x) / _slope(f, x).abs()).clamp(0, 1),
+                lambda f, x, e: (x + e * _gradient(f, x) / _gradient(f, x).abs()).clamp(0, 1),
             ),
             Mistake(
                 "Does the picture in loss(...) ask for gradients? image.clone().requires_grad_() does.",

@@ -36,7 +36,7 @@ def settings() -> list[str]:
     """JupyterLab's options for the course: defaults only, so that a reader's own settings still count.
 
     No news pop-up over the lecture, and every cell stays in the page: a slider that scrolled away and came
-    back shows its picture at once. And room for the pictures that readers upload.
+    back shows its image at once. And room for the images that readers upload.
     """
     return [f"--LabApp.app_settings_dir={SETTINGS}", *limits()]
 
@@ -105,7 +105,7 @@ def fetch(name: str) -> int:
 
     for split in ("train", "test"):
         found = downloads.load(name, split)
-        print(f"{name} {split}: {len(found.labels)} pictures, {len(found.classes)} classes")
+        print(f"{name} {split}: {len(found.labels)} images, {len(found.classes)} classes")
     print(f"in {downloads.cache()}")
     return 0
 
@@ -113,23 +113,23 @@ def fetch(name: str) -> int:
 def top(
     name: str, layer: str, folder: str, output: str, k: int, per_image: int, batch: int, cache: str | None
 ) -> int:
-    """Find the pictures that excite each channel of a layer most; under torchrun, all processes together."""
+    """Find the images that excite each channel of a layer most; under torchrun, all processes together."""
     from cnnlab.data.loading import image_source
     from cnnlab.methods.top import distributed
     from cnnlab.nets import models
 
     def show(done: int, total: int) -> None:
-        print(f"\r{done} of {total} pictures", end="" if done < total else "\n", file=sys.stderr, flush=True)
+        print(f"\r{done} of {total} images", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
     if Path(output).is_dir():
         raise ValueError(f"--output is a file to write, but {output} is a folder")
     atomic_files.possible(Path(output))  # before the work
     model = models.load(name)
-    pictures = image_source.Folder(folder, model.input_size[1], grey=model.input_size[0] == 1)
+    images = image_source.Folder(folder, model.input_size[1], grey=model.input_size[0] == 1)
     with distributed.processes() as rank:
         found = distributed.scan(
             model,
-            pictures,
+            images,
             layer,
             k=k,
             per_image=per_image,
@@ -138,8 +138,8 @@ def top(
             cache=cache,
         )
         if rank == 0:
-            found.write(output, {"net": name, "folder": folder, "names": json.dumps(pictures.names)})
-            print(f"the {k} strongest of {found.seen} pictures for {len(found.values)} channels: {output}")
+            found.write(output, {"net": name, "folder": folder, "names": json.dumps(images.names)})
+            print(f"the {k} strongest of {found.seen} images for {len(found.values)} channels: {output}")
     return 0
 
 
@@ -150,13 +150,13 @@ def icons(name: str, output: str, steps: int, seed: int) -> int:
     from cnnlab.data import photos
     from cnnlab.methods.dream import superstimuli
     from cnnlab.nets import icons, models
-    from cnnlab.probing import stages
+    from cnnlab.probing import representative_layers
 
     atomic_files.possible(Path(output) / "manifest.json")
     model = models.load(name)
-    for layer in stages(model, torch.zeros(1, *model.input_size)):
+    for layer in representative_layers(model, torch.zeros(1, *model.input_size)):
 
-        def show(done: int, total: int, _pictures: object, _value: float, layer: str = layer) -> None:
+        def show(done: int, total: int, _images: object, _value: float, layer: str = layer) -> None:
             print(f"\r{layer}: {done} of {total}", end="", file=sys.stderr, flush=True)
 
         began = time.perf_counter()
@@ -178,7 +178,7 @@ def train(name: str, output: str, seed: int, epochs: int | None, data: str | Non
 
     about = recipes.follow(name, Path(output), seed=seed, epochs=epochs, root=data)
     print(
-        f"{about['test_accuracy']:.2%} of {about['test_pictures']} test pictures right, after "
+        f"{about['test_accuracy']:.2%} of {about['test_pictures']} test images right, after "
         f"{about['epochs']} epochs and {about['seconds']} s"
     )
     for file in recipes.RECIPES[name].files(name):

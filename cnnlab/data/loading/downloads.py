@@ -35,7 +35,7 @@ _SPLITS = ("train", "test")
 # What to use instead, on every machine and without a network.
 _INSTEAD = {
     "mnist": 'digits.load("train") has handwritten digits',
-    "cifar10": "shapes.scenes(1000) has small colour pictures with classes",
+    "cifar10": "shapes.scenes(1000) has small colour images with classes",
     "imagenette": "photos.crops(n=2000) has pieces of real photos",
     "tiny_imagenet": "photos.crops(n=2000) has pieces of real photos",
 }
@@ -52,7 +52,7 @@ def load(name: str, split: str, root: str | os.PathLike | None = None, *, size: 
         size: for "imagenette" alone: the side to which the middle squares are resized.
 
     Returns:
-        Labelled pictures (N, C, H, W) float32 in [0, 1].
+        Labelled images (N, C, H, W) float32 in [0, 1].
 
     Raises:
         LookupError: there is no such data set or split.
@@ -116,7 +116,7 @@ def _cifar10(folder: Path, split: str) -> Labelled:
 
 
 def _tiny_imagenet(folder: Path, split: str) -> Labelled:
-    for name in tiny_imagenet.FILES:  # the smaller file holds the same pictures of our classes
+    for name in tiny_imagenet.FILES:  # the smaller file holds the same images of our classes
         if (folder / name).is_file():
             return tiny_imagenet.load(folder / name, split)
     checked_download.fetch(_TINY, folder)
@@ -124,7 +124,7 @@ def _tiny_imagenet(folder: Path, split: str) -> Labelled:
 
 
 def _cifar10_records(data: bytes) -> Labelled:
-    """Records of one label byte and 3 x 32 x 32 picture bytes."""
+    """Records of one label byte and 3 x 32 x 32 image bytes."""
     table = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
     images: Tensor = table[:, 1:].reshape(-1, 3, 32, 32).float() / 255
     return Labelled(images, table[:, 0].long(), _CIFAR_CLASSES)
@@ -145,7 +145,7 @@ def _imagenette(folder: Path, split: str, size: int) -> Labelled:
             shutil.rmtree(folder / "imagenette2-160", ignore_errors=True)
             (folder / "imagenette2-160.tgz").unlink(missing_ok=True)
         raise
-    images = torch.empty(len(made), 3, size, size)  # one picture at a time: memory is bounded by the result
+    images = torch.empty(len(made), 3, size, size)  # one image at a time: memory is bounded by the result
     labels = torch.empty(len(made), dtype=torch.int64)
     for k, (path, label) in enumerate(made._samples):
         images[k], labels[k] = uploads.read(Path(path).read_bytes(), size)[0], label

@@ -1,6 +1,6 @@
-"""Pictures from wherever they are, a few at a time: a tensor, a data set, or a folder larger than memory.
+"""Images from wherever they are, a few at a time: a tensor, a data set, or a folder larger than memory.
 
-Type: (anything with pictures, numbers) -> (n, C, H, W). Only the pictures that are asked for are in memory.
+Type: (anything with images, numbers) -> (n, C, H, W). Only the images that are asked for are in memory.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _MOST = 10_000_000  # bytes of one file, as `uploads.read` has it
 
 
 class Folder(Sequence):
-    """The pictures of a folder and of the folders in it, in the order of their names.
+    """The images of a folder and of the folders in it, in the order of their names.
 
     folder[5] reads the sixth of them: (3, size, size) float32 in [0, 1], the middle square, upright. Nothing
     is kept.
@@ -33,13 +33,13 @@ class Folder(Sequence):
 
     Raises:
         NotADirectoryError: there is no such folder.
-        ValueError: there are no pictures in it; at folder[k]: the file is no picture, or a damaged one.
+        ValueError: there are no images in it; at folder[k]: the file is no image, or a damaged one.
     """
 
     def __init__(self, path: str | Path, size: int, *, grey: bool = False):
         self.path, self.size, self.grey = Path(path), size, grey
         if not self.path.is_dir():
-            raise NotADirectoryError(f"no folder {str(path)!r}; give one that holds pictures")
+            raise NotADirectoryError(f"no folder {str(path)!r}; give one that holds images")
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ValueError(f"size is a number of pixels, 1 or more, but it is {size!r}")
         self.names = sorted(
@@ -49,7 +49,7 @@ class Folder(Sequence):
             if file.lower().endswith(_ENDINGS) and not file.startswith(".")
         )
         if not self.names:
-            raise ValueError(f"no pictures in {str(path)!r}; they end in {', '.join(_ENDINGS)}")
+            raise ValueError(f"no images in {str(path)!r}; they end in {', '.join(_ENDINGS)}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,48 +58,48 @@ class Folder(Sequence):
         name = self.names[number]
         try:
             with open(self.path / name, "rb") as stream:
-                picture = uploads.read(stream.read(_MOST + 1), self.size, max_bytes=_MOST)[0]
+                image = uploads.read(stream.read(_MOST + 1), self.size, max_bytes=_MOST)[0]
         except ValueError as error:
             raise ValueError(f"{name}: {error} Or take the file out of the folder.") from error
         if not self.grey:
-            return picture
+            return image
         weights = torch.tensor([0.299, 0.587, 0.114])
-        return (weights @ picture.flatten(1)).view(1, self.size, self.size)  # (3, H, W) -> (1, H, W)
+        return (weights @ image.flatten(1)).view(1, self.size, self.size)  # (3, H, W) -> (1, H, W)
 
 
 def source(images, *, size: int | None = None, grey: bool = False) -> Tensor | Sequence:
-    """Anything with pictures in it, checked, as something with a length from which `take` takes.
+    """Anything with images in it, checked, as something with a length from which `take` takes.
 
     Args:
-        images: (N, C, H, W); or the path of a folder; or a data set or sequence of pictures (C, H, W), or of
-            tuples that begin with one, as (picture, label).
-        size: of the pictures of a folder.
+        images: (N, C, H, W); or the path of a folder; or a data set or sequence of images (C, H, W), or of
+            tuples that begin with one, as (image, label).
+        size: of the images of a folder.
         grey: one channel instead of three, of a folder.
 
     Raises:
         TypeError: something else.
-        ValueError: no pictures, or a folder without a size.
+        ValueError: no images, or a folder without a size.
     """
     if isinstance(images, str | Path):
         if size is None:
-            raise ValueError(f"to which size are the pictures of {str(images)!r} brought? Give size=64 or so")
+            raise ValueError(f"to which size are the images of {str(images)!r} brought? Give size=64 or so")
         return Folder(images, size, grey=grey)
     if isinstance(images, tuple) and isinstance(getattr(images, "images", None), Tensor):
-        raise TypeError(f"pictures are wanted, not a whole {type(images).__name__}: give its .images")
+        raise TypeError(f"images are wanted, not a whole {type(images).__name__}: give its .images")
     if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or isinstance(images, dict):
         raise TypeError(
-            "pictures come as a tensor (N, C, H, W), a data set or list with a length, or the path of a "
+            "images come as a tensor (N, C, H, W), a data set or list with a length, or the path of a "
             f"folder, not as {type(images).__name__}"
         )
     if isinstance(images, Tensor) and images.dim() != 4:
-        raise ValueError(f"pictures are (N, C, H, W), not {tuple(images.shape)}; one alone is image[None]")
+        raise ValueError(f"images are (N, C, H, W), not {tuple(images.shape)}; one alone is image[None]")
     if not len(images):
-        raise ValueError("there are no pictures")
+        raise ValueError("there are no images")
     return images
 
 
 def take(images: Tensor | Sequence, numbers: Iterable[int]) -> Tensor:
-    """Some of the pictures.
+    """Some of the images.
 
     Args:
         images: what `source` gave.
@@ -109,8 +109,8 @@ def take(images: Tensor | Sequence, numbers: Iterable[int]) -> Tensor:
         (n, C, H, W), a copy.
 
     Raises:
-        TypeError: an item of a data set is no picture.
-        ValueError: the pictures differ in size, or a pixel is not finite.
+        TypeError: an item of a data set is no image.
+        ValueError: the images differ in size, or a pixel is not finite.
     """
     numbers = list(numbers)
     if isinstance(images, Tensor):
@@ -118,20 +118,20 @@ def take(images: Tensor | Sequence, numbers: Iterable[int]) -> Tensor:
         taken = images[numbers[0] : numbers[-1] + 1].clone() if run else images[numbers]
         taken = taken.detach()
     else:
-        pictures = [_picture(images[number], number) for number in numbers]
-        sizes = {tuple(picture.shape) for picture in pictures}
+        tensors = [_image(images[number], number) for number in numbers]
+        sizes = {tuple(tensor.shape) for tensor in tensors}
         if len(sizes) > 1:
-            raise ValueError(f"pictures of one size go through a network together, not {sorted(sizes)}")
-        taken = torch.stack(pictures)
+            raise ValueError(f"images of one size go through a network together, not {sorted(sizes)}")
+        taken = torch.stack(tensors)
     if taken.is_floating_point() and not taken.sum().isfinite():  # a sum is fast, and may itself overflow
-        for picture, number in zip(taken, numbers, strict=True):
-            if not picture.isfinite().all():
-                raise ValueError(f"picture {number} holds a number that is not finite (nan or inf)")
+        for tensor, number in zip(taken, numbers, strict=True):
+            if not tensor.isfinite().all():
+                raise ValueError(f"image {number} holds a number that is not finite (nan or inf)")
     return taken
 
 
 def fingerprint(images: Tensor | Sequence) -> str:
-    """A hash by which the same pictures are known again.
+    """A hash by which the same images are known again.
 
     Of a tensor the bytes count; of a folder the names, lengths and times of its files, and the size.
 
@@ -141,8 +141,8 @@ def fingerprint(images: Tensor | Sequence) -> str:
     digest = hashlib.sha256()
     if isinstance(images, Tensor):
         digest.update(f"{tuple(images.shape)} {images.dtype}".encode())
-        for picture in images.detach():
-            digest.update(picture.contiguous().view(-1).view(torch.uint8).cpu().numpy())
+        for image in images.detach():
+            digest.update(image.contiguous().view(-1).view(torch.uint8).cpu().numpy())
     elif isinstance(images, Folder):
         digest.update(f"{images.size} {images.grey}".encode())
         for name in images.names:
@@ -151,18 +151,18 @@ def fingerprint(images: Tensor | Sequence) -> str:
     else:
         raise ValueError(
             f"a {type(images).__name__} cannot be known again without reading it all. Give it a name with "
-            "key='imagenette train' or so, another one whenever its pictures change; or leave out the cache"
+            "key='imagenette train' or so, another one whenever its images change; or leave out the cache"
         )
     return digest.hexdigest()
 
 
-def _picture(item: object, number: int) -> Tensor:
-    picture = item[0] if isinstance(item, tuple | list) and len(item) else item
-    if not isinstance(picture, Tensor):
+def _image(item: object, number: int) -> Tensor:
+    image = item[0] if isinstance(item, tuple | list) and len(item) else item
+    if not isinstance(image, Tensor):
         raise TypeError(
-            f"item {number} is no picture (C, H, W) but {type(picture).__name__}; give the data set a "
+            f"item {number} is no image (C, H, W) but {type(image).__name__}; give the data set a "
             "transform that makes tensors, as torchvision.transforms.ToTensor()"
         )
-    if picture.dim() != 3:
-        raise ValueError(f"picture {number} is {tuple(picture.shape)}, not (C, H, W)")
-    return picture.detach()
+    if image.dim() != 3:
+        raise ValueError(f"image {number} is {tuple(image.shape)}, not (C, H, W)")
+    return image.detach()

@@ -2,7 +2,7 @@
 
 Read out of a zip file, which is never unpacked to disk: the public tiny-imagenet-200.zip (its 200 classes
 are cut down to ours), or a smaller one of our 20 classes with folders train/<class>/ and val/<class>/.
-Source: Y. Le, X. Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS231n, 2015. The pictures are
+Source: Y. Le, X. Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS231n, 2015. The images are
 ImageNet's: for research and teaching that is not commercial. The course ships none of them.
 """
 
@@ -44,14 +44,14 @@ CLASSES = {
 
 
 def load(path: str | Path, split: str) -> Labelled:
-    """The pictures of our twenty classes.
+    """The images of our twenty classes.
 
     Args:
         path: one of `FILES`.
         split: "train" (500 of each class) or "test": the 50 of each that their makers call "val".
 
     Returns:
-        Labelled pictures (N, 3, 64, 64) float32 in [0, 1], in the order of classes and file names.
+        Labelled images (N, 3, 64, 64) float32 in [0, 1], in the order of classes and file names.
 
     Raises:
         LookupError: there is no such split.
@@ -64,10 +64,10 @@ def load(path: str | Path, split: str) -> Labelled:
         with zipfile.ZipFile(path) as archive:
             found = _train(archive) if split == "train" else _test(archive)
             if not found:
-                raise ValueError(f"{Path(path).name} has no pictures of our classes for '{split}'")
+                raise ValueError(f"{Path(path).name} has no images of our classes for '{split}'")
             images = torch.empty(len(found), 3, 64, 64)
             for k, (_, name) in enumerate(found):
-                images[k] = _picture(archive.read(name), name)
+                images[k] = _image(archive.read(name), name)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(
             f"{Path(path).name} is no zip file, or was cut short: {error}. Get it again"
@@ -78,7 +78,7 @@ def load(path: str | Path, split: str) -> Labelled:
 
 
 def _train(archive: zipfile.ZipFile) -> list[tuple[str, str]]:
-    """(class, name in the archive) of every picture, sorted."""
+    """(class, name in the archive) of every image, sorted."""
     found = []
     for name in archive.namelist():
         parts = PurePosixPath(name).parts
@@ -95,19 +95,19 @@ def _test(archive: zipfile.ZipFile) -> list[tuple[str, str]]:
     names = [name for name in archive.namelist() if "val" in PurePosixPath(name).parts]
     lists = [name for name in names if name.endswith("val_annotations.txt")]
     if not lists:  # a folder for each class
-        pictures = [(PurePosixPath(name).parent.name, name) for name in names if name.endswith(".JPEG")]
-        return sorted((wnid, name) for wnid, name in pictures if wnid in CLASSES)
+        images = [(PurePosixPath(name).parent.name, name) for name in names if name.endswith(".JPEG")]
+        return sorted((wnid, name) for wnid, name in images if wnid in CLASSES)
     folder = PurePosixPath(lists[0]).parent / "images"  # one folder, and a list that says what is what
     rows = (line.split("\t") for line in archive.read(lists[0]).decode("utf-8").splitlines())
     return sorted((row[1], str(folder / row[0])) for row in rows if len(row) > 1 and row[1] in CLASSES)
 
 
-def _picture(data: bytes, name: str) -> torch.Tensor:
+def _image(data: bytes, name: str) -> torch.Tensor:
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             pixels = np.asarray(image.convert("RGB").resize((64, 64)), np.float32)
-    except OSError as error:  # Pillow's errors for a broken picture are of this kind
-        raise ValueError(f"{name} is no JPEG picture: {error}") from error
+    except OSError as error:  # Pillow's errors for a broken image are of this kind
+        raise ValueError(f"{name} is no JPEG image: {error}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1) / 255  # (64, 64, 3) -> (3, 64, 64)

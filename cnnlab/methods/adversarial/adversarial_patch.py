@@ -1,7 +1,9 @@
 """A patch: a small image that, wherever it is put, makes the network say one class.
 
-Type: (model, images, target, side) -> AdversarialPatch. The change is not small, but it is in one place only,
-and it is made for any image and any place: printed and laid beside a banana, it worked in front of a camera.
+Type: (model, images, target, side) -> AdversarialPatch. The change is not small, but it is in one position
+only,
+and it is made for any image and any position: printed and laid beside a banana, it worked in front of a
+camera.
 
 Paper: Brown et al., Adversarial patch, 2017.
 """
@@ -28,7 +30,7 @@ class AdversarialPatch(NamedTuple):
 
     Attributes:
         patch: (C, side, side) in [0, 1].
-        result: of all images, each with the patch at one place, as `AttackResult`.
+        result: of all images, each with the patch at one position, as `AttackResult`.
         rows, columns: (N,) of the upper left corner, in the result.
         rotations: (N,) quarter turns to the left, in the result.
         history: for each step the share of its batch that was taken for the target before the step.
@@ -66,7 +68,7 @@ def adversarial_patch(
     seed: int = 0,
     progress: SharedProgress | None = None,
 ) -> AdversarialPatch:
-    """Make a patch for a class, on random images at random places.
+    """Make a patch for a class, on random images at random positions.
 
     Args:
         model: any classifier that gives logits; it runs in eval mode.
@@ -160,7 +162,7 @@ def apply_patch(
         (N, C, H, W), new ones.
 
     Raises:
-        ValueError: the patch has other channels, is not square, or hangs over the edge; a place that is
+        ValueError: the patch has other channels, is not square, or hangs over the edge; a position that is
             no whole number.
     """
     check_images(images)

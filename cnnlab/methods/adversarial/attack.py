@@ -15,7 +15,7 @@ from cnnlab.methods.adversarial.classifier import Attempt, Classifier, Evaluatio
 from cnnlab.methods.adversarial.result import AttackResult, concatenate
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.targets import Target
-from cnnlab.probing import settled
+from cnnlab.probing import frozen
 from cnnlab.validation import check_integer
 
 Progress = Callable[[int, int], object]
@@ -48,7 +48,7 @@ def run(
     )
     rows = [slice(first, first + batch) for first in range(0, len(images), batch)]
     parts, attempt, stopped = [], None, "finished"
-    with settled(model, channels_last=False):
+    with frozen(model, channels_last=False):
         try:
             for k, batch_rows in enumerate(rows):
                 done = 0
@@ -146,7 +146,7 @@ def optimise_shared(
     """
     check_callable(progress)
     history, had_gradient, stopped = [], False, "finished"
-    with settled(classifier.model, channels_last=False):
+    with frozen(classifier.model, channels_last=False):
         try:
             for step in steps:
                 made = step.made

@@ -17,7 +17,7 @@ from cnnlab.methods.adversarial.result import AttackResult
 from cnnlab.methods.model_runner import Passes, input_gradients
 from cnnlab.methods.targets import Target, are_probabilities, resolve
 from cnnlab.probing import Unit
-from cnnlab.probing.memory_format import as_usual
+from cnnlab.probing.memory_format import to_fast_memory_format
 from cnnlab.validation import all_finite
 
 LOSSES = ("cross-entropy", "log-odds")
@@ -148,7 +148,7 @@ class Classifier:
         """
         self.forwards += len(images)
         resolved = self.resolved.rows(rows)
-        logits = resolved.forward(self.model, as_usual(self.model, images))
+        logits = resolved.forward(self.model, to_fast_memory_format(self.model, images))
         resolved.read(logits)  # (B, classes), or an error that says what it is
         if logits.shape[1] < 2:
             raise ValueError("a network with one output has no other class to be led to")

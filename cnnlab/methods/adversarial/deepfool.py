@@ -131,7 +131,7 @@ def _step_to_boundary(
 
 
 def _replace_rows(old: Tensor, rows: Tensor, new: Tensor) -> Tensor:
-    """A copy, with other rows at these places."""
+    """A copy, with other rows at these positions."""
     return old.index_copy(0, rows.to(old.device), new)
 
 

@@ -2,7 +2,7 @@
 
 Type: (model, images, layers) -> one number per layer, or one list per layer. Everything streams: activations
 are kept for one batch at a time (`neighbours` keeps those of its queries, and every distance to them).
-Pictures and model stay as they are.
+Images and model stay as they are.
 Papers: X. Glorot, A. Bordes, Y. Bengio, Deep sparse rectifier neural networks, 2011 (sparsity);
 G. Alain, Y. Bengio, Understanding intermediate layers using linear classifier probes, 2016 (readable).
 """
@@ -14,16 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnlab.probing import Recorder, evaluating
+from cnnlab.probing import Recorder, eval_mode
 
-PICTURE = "picture"  # the name of the input itself, where a layer's name is expected
+IMAGE = "image"  # the name of the input itself, where a layer's name is expected
 
 
 class Neighbours(NamedTuple):
-    """The nearest pictures to each of some pictures, at one layer.
+    """The nearest images to each of some images, at one layer.
 
     Attributes:
-        index: (Q, k) int64, places in the bank, the nearest first.
+        index: (Q, k) int64, positions in the bank, the nearest first.
         distance: (Q, k) Euclidean distance of the activations, divided by the length of the query's.
     """
 
@@ -38,14 +38,14 @@ def sparsity(model: nn.Module, images: Tensor, layers: Sequence[str], *, batch: 
         model: any network; it runs in eval mode.
         images: (N, C, H, W).
         layers: usually the ReLUs: elsewhere an exact zero is rare.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Returns:
-        layer -> share from 0 to 1, over all pictures, channels and places.
+        layer -> share from 0 to 1, over all images, channels and positions.
 
     Raises:
         LookupError: the model has no such layer.
-        ValueError: there are no pictures, or a pixel is not finite.
+        ValueError: there are no images, or a pixel is not finite.
     """
     zeros, total = dict.fromkeys(layers, 0), dict.fromkeys(layers, 0)
     for seen in _passes(model, images, layers, batch):
@@ -64,15 +64,15 @@ def neighbours(
     k: int = 5,
     batch: int = 16,
 ) -> dict[str, Neighbours]:
-    """The pictures of a bank that are nearest to some pictures, as each layer sees them.
+    """The images of a bank that are nearest to some images, as each layer sees them.
 
     Args:
         model: any network; it runs in eval mode.
         queries: (Q, C, H, W), few: their activations are kept.
         bank: (N, C, H, W), of the same size, as many as you like.
-        layers: names, and "picture" for the pixels themselves.
+        layers: names, and "image" for the pixels themselves.
         k: how many.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Returns:
         layer -> the k nearest. On ties the earlier one comes first.
@@ -82,9 +82,7 @@ def neighbours(
         ValueError: more neighbours are wanted than the bank has, or the sizes differ.
     """
     if queries.dim() != 4 or queries.shape[1:] != bank.shape[1:]:
-        raise ValueError(
-            f"pictures of one size are compared, not {tuple(queries.shape)}, {tuple(bank.shape)}"
-        )
+        raise ValueError(f"images of one size are compared, not {tuple(queries.shape)}, {tuple(bank.shape)}")
     if not 1 <= k <= len(bank):
         raise ValueError(f"k is from 1 to {len(bank)}, the size of the bank, but it is {k}")
     asked = {name: [] for name in layers}
@@ -109,23 +107,24 @@ def neighbours(
 def colour_probe(
     model: nn.Module, train: Tensor, test: Tensor, layers: Sequence[str], *, batch: int = 16
 ) -> dict[str, float]:
-    """How much of the picture's colour can be read, at each place, from the activations at that place.
+    """How much of the image's colour can be read, at each position, from the activations at that position.
 
-    A linear map from the C activations of a place to the mean colour of its cell of the picture is fitted on
-    `train` by least squares, and tried on `test`. One map serves all places.
+    A linear map from the C activations of a position to the mean colour of its cell of the image is fitted on
+    `train` by least squares, and tried on `test`. One map serves all positions.
 
     Args:
         model: any network; it runs in eval mode.
-        train, test: (N, 3 or 1, H, W), different pictures.
+        train, test: (N, 3 or 1, H, W), different images.
         layers: layers with maps.
-        batch: pictures per pass. Every place is a row of the fit, in float64: small batches save much memory.
+        batch: images per pass. Every position is a row of the fit, in float64: small batches save much
+            memory.
 
     Returns:
         layer -> share of the colour's variance that is explained on `test` (R squared): 1 all, 0 nothing.
 
     Raises:
         LookupError: the model has no such layer.
-        ValueError: a layer has no maps, or all pictures have one and the same colour.
+        ValueError: a layer has no maps, or all images have one and the same colour.
     """
 
     def rows(images: Tensor) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
@@ -156,24 +155,24 @@ def class_probe(
     *,
     batch: int = 16,
 ) -> dict[str, float]:
-    """How often the class can be read from the activations, averaged over all places, by a linear map.
+    """How often the class can be read from the activations, averaged over all positions, by a linear map.
 
     Args:
         model: any network; it runs in eval mode.
-        train, test: (images (N, C, H, W), labels (N,)), different pictures.
+        train, test: (images (N, C, H, W), labels (N,)), different images.
         layers: layers with maps.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Returns:
         layer -> share of `test` that is right, when the largest of the fitted outputs is taken for the class.
 
     Raises:
         LookupError: the model has no such layer.
-        ValueError: a layer has no maps, or there are not as many labels as pictures.
+        ValueError: a layer has no maps, or there are not as many labels as images.
     """
     for images, labels in (train, test):
         if labels.shape != (len(images),):
-            raise ValueError(f"{len(images)} pictures need as many labels, not {tuple(labels.shape)}")
+            raise ValueError(f"{len(images)} images need as many labels, not {tuple(labels.shape)}")
     classes = int(train[1].max()) + 1
 
     def rows(images: Tensor, labels: Tensor) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
@@ -219,17 +218,17 @@ def _with_one(x: Tensor) -> Tensor:
 def _passes(
     model: nn.Module, images: Tensor, layers: Sequence[str], batch: int
 ) -> Iterator[dict[str, Tensor]]:
-    """For every batch: layer -> activations. "picture" stands for the batch itself."""
+    """For every batch: layer -> activations. "image" stands for the batch itself."""
     if not len(images):
-        raise ValueError("there are no pictures")
-    inner = [name for name in dict.fromkeys(layers) if name != PICTURE]
+        raise ValueError("there are no images")
+    inner = [name for name in dict.fromkeys(layers) if name != IMAGE]
     for first, part in enumerate(images.split(batch)):
         if not part.isfinite().all():
-            raise ValueError("a picture holds a number that is not finite (nan or inf)")
-        seen = {PICTURE: part} if PICTURE in layers else {}
+            raise ValueError("an image holds a number that is not finite (nan or inf)")
+        seen = {IMAGE: part} if IMAGE in layers else {}
         if inner:
             # The first batch runs to the end: a module called again later would otherwise go unnoticed.
-            with evaluating(model), torch.no_grad(), Recorder(model, *inner, stop=first > 0) as acts:
+            with eval_mode(model), torch.no_grad(), Recorder(model, *inner, stop=first > 0) as acts:
                 model(part)
             seen |= {name: acts[name] for name in inner}
         yield seen

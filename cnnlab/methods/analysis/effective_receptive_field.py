@@ -2,14 +2,14 @@
 
 Type: (model, images, layer) -> (h, w), the weight of every pixel of the field, together 1. The theoretical
 field says which pixels CAN change a unit; this says how much they DO: the mean size of the gradient of the
-unit in the middle of the map, over pictures and channels.
+unit in the middle of the map, over images and channels.
 Paper: W. Luo et al., Understanding the effective receptive field in deep CNNs, NIPS 2016.
 """
 
 import torch
 from torch import Tensor, nn
 
-from cnnlab.probing import Recorder, receptive, undisturbed
+from cnnlab.probing import Recorder, preserved, receptive
 
 
 def effective_receptive_field(
@@ -17,7 +17,7 @@ def effective_receptive_field(
 ) -> Tensor:
     """The weight of every pixel of a layer's receptive field.
 
-    The channels are added up with random signs, a new draw for each picture, so one pass back serves all of
+    The channels are added up with random signs, a new draw for each image, so one pass back serves all of
     them and none hides another.
 
     Args:
@@ -26,28 +26,28 @@ def effective_receptive_field(
             middle lies inside.
         layer: with maps.
         seed: of the signs.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Returns:
         (h, w), h and w the size of the field; zero or more, and the sum is 1.
 
     Raises:
         LookupError: the model has no such layer.
-        ValueError: the field of the unit in the middle reaches beyond the picture, or no gradient arrives.
+        ValueError: the field of the unit in the middle reaches beyond the image, or no gradient arrives.
     """
     if images.dim() != 4 or not len(images) or not images.isfinite().all():
-        raise ValueError(f"pictures are (N, C, H, W), one or more, all finite, not {tuple(images.shape)}")
+        raise ValueError(f"images are (N, C, H, W), one or more, all finite, not {tuple(images.shape)}")
     seen = receptive.field(model, layer, tuple(images.shape[2:]))
     row, col = (n // 2 for n in seen.grid)
     box = seen.rectangle(row, col, clip=False)
-    if box.top < 0 or box.left < 0 or box.bottom > seen.picture[0] or box.right > seen.picture[1]:
+    if box.top < 0 or box.left < 0 or box.bottom > seen.image_size[0] or box.right > seen.image_size[1]:
         raise ValueError(
-            f"{layer} sees {seen.size[0]}x{seen.size[1]} pixels, which do not fit into pictures of "
-            f"{seen.picture[0]}x{seen.picture[1]}: take larger pictures or an earlier layer"
+            f"{layer} sees {seen.size[0]}x{seen.size[1]} pixels, which do not fit into images of "
+            f"{seen.image_size[0]}x{seen.image_size[1]}: take larger images or an earlier layer"
         )
     generator = torch.Generator().manual_seed(seed)
-    with undisturbed(model, grad=True):
-        total = torch.zeros(seen.picture, dtype=torch.float64)
+    with preserved(model, grad=True):
+        total = torch.zeros(seen.image_size, dtype=torch.float64)
         for part in images.split(batch):
             leaf = part.detach().clone().requires_grad_()
             with Recorder(model, layer, stop=True, grad=True) as acts:
@@ -59,7 +59,7 @@ def effective_receptive_field(
     if not total.isfinite().all():
         raise ValueError(f"the gradient of {layer} is not finite: look at the weights")
     if not total.sum() > 0:
-        raise ValueError(f"no gradient arrives from {layer}: its middle is silent on all of these pictures")
+        raise ValueError(f"no gradient arrives from {layer}: its middle is silent on all of these images")
     weights = total[box.top : box.bottom, box.left : box.right]
     return (weights / weights.sum()).float()
 

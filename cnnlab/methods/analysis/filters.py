@@ -1,4 +1,4 @@
-"""What can be read off the weights of a first layer, without any picture: is there structure, is there use?
+"""What can be read off the weights of a first layer, without any image: is there structure, is there use?
 
 Type: weight (F, C, K, K) -> one number per filter, or one per pair. In a trained filter neighbouring weights
 are alike, and no two filters do the same. In an untrained one, or one that training spoilt, there is noise.
@@ -130,8 +130,8 @@ def gabor(
     for name, value in (("size", size), ("wavelength", wavelength), ("width", width)):
         if not value > 0:
             raise ValueError(f"{name} must be above 0, but it is {value}")
-    places = torch.arange(size) - (size - 1) / 2
-    up, right = -places[:, None], places[None, :]
+    positions = torch.arange(size) - (size - 1) / 2
+    up, right = -positions[:, None], positions[None, :]
     turn = math.radians(angle)
     across = up * math.cos(turn) - right * math.sin(turn)  # distance from the line through the middle
     bell = torch.exp(-(up**2 + right**2) / (2 * width**2))

@@ -24,7 +24,7 @@ class Chain(NamedTuple):
 
     Attributes:
         forward: (depth + 1,) of the activations.
-        backward: (depth + 1,) of the slope of the last layer's sum, times random signs, at each layer.
+        backward: (depth + 1,) of the gradient of the last layer's sum, times random signs, at each layer.
         theory: (depth + 1,) what `forward` is in the mean over all weights, or None: for tanh there is no
             formula so short.
         dead: (depth + 1,) the share of units that are 0 for every input.
@@ -47,7 +47,7 @@ def propagate(
     residual: bool = False,
     seed: int = 0,
 ) -> Chain:
-    """Send random inputs through a chain of dense layers, and a random slope back.
+    """Send random inputs through a chain of dense layers, and a random gradient back.
 
     Args:
         depth: layers.
@@ -89,9 +89,9 @@ def propagate(
             h = h + new if residual else new
             layers.append(h)
         signs = torch.randint(2, h.shape, generator=random) * 2.0 - 1
-        slopes = torch.autograd.grad((h * signs).sum(), layers)
+        gradients = torch.autograd.grad((h * signs).sum(), layers)
     forward, backward = (
-        torch.stack([each.detach().square().mean() for each in some]) for some in (layers, slopes)
+        torch.stack([each.detach().square().mean() for each in some]) for some in (layers, gradients)
     )
     dead = torch.stack([(each.detach().abs().amax(dim=0) == 0).double().mean() for each in layers])
     theory = None

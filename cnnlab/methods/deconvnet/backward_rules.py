@@ -28,7 +28,7 @@ def ways(function: Callable, name: str, args: tuple, kwargs: dict, given: int) -
     Args:
         function, name: any torch function, as torch.overrides.TorchFunctionMode sees it.
         args, kwargs: of the call.
-        given: how many of its tensors depend on the picture.
+        given: how many of its tensors depend on the image.
 
     Raises:
         NoWayBack: there is no rule for this call.
@@ -94,7 +94,7 @@ def _conv2d(
 
 
 def _padded(padding: Size | str, weight: Tensor, dilation: Size) -> tuple[int, int]:
-    """Rows above and columns left of the picture."""
+    """Rows above and columns left of the image."""
     if padding == "valid":
         return 0, 0
     if padding == "same":  # an odd cell goes to the bottom and the right
@@ -137,7 +137,7 @@ def _batch_norm(
 ) -> Ways:
     if training:
         raise NoWayBack(
-            "on the way is a batch norm without running statistics: it mixes the pictures of a batch"
+            "on the way is a batch norm without running statistics: it mixes the images of a batch"
         )
     scale = (running_var + eps).rsqrt()
     scale = scale if weight is None else scale * weight
@@ -186,7 +186,7 @@ def _shares(like: Tensor, n: int, windows: int | None) -> Tensor:
 def _mean(input: Tensor, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Ways:
     axes = sorted(axis % input.dim() for axis in ((dim,) if isinstance(dim, int) else dim or ()))
     if not axes or 0 in axes:
-        raise NoWayBack("on the way is a mean over the pictures of a batch")
+        raise NoWayBack("on the way is a mean over the images of a batch")
     shape = input.shape
     whole = [1 if axis in axes else n for axis, n in enumerate(shape)]
     number = math.prod(shape[axis] for axis in axes)

@@ -1,6 +1,6 @@
 """A forward pass written down call by call, so that a signal can be walked back from its end.
 
-Type: with CallRecorder(picture) as recorder: model(picture); recorder.backward(signal) -> (name, signal),
+Type: with CallRecorder(image) as recorder: model(image); recorder.backward(signal) -> (name, signal),
 layer after layer. It sees functions, not modules: F.relu, shared and in-place ReLUs, sums and concatenations
 are calls like any other. `backward_rules` says for each call how a signal passes it.
 """
@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from cnnlab.methods.deconvnet.backward_rules import ways
 from cnnlab.methods.deconvnet.linear_rules import NoWayBack, Ways, same
 
-IMAGE = "picture"
+IMAGE = "image"
 
 
 class Call(NamedTuple):
@@ -32,19 +32,19 @@ class Call(NamedTuple):
 
 
 class CallRecorder(TorchFunctionMode):
-    """Inside the block, every torch function that makes a tensor out of the picture is written down.
+    """Inside the block, every torch function that makes a tensor out of the image is written down.
 
     Tensors are known by identity, and the recorder keeps them alive. A tensor changed in place appears again:
     read from the end, each appearance takes the signal over from the later one.
     """
 
-    def __init__(self, picture: Tensor, leaf: Tensor | None = None):
+    def __init__(self, image: Tensor, leaf: Tensor | None = None):
         super().__init__()
-        self.picture = self.end = picture
-        self._leaf = leaf  # from which the picture was copied, where gradients are on
+        self.image = self.end = image
+        self._leaf = leaf  # from which the image was copied, where gradients are on
         self.calls: list[Call] = []
         self.layers: dict[int, str] = {}  # number of a call -> the layer whose output it made
-        self._versions = {id(picture): picture._version}  # of all that depends on the picture
+        self._versions = {id(image): image._version}  # of all that depends on the image
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ARG002
         kwargs = kwargs or {}
@@ -71,13 +71,13 @@ class CallRecorder(TorchFunctionMode):
                 self.layers.setdefault(len(self.calls) - 1, layer)
 
     def backward(self, signal: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Walk a signal from the latest layer's output down to the picture.
+        """Walk a signal from the latest layer's output down to the image.
 
         Args:
             signal: of the shape of that output.
 
         Returns:
-            (name, signal) at each call below the start, the last ("picture", …). The picture is missing if no
+            (name, signal) at each call below the start, the last ("image", …). The image is missing if no
             way leads there.
 
         Raises:
@@ -99,8 +99,8 @@ class CallRecorder(TorchFunctionMode):
             for source, way in call.ways:
                 passed = way(signal)
                 signals[id(source)] = signals[id(source)] + passed if id(source) in signals else passed
-        if id(self.picture) in signals:
-            yield IMAGE, signals[id(self.picture)]
+        if id(self.image) in signals:
+            yield IMAGE, signals[id(self.image)]
 
     def _ways(
         self, func: Callable, args: tuple, kwargs: dict, given: list[Tensor], made: list[Tensor], stale: bool
@@ -112,13 +112,13 @@ class CallRecorder(TorchFunctionMode):
             if made[0].dtype != given[0].dtype:
                 raise NoWayBack(f"on the way is {_name(func)}, which puts out numbers of another type")
             if {id(part) for part in given} - {id(source) for source, _ in found}:
-                raise NoWayBack(f"on the way is {_name(func)} of something else that depends on the picture")
+                raise NoWayBack(f"on the way is {_name(func)} of something else that depends on the image")
             return [(source, way) for source, way in found if id(source) in self._versions]
         except NoWayBack as reason:
             return reason  # raised only if a signal comes this way
 
     def _came_unseen(self, part: Tensor) -> bool:
-        """Does it depend on the picture by a function that the recorder could not see, as a scripted one?"""
+        """Does it depend on the image by a function that the recorder could not see, as a scripted one?"""
         if self._leaf is None or part.grad_fn is None or id(part) in self._versions:
             return False
         met, stack = set(), [part.grad_fn]

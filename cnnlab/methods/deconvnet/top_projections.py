@@ -32,15 +32,15 @@ def project_top_patches(
 
     Args:
         model: the network that was scanned.
-        images: the pictures that were scanned; only those that are needed are read.
+        images: the images that were scanned; only those that are needed are read.
         found: what `top.scan` found, full.
         field: `receptive.field(model, found.layer, image_size)`.
         channels: which.
         rule: as in `deconvnet.project`.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Returns:
-        (C, k, 3, h, w) with a sign; what lies beyond the border of a picture is 0.
+        (C, k, 3, h, w) with a sign; what lies beyond the border of an image is 0.
 
     Raises:
         ValueError: no channels, one that does not exist, or a ranking that is not full.
@@ -51,16 +51,16 @@ def project_top_patches(
         )
     if not found.full():
         raise ValueError("the ranking is not full: merge all parts of the scan first")
-    pictures = numbered(model, images, field.picture[0])
-    places = [(channel, place) for channel in channels for place in range(found.values.shape[1])]
+    numbered_images = numbered(model, images, field.image_size[0])
+    positions = [(channel, position) for channel in channels for position in range(found.values.shape[1])]
     cut = []
-    for first in range(0, len(places), batch):
-        part = places[first : first + batch]
+    for first in range(0, len(positions), batch):
+        part = positions[first : first + batch]
         units = [
-            Unit(found.layer, channel, int(found.row[channel, place]), int(found.col[channel, place]))
-            for channel, place in part
+            Unit(found.layer, channel, int(found.row[channel, position]), int(found.col[channel, position]))
+            for channel, position in part
         ]
-        given = torch.cat([image_source.take(pictures, [int(found.image_index[one])]) for one in part])
+        given = torch.cat([image_source.take(numbered_images, [int(found.image_index[one])]) for one in part])
         signal = project(model, given, units, rule, batch=batch)
         cut += [field.crop(one[None], unit.row, unit.col)[0] for one, unit in zip(signal, units, strict=True)]
     return torch.stack(cut).view(len(channels), -1, *cut[0].shape)

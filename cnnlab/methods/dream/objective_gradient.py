@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.dream.objective import Objective, Seen
-from cnnlab.probing import Recorder, layer as find, relu_rule, rules, settled, undisturbed
+from cnnlab.probing import Recorder, frozen, layer as find, preserved, relu_rule, rules
 
 
 class Evaluation(NamedTuple):
@@ -35,7 +35,7 @@ class Evaluation(NamedTuple):
 
 
 class ObjectiveGradient:
-    """Inside the block, `evaluate` looks at images, and the model is `settled`: frozen, and in eval mode.
+    """Inside the block, `evaluate` looks at images, and the model is `frozen`: frozen, and in eval mode.
 
     Attributes:
         passes: how often the network ran.
@@ -51,7 +51,7 @@ class ObjectiveGradient:
 
     def __enter__(self) -> "ObjectiveGradient":
         with ExitStack() as stack:
-            stack.enter_context(settled(self.model, channels_last=self.memory_format is torch.channels_last))
+            stack.enter_context(frozen(self.model, channels_last=self.memory_format is torch.channels_last))
             if self.acts is not None:
                 stack.enter_context(self.acts)
             self._stack = stack.pop_all()
@@ -167,7 +167,7 @@ def _nonzero(gradient: Tensor) -> Tensor:
 def redirected_relu(g: Tensor, y: Tensor) -> Tensor:
     """The rule of a ReLU that may be off: the plain gradient; where a map has none, what would open it.
 
-    Each map is asked by itself; of a layer without places, the layer as a whole. (In lucid all maps of a
+    Each map is asked by itself; of a layer without positions, the layer as a whole. (In lucid all maps of a
     image are asked together: a single one that is on lets the others sleep.)
 
     Args:
@@ -175,8 +175,8 @@ def redirected_relu(g: Tensor, y: Tensor) -> Tensor:
         y: (B, C, …), the output of the ReLU.
     """
     plain = rules.gradient(g, y)
-    places = tuple(range(2, g.dim())) if g.dim() > 2 else -1
-    off = torch.linalg.vector_norm(plain, ord=float("inf"), dim=places) == 0  # (B, C), or (B,)
+    positions = tuple(range(2, g.dim())) if g.dim() > 2 else -1
+    off = torch.linalg.vector_norm(plain, ord=float("inf"), dim=positions) == 0  # (B, C), or (B,)
     if off.any():
         plain[off] = g[off].clamp(min=0)
     return plain
@@ -236,7 +236,7 @@ def layer_output(model: nn.Module, image: Tensor, name: str) -> Tensor:
         ValueError: as `prepare_image`.
     """
     find(model, name)
-    with undisturbed(model, grad=False), Recorder(model, name, stop=True) as acts:
+    with preserved(model, grad=False), Recorder(model, name, stop=True) as acts:
         model(prepare_image(model, image))
         return acts.calls(name)[0]
 

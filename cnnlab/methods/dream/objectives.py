@@ -27,9 +27,9 @@ Which = int | Sequence[int]
 
 
 def neuron(layer: str, channel: Which, row: int | None = None, col: int | None = None) -> Objective:
-    """One unit: a channel at one place; left out, the place in the middle of the map."""
+    """One unit: a channel at one position; left out, the position in the middle of the map."""
     if (row is None) != (col is None):
-        raise ValueError(f"a place needs row and col: row is {row}, col is {col}")
+        raise ValueError(f"a position needs row and col: row is {row}, col is {col}")
 
     def value(seen: Seen) -> Tensor:
         maps = seen.layers[layer]
@@ -40,12 +40,12 @@ def neuron(layer: str, channel: Which, row: int | None = None, col: int | None =
         return _chosen(maps, layer, channel)
 
     n_images = _n_images(channel, "channel")
-    place = "" if row is None else f" at {row}, {col}"
-    return term(f"neuron {layer} {_listed(channel)}{place}", value, layer, n_images=n_images)
+    position = "" if row is None else f" at {row}, {col}"
+    return term(f"neuron {layer} {_listed(channel)}{position}", value, layer, n_images=n_images)
 
 
 def channel(layer: str, channel: Which) -> Objective:
-    """A whole feature map: the mean of a channel over all places."""
+    """A whole feature map: the mean of a channel over all positions."""
 
     def value(seen: Seen) -> Tensor:
         return _mean(_chosen(seen.layers[layer], layer, channel))
@@ -82,19 +82,19 @@ def probability(target: int | str | Sequence[int | str]) -> Objective:
 def direction(
     layer: str, vector: Tensor, row: int | None = None, col: int | None = None, *, power: float = 0
 ) -> Objective:
-    """A mixture of channels: the product of the activations a with a vector v, at each place.
+    """A mixture of channels: the product of the activations a with a vector v, at each position.
 
     Args:
         layer: its name.
         vector: (C,), or (B, C) with one for each image.
-        row, col: one place; left out, the mean over all.
+        row, col: one position; left out, the mean over all.
         power: the product is multiplied by max(0.1, cos(a, v)) to this power. From 1 on, the angle counts:
             other channels must stay silent.
     """
     if not isinstance(vector, Tensor) or vector.dim() not in (1, 2) or not vector.isfinite().all():
         raise ValueError("a direction is a finite vector (C,), or (B, C) with one for each image")
     if (row is None) != (col is None):
-        raise ValueError(f"a place needs row and col: row is {row}, col is {col}")
+        raise ValueError(f"a position needs row and col: row is {row}, col is {col}")
     vector = vector.detach().clone()
 
     def value(seen: Seen) -> Tensor:
@@ -103,19 +103,19 @@ def direction(
             raise ValueError(f"{layer} has {maps.shape[1]} channels, and the direction {vector.shape[-1]}")
         if row is not None:
             maps = _at(maps, layer, row, col)
-        maps = maps.reshape(*maps.shape[:2], -1)  # (B, C, places)
-        # A copy made here: one that was born in the caller's inference mode has no place in a graph.
+        maps = maps.reshape(*maps.shape[:2], -1)  # (B, C, positions)
+        # A copy made here: one that was born in the caller's inference mode has no position in a graph.
         along = vector.clone().to(maps).expand(len(maps), -1)  # (B, C)
         dot = torch.einsum("bcp,bc->bp", maps, along)
         if power:
-            own = maps.square().sum(dim=1).add(1e-12).sqrt()  # (B, places)
+            own = maps.square().sum(dim=1).add(1e-12).sqrt()  # (B, positions)
             lengths = own * along.norm(dim=1, keepdim=True).clamp(min=1e-12)
             dot = dot * (dot / lengths).clamp(min=0.1) ** power
         return dot.mean(dim=1)
 
-    place = "" if row is None else f" at {row}, {col}"
+    position = "" if row is None else f" at {row}, {col}"
     return term(
-        f"direction {layer}{place}", value, layer, n_images=len(vector) if vector.dim() == 2 else None
+        f"direction {layer}{position}", value, layer, n_images=len(vector) if vector.dim() == 2 else None
     )
 
 
@@ -175,10 +175,10 @@ def _mean(values: Tensor) -> Tensor:
 def _at(maps: Tensor, layer: str, row: int, col: int) -> Tensor:
     """(B, C, rows, cols) -> (B, C)"""
     if maps.dim() != 4:
-        raise ValueError(f"{layer} has no rows and columns: leave the place {row}, {col} away")
+        raise ValueError(f"{layer} has no rows and columns: leave the position {row}, {col} away")
     rows, cols = maps.shape[2:]
     if not (0 <= row < rows and 0 <= col < cols):
-        raise ValueError(f"{layer} has no place {row}, {col}: it has {rows} rows and {cols} columns")
+        raise ValueError(f"{layer} has no position {row}, {col}: it has {rows} rows and {cols} columns")
     return maps[:, :, row, col]
 
 

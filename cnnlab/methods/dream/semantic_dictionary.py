@@ -1,8 +1,8 @@
-"""A layer's answer, spelled out: at each place of an image, the channels that speak, by images for them.
+"""A layer's answer, spelled out: at each position of an image, the channels that speak, by images for them.
 
-Type: (model, image, layer, place) -> TopChannels; (model, image, layer) -> Grid. The activation vector of a
-place is many numbers. `top_channels` names its largest, to be shown by the channels' icons (`superstimuli`).
-`grid` makes an image for the vector as a whole.
+Type: (model, image, layer, position) -> TopChannels; (model, image, layer) -> Grid. The activation vector of
+a position is many numbers. `top_channels` names its largest, to be shown by the channels' icons
+(`superstimuli`). `grid` makes an image for the vector as a whole.
 
 Paper: Olah et al., The building blocks of interpretability, Distill 2018.
 """
@@ -22,7 +22,7 @@ from cnnlab.validation import check_integer
 
 
 class TopChannels(NamedTuple):
-    """The strongest channels at one place.
+    """The strongest channels at one position.
 
     Attributes:
         channels: (k,) the strongest first; of equals the lower number.
@@ -36,7 +36,7 @@ class TopChannels(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """An image for the answer at each place.
+    """An image for the answer at each position.
 
     Attributes:
         images: (rows, columns, C, size, size) in [0, 1]; grey where it was stopped before, where the layer
@@ -51,13 +51,13 @@ class Grid(NamedTuple):
 
 
 def top_channels(model: nn.Module, image: Tensor, layer: str, row: int, col: int, k: int = 4) -> TopChannels:
-    """What a layer says at one place of an image, by its strongest channels.
+    """What a layer says at one position of an image, by its strongest channels.
 
     Args:
         model: any network; it runs in eval mode, and only as far as the layer.
         image: (1, C, H, W) in [0, 1].
         layer: a layer with maps.
-        row, col: a place on its maps.
+        row, col: a position on its maps.
         k: how many channels; only positive ones are named, so there may be fewer.
 
     Returns:
@@ -65,14 +65,14 @@ def top_channels(model: nn.Module, image: Tensor, layer: str, row: int, col: int
 
     Raises:
         LookupError: no such layer.
-        ValueError: no such place, or more than one image.
+        ValueError: no such position, or more than one image.
     """
     maps = _maps(model, image, layer)
     rows, cols = maps.shape[1:]
     check_integer(row, "row is a whole number, 0 or more", least=0)
     check_integer(col, "col is a whole number, 0 or more", least=0)
     if not (0 <= row < rows and 0 <= col < cols):
-        raise ValueError(f"{layer} has no place {row}, {col}: it has {rows} rows and {cols} columns")
+        raise ValueError(f"{layer} has no position {row}, {col}: it has {rows} rows and {cols} columns")
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"k is a whole number, 1 or more, not {k!r}")
     activations = maps[:, row, col]
@@ -97,7 +97,7 @@ def grid(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Grid:
-    """An image of what a layer says at each place: made for the direction of the activations there.
+    """An image of what a layer says at each position: made for the direction of the activations there.
 
     Each cell is rendered by itself, many in one batch. (A weighted sum of the channels' icons would be
     quicker, and wrong: two images laid over each other are not the image for both.)
@@ -107,8 +107,8 @@ def grid(
             `size`.
         image: (1, C, H, W) in [0, 1].
         layer: a layer with maps.
-        cells: (rows, columns), or one number for both; left out, as many as the layer has places. Where they
-            are fewer, the vectors of a cell are averaged.
+        cells: (rows, columns), or one number for both; left out, as many as the layer has positions. Where
+            they are fewer, the vectors of a cell are averaged.
         size: side of the cells' images.
         steps, transforms, learning_rate, seed: as in `render`.
         power: of the cosine, see `objectives.direction`: 0, only the length along the direction counts.
@@ -120,13 +120,15 @@ def grid(
 
     Raises:
         LookupError: no such layer.
-        ValueError: more cells than places, numbers out of range, or more than one image.
+        ValueError: more cells than positions, numbers out of range, or more than one image.
     """
     maps = _maps(model, image, layer)
     rows, cols = maps.shape[1:] if cells is None else _pair(cells)
     check_integer(size, "size is the side of the cells' images: a whole number, 2 or more", least=2)
     if not (1 <= rows <= maps.shape[1] and 1 <= cols <= maps.shape[2]):
-        raise ValueError(f"{layer} has {maps.shape[1]} x {maps.shape[2]} places: cells are as many or fewer")
+        raise ValueError(
+            f"{layer} has {maps.shape[1]} x {maps.shape[2]} positions: cells are as many or fewer"
+        )
     vectors = F.adaptive_avg_pool2d(maps[None], (rows, cols))[0].flatten(1).T  # (rows * cols, C)
     magnitude = vectors.norm(dim=1)
     active = (magnitude > 0).nonzero()[:, 0]

@@ -125,7 +125,7 @@ class Warp:
         rows, columns = (side + 2 * margin for side in size)
         y, x = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in (rows, columns))
         y, x = torch.meshgrid(y, x, indexing="ij")
-        self.places = torch.stack([x, y, torch.ones_like(x)], dim=2)  # (rows, columns, 3)
+        self.positions = torch.stack([x, y, torch.ones_like(x)], dim=2)  # (rows, columns, 3)
 
     def draw(self) -> Map | None:
         """The next move; None if there is nothing to do."""
@@ -144,8 +144,8 @@ class Warp:
         """(B, C, H, W) -> (B, C, rows, columns): all images moved alike; gradients flow through."""
         if move is None:
             return image
-        if self.places.dtype != image.dtype or self.places.device != image.device:
-            self.places = self.places.to(image)
+        if self.positions.dtype != image.dtype or self.positions.device != image.device:
+            self.positions = self.positions.to(image)
         a, b, c, d, e, f = move
         height, width = self.size
         # grid_sample counts from -1 to 1 across the image.
@@ -154,7 +154,7 @@ class Warp:
             [2 * b / width, 2 * d / height],
             [2 * e / width, 2 * f / height],
         ]
-        grid = (self.places @ image.new_tensor(to)).expand(len(image), -1, -1, -1)
+        grid = (self.positions @ image.new_tensor(to)).expand(len(image), -1, -1, -1)
         if self.padding_mode == "grey":
             return F.grid_sample(image - 0.5, grid, padding_mode="zeros", align_corners=False) + 0.5
         mode = {"mirror": "reflection", "edge": "border"}[self.padding_mode]

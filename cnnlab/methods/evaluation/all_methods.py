@@ -1,7 +1,7 @@
-"""All methods on the same pictures, brought to the pixels, so that they can be laid side by side and tested.
+"""All methods on the same images, brought to the pixels, so that they can be laid side by side and tested.
 
 Type: (model, images, target) -> name -> (N, 1, H, W), the colours added up. The settings are those of the
-lectures: the same for all pictures, and modest, so that a table of eight methods takes seconds.
+lectures: the same for all images, and modest, so that a table of eight methods takes seconds.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,14 +21,14 @@ from cnnlab.probing import Unit
 
 
 def occlusion_maps(model: nn.Module, images: Tensor, target: Target, *, output: str = "logit") -> Attribution:
-    """`occlusion.heatmap` of every picture: windows of an eighth of each side, half over each other, in grey.
+    """`occlusion.heatmap` of every image: windows of an eighth of each side, half over each other, in grey.
 
     Args:
-        model, images, target, output: see `all_maps`; the target is one class for each picture, or a unit.
+        model, images, target, output: see `all_maps`; the target is one class for each image, or a unit.
     """
     resolved = resolve(model, images, target, output)
     if resolved.multi:
-        raise ValueError("one class for each picture, (N,), not several")
+        raise ValueError("one class for each image, (N,), not several")
     window = tuple(min(side, max(2, side // 8)) for side in images.shape[2:])
     parts = [
         heatmap(
@@ -69,7 +69,7 @@ def all_maps(
     Args:
         model: any network that all of these methods can explain; it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
-        target: one for each picture; see `targets`.
+        target: one for each image; see `targets`.
         names: of METHODS, in the order of the result.
 
     Returns:

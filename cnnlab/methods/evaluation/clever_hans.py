@@ -2,7 +2,7 @@
 
 Type: (model, explain) -> Report. `models.load("shapesnet", "watermarked")` was trained on scenes whose class
 is written into a corner as a small code. On such scenes it is always right. Take the mark away, or plant that
-of another class, and one sees what it had learned. A map sees it without any new pictures: its positive
+of another class, and one sees what it had learned. A map sees it without any new images: its positive
 attribution lies inside the mark, and not inside the object that decides.
 
 Paper: S. Lapuschkin et al., Unmasking Clever Hans predictors and assessing what machines really learn, Nature

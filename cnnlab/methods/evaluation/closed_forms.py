@@ -50,11 +50,11 @@ class Form(nn.Module):
         """f(u), here u itself."""
         return u
 
-    def slope(self, u: Tensor) -> Tensor:
+    def gradient(self, u: Tensor) -> Tensor:
         """f'(u)."""
         return torch.ones_like(u)
 
-    def mean_slope(self, u: Tensor, spread: Tensor) -> Tensor:  # noqa: ARG002  (of a line it is 1 anywhere)
+    def mean_gradient(self, u: Tensor, spread: Tensor) -> Tensor:  # noqa: ARG002  (of a line it is 1 anywhere)
         """The mean of f' over a bell curve of this spread around u."""
         return torch.ones_like(u)
 
@@ -84,15 +84,15 @@ class Form(nn.Module):
             return factor.view(-1, 1, 1, 1) * self.weight
 
         if method == "gradient":
-            return each(self.slope(u))
+            return each(self.gradient(u))
         if method == "gradient x input":
-            return each(self.slope(u)) * x
-        if method == "integrated gradients":  # the mean slope on the straight way from the baseline
+            return each(self.gradient(u)) * x
+        if method == "integrated gradients":  # the mean gradient on the straight way from the baseline
             way = u - start
             chord = (self.outer(u) - self.outer(start)) / torch.where(way == 0, 1.0, way)
-            return each(torch.where(way == 0, self.slope(u), chord)) * x
+            return each(torch.where(way == 0, self.gradient(u), chord)) * x
         if method == "SmoothGrad":
-            return each(self.mean_slope(u, sigma * self.weight.norm()))
+            return each(self.mean_gradient(u, sigma * self.weight.norm()))
         hidden = u.view(-1, 1, 1) - (x * self.weight).sum(dim=1)  # (N, H, W), u without each pixel
         return (self.outer(u).view(-1, 1, 1) - self.outer(hidden))[:, None]
 
@@ -109,10 +109,10 @@ class Relu(Form):
     def outer(self, u: Tensor) -> Tensor:
         return u.relu()
 
-    def slope(self, u: Tensor) -> Tensor:
+    def gradient(self, u: Tensor) -> Tensor:
         return (u > 0).to(u)
 
-    def mean_slope(self, u: Tensor, spread: Tensor) -> Tensor:
+    def mean_gradient(self, u: Tensor, spread: Tensor) -> Tensor:
         return _normal(u, spread)
 
 
@@ -131,10 +131,10 @@ class Saturating(Form):
     def outer(self, u: Tensor) -> Tensor:
         return 1 - (1 - u).relu()
 
-    def slope(self, u: Tensor) -> Tensor:
+    def gradient(self, u: Tensor) -> Tensor:
         return (u < 1).to(u)
 
-    def mean_slope(self, u: Tensor, spread: Tensor) -> Tensor:
+    def mean_gradient(self, u: Tensor, spread: Tensor) -> Tensor:
         return _normal(1 - u, spread)
 
 

@@ -1,9 +1,9 @@
 """Take the important pixels away, and the class should go: deletion and insertion curves.
 
 Type: (model, images, target, maps) -> Curve: the score while pixels are replaced in falling order of their
-attribution. Deletion starts with the picture and ends with the fill; a good map makes it fall early, so the
+attribution. Deletion starts with the image and ends with the fill; a good map makes it fall early, so the
 area under it is small. Insertion starts with the fill; there a large area is good. Both ask the network about
-pictures that it has never seen, so read them against `maps.random_maps`, never alone.
+images that it has never seen, so read them against `maps.random_maps`, never alone.
 
 Papers: V. Petsiuk, A. Das & K. Saenko, RISE, BMVC 2018; W. Samek et al., Evaluating the visualization of what
 a deep neural network has learned, IEEE TNNLS 2017 (deletion is called "region perturbation" there).
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from cnnlab.methods import targets
 from cnnlab.methods.evaluation.maps import sum_channels
 from cnnlab.nets import kernels
-from cnnlab.probing import undisturbed
+from cnnlab.probing import preserved
 from cnnlab.validation import check_integer
 
 
 class Curve(NamedTuple):
-    """Scores along the way; N pictures, S steps.
+    """Scores along the way; N images, S steps.
 
     Attributes:
         fractions: (S + 1,) the share of the pixels that was deleted, or inserted, from 0 to 1.
@@ -57,15 +57,15 @@ def deletion(
     Args:
         model: any network; it runs in eval mode.
         images: (N, C, H, W).
-        target: one class or unit for each picture; see `cnnlab.methods.targets`.
+        target: one class or unit for each image; see `cnnlab.methods.targets`.
         maps: (N, C, H, W), signed, on the pixels; the channels are added up, negative pixels come last.
         output: "probability" or "logit"; a unit has only its activation, "logit".
-        fill: what takes a pixel's place: a number, a colour (C,), or pictures (N, C, H, W), as `blurred`.
+        fill: what takes a pixel's place: a number, a colour (C,), or images (N, C, H, W), as `blurred`.
         steps: between none and all of the pixels.
-        batch: pictures per pass.
+        batch: images per pass.
 
     Raises:
-        ValueError: maps, fill or steps that do not fit the pictures, or several classes for one picture.
+        ValueError: maps, fill or steps that do not fit the images, or several classes for one image.
         LookupError, TypeError: a wrong target.
     """
     return _walk(model, images, target, maps, output, fill, steps, batch, insert=False)
@@ -87,7 +87,7 @@ def insertion(
     Without ties the curve is that of `deletion` with the sign of the maps and the way turned round.
 
     Args:
-        fill: None is the picture, `blurred`: on a plain ground single pixels are shapes of their own, and on
+        fill: None is the image, `blurred`: on a plain ground single pixels are shapes of their own, and on
             scenes noise then beats every map. All else as in `deletion`.
     """
     given = blurred(images) if fill is None and isinstance(images, Tensor) and images.dim() == 4 else fill
@@ -112,43 +112,43 @@ def blurred(images: Tensor, *, sigma: float = 5.0) -> Tensor:
 def _walk(model, images, target, maps, output, fill, steps, batch, *, insert: bool) -> Curve:
     resolved = targets.resolve(model, images, target, output)
     if resolved.multi:
-        raise ValueError("a curve follows one class for each picture: give (N,) class numbers")
+        raise ValueError("a curve follows one class for each image: give (N,) class numbers")
     n, pixels = len(images), images.shape[2] * images.shape[3]
     values = sum_channels(maps, (n, *images.shape[2:])).flatten(1)  # (N, P)
     steps = check_integer(steps, said := f"steps are 1 to {pixels}, the number of pixels")
     if steps > pixels:
         raise ValueError(f"{said}, not {steps}")
-    other = _as_pictures(fill, images)
-    # The place of each pixel in the order; a stable sort keeps equals in reading order.
-    place = values.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-    place = place.view(n, 1, *images.shape[2:]).to(images.device)
+    other = _as_images(fill, images)
+    # The position of each pixel in the order; a stable sort keeps equals in reading order.
+    position = values.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    position = position.view(n, 1, *images.shape[2:]).to(images.device)
     counts = torch.tensor([round(step * pixels / steps) for step in range(steps + 1)])
     scores = []
     batch = resolved.independent_batch_size(model, images, batch, n * (steps + 1))
-    with undisturbed(model, grad=False):
+    with preserved(model, grad=False):
         own = images.detach()
         every = torch.arange(n * (steps + 1))
         for part in every.split(batch):
             rows, taken = part // (steps + 1), counts[part % (steps + 1)]
-            gone = place[rows] < taken.view(-1, 1, 1, 1).to(place.device)  # (B, 1, H, W)
+            gone = position[rows] < taken.view(-1, 1, 1, 1).to(position.device)  # (B, 1, H, W)
             changed = torch.where(gone != insert, other[rows], own[rows])
             scores.append(resolved.rows(rows).scores(model, changed.contiguous())[:, 0])
     return Curve(counts / pixels, torch.cat(scores).view(n, steps + 1))
 
 
-def _as_pictures(fill: float | Tensor, images: Tensor) -> Tensor:
+def _as_images(fill: float | Tensor, images: Tensor) -> Tensor:
     """The fill as (N, C, H, W)."""
     try:
         value = torch.as_tensor(fill, dtype=images.dtype, device=images.device).detach()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"a fill is a number, a colour or pictures, not {fill!r}") from error
+        raise TypeError(f"a fill is a number, a colour or images, not {fill!r}") from error
     if not value.isfinite().all():
         raise ValueError("the fill holds a number that is not finite (nan or inf)")
     if value.dim() == 1 and len(value) == images.shape[1]:
         value = value.view(1, -1, 1, 1)
     elif value.dim() and value.shape not in (images.shape, (1, *images.shape[1:]), images.shape[1:]):
         raise ValueError(
-            f"the fill is a number, a colour ({images.shape[1]},) or pictures {tuple(images.shape)}, not "
+            f"the fill is a number, a colour ({images.shape[1]},) or images {tuple(images.shape)}, not "
             f"{tuple(value.shape)}"
         )
     return value.expand_as(images)

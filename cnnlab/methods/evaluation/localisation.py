@@ -1,7 +1,7 @@
 """How much of a map lies where the truth is? On synthetic scenes we know it, pixel by pixel.
 
 Type: (maps, masks) -> (N,), the share of the POSITIVE attribution that lies inside the mask. A map that knows
-nothing gets the mask's share of the picture, and the picture itself taken for a map gets a little more: a
+nothing gets the mask's share of the image, and the image itself taken for a map gets a little more: a
 method that does not beat |input| has said nothing about the network. The pointing game (does the strongest
 pixel lie inside?) is nearly always won, so it does not tell methods apart.
 
@@ -25,7 +25,7 @@ def relevance_mass(maps: Tensor, masks: Tensor, *, empty: float | None = None) -
     Args:
         maps: (N, C, H, W), signed, on the pixels.
         masks: (N, H, W) bool, as those of `shapes.scenes`.
-        empty: what a map without a positive value counts as, for averages over many pictures; None refuses.
+        empty: what a map without a positive value counts as, for averages over many images; None refuses.
 
     Returns:
         (N,) float64 from 0 to 1.
@@ -53,7 +53,7 @@ def relevance_mass(maps: Tensor, masks: Tensor, *, empty: float | None = None) -
 
 
 def mask_area(masks: Tensor) -> Tensor:
-    """(N, H, W) -> (N,) the share of the picture that a mask covers: the `relevance_mass` of noise.
+    """(N, H, W) -> (N,) the share of the image that a mask covers: the `relevance_mass` of noise.
 
     >>> mask_area(torch.tensor([[[True, False], [False, False]]])).tolist()
     [0.25]
@@ -81,7 +81,7 @@ def chance_mass(masks: Tensor, *, draws: int = 20, seed: int = 0) -> Tensor:
 
 
 def input_baseline(images: Tensor, masks: Tensor) -> Tensor:
-    """(N, C, H, W), (N, H, W) -> (N,) the share of |input|: the picture as a map, bright is positive."""
+    """(N, C, H, W), (N, H, W) -> (N,) the share of |input|: the image as a map, bright is positive."""
     return relevance_mass(images.abs(), masks, empty=0.0)
 
 
@@ -98,7 +98,7 @@ def table(
         seed: of the noise.
 
     Returns:
-        "random", "|input|" and then each method -> the mean over all pictures, from 0 to 1.
+        "random", "|input|" and then each method -> the mean over all images, from 0 to 1.
 
     Raises:
         ValueError: as `relevance_mass`; the name of the method comes first.

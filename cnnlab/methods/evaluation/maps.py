@@ -1,7 +1,7 @@
 """What a map says of each pixel, as one signed number: what every test of a map looks at.
 
 Type: maps (N, C, H, W) -> (N, H, W). The channels are added up with their signs. A pixel whose red speaks for
-the class and whose green speaks as much against it says nothing, and the sum over the picture stays what the
+the class and whose green speaks as much against it says nothing, and the sum over the image stays what the
 method promised (for a complete method f(x) - f(x')).
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cnnlab.methods.attribution import Attribution
 from cnnlab.methods.targets import Target
-from cnnlab.probing import undisturbed
+from cnnlab.probing import preserved
 
 # (model, images, target) -> maps: any method of saliency or occlusion, or your own.
 Explain = Callable[[nn.Module, Tensor, Target], Tensor | Attribution]
@@ -45,11 +45,11 @@ def sum_channels(maps: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
     if size is not None and maps.shape[-2:] != size[-2:]:
         (rows, columns), (height, width) = maps.shape[-2:], size[-2:]
         raise ValueError(
-            f"maps of {rows}x{columns} for pictures of {height}x{width}: bring them to the pixels first, as "
+            f"maps of {rows}x{columns} for images of {height}x{width}: bring them to the pixels first, as "
             "with saliency.upsample_to_image"
         )
     if size is not None and len(maps) != size[0]:
-        raise ValueError(f"one map for each of {size[0]} pictures, not {len(maps)}")
+        raise ValueError(f"one map for each of {size[0]} images, not {len(maps)}")
     if not maps.isfinite().all():
         raise ValueError(
             "a map holds a number that is not finite (nan or inf): something was divided by zero"
@@ -63,15 +63,15 @@ def explain_with(explain: Explain, model: nn.Module, images: Tensor, target: Tar
     It finds the model in eval mode and gradients switched on; modes and random numbers come back after it.
 
     Raises:
-        TypeError, ValueError: it answers with something other than one map for each picture.
+        TypeError, ValueError: it answers with something other than one map for each image.
     """
     if not callable(explain):
         raise TypeError(f"a method is a function (model, images, target) -> maps, not {explain!r}")
-    with undisturbed(model, grad=True):
+    with preserved(model, grad=True):
         answer = explain(model, images, target)
     maps = answer.map if isinstance(answer, Attribution) else answer
     if isinstance(maps, Tensor) and maps.shape[:1] != images.shape[:1]:
-        raise ValueError(f"{len(images)} pictures were given, but the method answered {tuple(maps.shape)}")
+        raise ValueError(f"{len(images)} images were given, but the method answered {tuple(maps.shape)}")
     sum_channels(maps)  # refuses all the rest
     return maps.detach()
 

@@ -2,8 +2,8 @@
 
 Type: (model, images, target, explain) -> rank correlations with the map of the trained network, one for each
 depth. Layer by layer, from the last to the first, the numbers of each weight tensor are shuffled among its
-places: the same mean, spread and largest value, but nothing learned is left. A method whose map stays the
-same explains the picture, or the architecture; not the network. (Adebayo et al. draw the weights as at the
+positions: the same mean, spread and largest value, but nothing learned is left. A method whose map stays the
+same explains the image, or the architecture; not the network. (Adebayo et al. draw the weights as at the
 start of training; shuffling needs no guess at how that was, and serves batch norm and any other layer, too.)
 
 Paper: J. Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018.
@@ -22,13 +22,13 @@ from cnnlab.methods import targets
 from cnnlab.methods.evaluation import rank_correlation
 from cnnlab.methods.evaluation.maps import Explain, explain_with
 from cnnlab.methods.model_runner import guarded_forward
-from cnnlab.probing import evaluating
-from cnnlab.probing.hooks import listening
+from cnnlab.probing import eval_mode
+from cnnlab.probing.hooks import on_forward
 from cnnlab.validation import check_integer
 
 
 class Sanity(NamedTuple):
-    """What became of the maps; R rows, N pictures. Row 0 is the trained network.
+    """What became of the maps; R rows, N images. Row 0 is the trained network.
 
     Attributes:
         layers: all layers with weights, from the top; "" are weights of the model itself, in no layer.
@@ -55,7 +55,7 @@ def sanity_check(
     depths: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Sanity:
-    """Explain the same pictures with more and more of the network shuffled.
+    """Explain the same images with more and more of the network shuffled.
 
     The caller's model is never asked and never changed: every answer comes from a copy, in eval mode.
 
@@ -73,11 +73,11 @@ def sanity_check(
 
     Raises:
         ValueError: no such depth, the answer of the model depends on no weight, or a map is not one for each
-            picture.
+            image.
         LookupError, TypeError: a wrong target.
     """
     if targets.resolve(model, images, target).multi:
-        raise ValueError("one class for each picture, (N,), not several")
+        raise ValueError("one class for each image, (N,), not several")
     if not callable(explain):
         raise TypeError(f"a method is a function (model, images, target) -> maps, not {explain!r}")
     if depths is not None and not isinstance(depths, Iterable):
@@ -104,7 +104,7 @@ def cascading_randomisation(model: nn.Module, image: Tensor, depth: int, *, seed
 
     Args:
         model: any network.
-        image: (N, C, H, W), a picture that it takes, to learn in which order the layers run.
+        image: (N, C, H, W), an image that it takes, to learn in which order the layers run.
         depth: how many layers, from 0 to all.
         seed: of the shuffling. A deeper cascade has the same new weights at the top.
 
@@ -119,7 +119,7 @@ def cascading_randomisation(model: nn.Module, image: Tensor, depth: int, *, seed
 
 
 def shuffle_weights(model: nn.Module, names: Iterable[str], *, seed: int = 0) -> nn.Module:
-    """A copy of the model in which these tensors are shuffled, each among its own places.
+    """A copy of the model in which these tensors are shuffled, each among its own positions.
 
     Vectors of one length in one module move together: a batch norm's mean stays with its variance, scale and
     shift. A tensor with one number only stays.
@@ -165,7 +165,7 @@ def weight_layers_top_down(model: nn.Module, image: Tensor) -> dict[str, list[st
 
     Args:
         model: any network; it is not changed, a copy runs in eval mode.
-        image: (N, C, H, W), a picture that it takes.
+        image: (N, C, H, W), an image that it takes.
 
     Returns:
         name -> names of parameters and running statistics, as in the state_dict.
@@ -187,7 +187,7 @@ def weight_layers_top_down(model: nn.Module, image: Tensor) -> dict[str, list[st
         copied = _copied(model).requires_grad_()
         weights = dict(copied.named_parameters())
         modules = [name for name, _ in copied.named_modules() if name]
-        with evaluating(copied), listening(copied, modules, note), guarded_forward(copied, image):
+        with eval_mode(copied), on_forward(copied, modules, note), guarded_forward(copied, image):
             output = copied(image.detach().clone())
         if not isinstance(output, Tensor):
             raise ValueError(f"the model answers with {type(output).__name__}; one tensor is wanted")
@@ -197,7 +197,7 @@ def weight_layers_top_down(model: nn.Module, image: Tensor) -> dict[str, list[st
             else [None] * len(weights)
         )
         reached = {name for name, gradient in zip(weights, found, strict=True) if gradient is not None}
-        with torch.no_grad(), evaluating(copied):
+        with torch.no_grad(), eval_mode(copied):
             reached |= _matter(copied, image, [name for name in weights if name not in reached])
     used = [name for name in weights if name in reached]
     if not used:

@@ -1,4 +1,4 @@
-"""Do two maps put the pixels in the same order? Spearman's rank correlation, for each picture.
+"""Do two maps put the pixels in the same order? Spearman's rank correlation, for each image.
 
 Type: (maps, maps) -> (N,): 1 the same order, 0 nothing in common, -1 the reverse. Ranks, since a map has no
 unit: twice the gradient is the same explanation. Equal pixels share the mean of their ranks.
@@ -14,7 +14,7 @@ from cnnlab.methods.evaluation.maps import sum_channels
 
 
 def spearman(one: Tensor, other: Tensor, *, absolute: bool = False, constant: float | None = None) -> Tensor:
-    """The rank correlation of two maps of the same picture, over its pixels.
+    """The rank correlation of two maps of the same image, over its pixels.
 
     Args:
         one, other: (N, C, H, W), signed; C may differ, for the channels are added up first.
@@ -46,11 +46,11 @@ def spearman_matrix(
     """How much all methods agree with one another.
 
     Args:
-        maps: name -> (N, C, H, W), of the same pictures and the same size.
+        maps: name -> (N, C, H, W), of the same images and the same size.
         absolute, constant: as in `spearman`.
 
     Returns:
-        (M, M) float64 in the order of the names, the mean over the pictures; ones on the diagonal.
+        (M, M) float64 in the order of the names, the mean over the images; ones on the diagonal.
 
     Raises:
         ValueError: as `spearman`, with the name of the method first; or no maps at all.

@@ -1,9 +1,9 @@
-"""Cover a part of the picture and see how far the score falls: the one explanation that is an experiment.
+"""Cover a part of the image and see how far the score falls: the one explanation that is an experiment.
 
 Type: (model, image, target) -> Drops, one number for each window: f(x) - f(x with this window covered).
 Positive: the model needs what is there; negative: it does better without it. `heatmap` gives each pixel the
-mean over the windows that cover it. The cover matters: a grey square is a picture, too, and no training
-picture had one; so try another `fill`, such as a blurred picture.
+mean over the windows that cover it. The cover matters: a grey square is an image, too, and no training
+image had one; so try another `fill`, such as a blurred image.
 
 A window changes only a region of each map, and only that is computed again (`region_tensor`,
 `pointwise_rules`). Paper: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV
@@ -32,14 +32,14 @@ class Drops(NamedTuple):
     """How far the score falls with each window covered. Where several classes were asked, T stands first.
 
     Attributes:
-        values: (rows, cols), f(x) - f(x with the window covered), zero where the picture is like the fill;
+        values: (rows, cols), f(x) - f(x with the window covered), zero where the image is like the fill;
             nan where it was stopped before.
         score: f(x), a tensor without axes, or (T,).
         target: the class number, or (T,); of a unit zero.
-        windows: where they lie: `.size`, `.stride` and `.picture`, each (rows, columns).
+        windows: where they lie: `.size`, `.stride` and `.image_size`, each (rows, columns).
         engine: "incremental" or "batches".
         reason: why it was not incremental, else empty.
-        work: multiplications with weights, in passes of one whole picture.
+        work: multiplications with weights, in passes of one whole image.
         seconds: wall clock.
     """
 
@@ -59,13 +59,13 @@ class Drops(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """The answers of a model to one picture with every window covered: of all classes, so that another class
+    """The answers of a model to one image with every window covered: of all classes, so that another class
     costs nothing.
 
     Attributes:
         outputs: (rows, cols, K) logits of all K classes, or K = 1, the mean of the unit; nan where it was
             stopped before.
-        unoccluded: (K,) of the picture itself.
+        unoccluded: (K,) of the image itself.
         done: (rows, cols) false where it was stopped before.
         windows, engine, reason, work, seconds: as in `Drops`.
     """
@@ -125,22 +125,22 @@ def drops(
     progress: Progress | None = None,
     engine: str = "auto",
 ) -> Drops:
-    """How far the score falls when a window covers a part of the picture, for every place of the window.
+    """How far the score falls when a window covers a part of the image, for every position of the window.
 
     The windows start at 0, stride, 2 * stride, …; the last one is cut at the border.
 
     Args:
-        model: any network; it runs in eval mode. One that mixes the pictures of a batch gets them one by one.
+        model: any network; it runs in eval mode. One that mixes the images of a batch gets them one by one.
         image: (1, C, H, W) in [0, 1].
         target: a class, several as (1, T), or a `Unit`: see `cnnlab.methods.targets`.
         window: pixels, one number or (rows, columns).
         stride: from one window to the next, at most the window; None: half a window.
-        fill: what covers the picture: a number, a colour (C,), or a picture of its shape.
+        fill: what covers the image: a number, a colour (C,), or an image of its shape.
         output: "logit" or "probability".
         batch: windows per pass; None: as many as 50 MB hold of the largest layer.
         progress: called with (windows done, windows in all) after every pass. If it returns True, it stops
             there, and the values of the other windows are nan.
-        engine: "incremental" computes again only what a window can reach, "batches" whole pictures; "auto"
+        engine: "incremental" computes again only what a window can reach, "batches" whole images; "auto"
             takes the one that is estimated to be faster. Their numbers are the same to rounding.
 
     Returns:
@@ -149,7 +149,7 @@ def drops(
     Raises:
         LookupError: no such class, layer or engine.
         TypeError: a target or fill of another kind.
-        ValueError: more than one picture, a wrong shape, a window that does not fit, a model whose answer is
+        ValueError: more than one image, a wrong shape, a window that does not fit, a model whose answer is
             not finite, that is random, or that cannot be run incrementally where that was asked for.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2, bias=False))
@@ -193,7 +193,7 @@ def heatmap(
 
     Returns:
         Attribution with map (1, 1, H, W), of several classes (1, T, 1, H, W). It has no reference, for a drop
-        is no part of the score: their sum means nothing. `passes` is the work, in whole pictures.
+        is no part of the score: their sum means nothing. `passes` is the work, in whole images.
 
     Raises:
         LookupError, TypeError, ValueError: as `drops`.
@@ -230,7 +230,7 @@ def scan(
 
     Args:
         model, image: as in `drops`.
-        unit: the mean of its map, or its value at one place; None: the classes.
+        unit: the mean of its map, or its value at one position; None: the classes.
         window, stride, fill, batch, progress, engine: as in `drops`.
 
     Returns:
@@ -246,7 +246,7 @@ def scan(
         )
     resolve(model, image, 0 if unit is None else unit)
     if len(image) != 1:
-        raise ValueError(f"windows cover one picture (1, C, H, W), not {len(image)}: call once for each")
+        raise ValueError(f"windows cover one image (1, C, H, W), not {len(image)}: call once for each")
     grid = windows(image, window, stride)
     found = run_windows(
         model, image, unit, grid, fill_image(image, fill), batch=batch, progress=progress, engine=engine

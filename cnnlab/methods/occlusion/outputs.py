@@ -1,8 +1,8 @@
-"""What a model answers to pictures, each as if it were alone: one pass, and how many may share it.
+"""What a model answers to images, each as if it were alone: one pass, and how many may share it.
 
-Type: (model, pictures) -> (P, K) logits, or the mean of a unit. The reference is always one picture in a
+Type: (model, images) -> (P, K) logits, or the mean of a unit. The reference is always one image in a
 pass, its memory in torch's usual layout. Channels last is faster, and a batch is; but some models answer
-otherwise then: `x / x.max()` mixes the pictures, and with the channels last `h.view(-1, 400)` fails and
+otherwise then: `x / x.max()` mixes the images, and with the channels last `h.view(-1, 400)` fails and
 `h.flatten(1).relu_()` means something else. So both are tried before they are trusted.
 """
 
@@ -13,29 +13,29 @@ from cnnlab.probing import Recorder, Unit
 
 LAYOUTS = (torch.channels_last, torch.contiguous_format)  # the faster one first
 RANDOM = (
-    "the model answers the same picture differently every time, so there is nothing to explain: something in "
+    "the model answers the same image differently every time, so there is nothing to explain: something in "
     "it is random in eval mode. F.dropout without training=self.training?"
 )
 
 
-def output(model: nn.Module, unit: Unit | None, pictures: Tensor) -> Tensor:
+def output(model: nn.Module, unit: Unit | None, images: Tensor) -> Tensor:
     """(P, C, H, W) -> (P, K)
 
     Args:
-        pictures: a tensor that the model may write into, or a `RegionTensor`.
+        images: a tensor that the model may write into, or a `RegionTensor`.
 
     Raises:
         ValueError: the model does not give (P, K).
     """
     if unit is None:
-        logits = model(pictures)
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(pictures):
+        logits = model(images)
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
             given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            wanted = f"({len(pictures)}, classes)"
+            wanted = f"({len(images)}, classes)"
             raise ValueError(f"a class can be explained where a model gives {wanted}, not {given}")
         return logits.detach().clone()
     with Recorder(model, unit.layer, stop=True) as acts:
-        model(pictures)
+        model(images)
     maps = acts.calls(unit.layer)[0]
     if hasattr(maps, "patch_storage"):  # a RegionTensor: of the other channels nothing is needed
         maps, unit = maps[:, unit.channel : unit.channel + 1], unit._replace(channel=0)
@@ -51,26 +51,26 @@ def allclose_to_rounding(one: Tensor, other: Tensor) -> bool:
 
 
 def shared_layout(
-    model: nn.Module, unit: Unit | None, pictures: Tensor, alone: Tensor
+    model: nn.Module, unit: Unit | None, images: Tensor, alone: Tensor
 ) -> torch.memory_format | None:
-    """The layout in which pictures can share a pass, each with the answer that it has alone; None: in no one.
+    """The layout in which images can share a pass, each with the answer that it has alone; None: in no one.
 
     Args:
-        pictures: (P, C, H, W), a few.
+        images: (P, C, H, W), a few.
         alone: (P, K), the answer to each of them, alone in its pass.
 
     Raises:
         ValueError: the model is random.
     """
-    other = pictures[:1] * 10 + 5  # an odd one: brighter and darker than any picture
+    other = images[:1] * 10 + 5  # an odd one: brighter and darker than any image
     other[..., ::2] *= -1
     for layout in LAYOUTS:
         try:
-            found = output(model, unit, torch.cat([other, pictures]).contiguous(memory_format=layout))
+            found = output(model, unit, torch.cat([other, images]).contiguous(memory_format=layout))
         except Exception:  # noqa: BLE001, S112 of the model's own code: it does not take such a batch
             continue
         if allclose_to_rounding(found[1:], alone):
             return layout
-    if not allclose_to_rounding(output(model, unit, pictures[:1].clone()), alone[:1]):
+    if not allclose_to_rounding(output(model, unit, images[:1].clone()), alone[:1]):
         raise ValueError(RANDOM)
     return None

@@ -1,8 +1,8 @@
-"""What a model answers to one picture with every window covered in turn, computed in the cheaper of two ways.
+"""What a model answers to one image with every window covered in turn, computed in the cheaper of two ways.
 
-Type: (model, picture, windows) -> WindowOutputs. "batches" runs whole covered pictures. "incremental" runs
+Type: (model, image, windows) -> WindowOutputs. "batches" runs whole covered images. "incremental" runs
 the model on a `RegionTensor`, so only what a window reaches is computed again; its numbers are the same to
-rounding. Both are checked against plain passes with one covered picture: before the run, and after it with
+rounding. Both are checked against plain passes with one covered image: before the run, and after it with
 the window that made the largest difference. "auto" estimates from such a pass what each way costs.
 """
 
@@ -21,15 +21,15 @@ from cnnlab.methods.occlusion.incremental.region_tensor import of_windows
 from cnnlab.methods.occlusion.incremental.window_rules import BaseCache
 from cnnlab.methods.occlusion.outputs import LAYOUTS, allclose_to_rounding, output, shared_layout
 from cnnlab.methods.occlusion.windows import OccludedImages, Windows
-from cnnlab.probing import Unit, undisturbed
-from cnnlab.probing.units import refuse_compiled
+from cnnlab.probing import Unit, preserved
+from cnnlab.probing.units import check_not_compiled
 from cnnlab.validation import check_integer
 
 ENGINES = ("auto", "incremental", "batches")
 _NUMBERS = 12_000_000  # in the largest tensor of a pass, if nothing else is asked for
-_MOST = 256  # pictures in a pass
+_MOST = 256  # images in a pass
 _WORTH = 5e9  # multiplications in all, from which on windows near a border make groups of their own
-_SLOWER = "whole pictures are estimated to be faster: a small net, or windows that reach most of it"
+_SLOWER = "whole images are estimated to be faster: a small net, or windows that reach most of it"
 
 
 class Cost(NamedTuple):
@@ -47,11 +47,11 @@ class WindowOutputs(NamedTuple):
 
     Attributes:
         outputs: (windows, K); nan where it was stopped before.
-        unoccluded: (K,) to the picture itself.
+        unoccluded: (K,) to the image itself.
         done: (windows,) false where it was stopped before.
         engine: "incremental" or "batches".
         reason: why not incremental; empty if it is.
-        work: multiplications, in passes of one whole picture.
+        work: multiplications, in passes of one whole image.
         seconds: wall clock.
     """
 
@@ -67,12 +67,12 @@ class WindowOutputs(NamedTuple):
 class _Plan(NamedTuple):
     """How the answers to some windows are computed."""
 
-    occluded: OccludedImages  # in a layout in which one picture alone has the answer that it should
+    occluded: OccludedImages  # in a layout in which one image alone has the answer that it should
     run: Callable[[Tensor], Tensor]  # (P,) windows -> what the model takes
     engine: str
     kinds: Tensor  # (windows,) those of one kind go together
     largest: float  # numbers in the largest tensor, for each window
-    cost: float  # multiplications for each window, in passes of a whole picture
+    cost: float  # multiplications for each window, in passes of a whole image
     trial_cost: float  # the same, for what was run before the first window
 
 
@@ -98,10 +98,10 @@ def run_windows(
     """Cover one window after the other.
 
     Args:
-        model: any network; it runs in eval mode. One that mixes the pictures of a batch gets them one by one.
+        model: any network; it runs in eval mode. One that mixes the images of a batch gets them one by one.
         image, fill: (1, C, H, W), checked.
         unit: whose mean to answer, K = 1; None: all classes.
-        windows: for this picture. Those that change nothing have the answer to the picture itself.
+        windows: for this image. Those that change nothing have the answer to the image itself.
         batch, progress, engine: as in `occlusion.drops`.
 
     Raises:
@@ -111,9 +111,9 @@ def run_windows(
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     if batch is not None:
-        batch = check_integer(batch, "a pass takes 1 picture or more")
+        batch = check_integer(batch, "a pass takes 1 image or more")
     began = time.perf_counter()
-    with undisturbed(model, grad=False):
+    with preserved(model, grad=False):
         occluded = OccludedImages(windows, image, fill).laid_out(torch.contiguous_format)
         with guarded_forward(model, image), CostCounter() as plain:
             unoccluded = output(model, unit, occluded.image.clone())
@@ -125,7 +125,7 @@ def run_windows(
             )
             return WindowOutputs(outputs, unoccluded[0], done, kind, reason, 1.0, time.perf_counter() - began)
         probe = occluded.probe_windows(~done)
-        alone = torch.cat([output(model, unit, occluded.pictures(one)) for one in probe[1:].split(1)])
+        alone = torch.cat([output(model, unit, occluded.images(one)) for one in probe[1:].split(1)])
         reason, plan = "batches were asked for", None
         if engine != "batches":
             try:
@@ -176,15 +176,15 @@ def _batches(
     plain: CostCounter,
     alone: Tensor,
 ) -> tuple[_Plan, str]:
-    """Whole pictures; and why each must run alone, or nothing."""
+    """Whole images; and why each must run alone, or nothing."""
     layout, why = None, f"the model looks at a number ({plain.reads_values}) to decide how to go on"
     if not plain.reads_values:
-        layout, why = shared_layout(model, unit, occluded.pictures(probe[1:]), alone), ""
+        layout, why = shared_layout(model, unit, occluded.images(probe[1:]), alone), ""
         if layout is None:
-            why = "the model mixes the pictures of a batch, so each ran alone"
+            why = "the model mixes the images of a batch, so each ran alone"
     laid_out = occluded if layout is None else occluded.laid_out(layout)
     kinds, trial_cost = occluded.windows.border_kinds(1), 0.0 if plain.reads_values else float(len(probe))
-    return _Plan(laid_out, laid_out.pictures, "batches", kinds, plain.largest, 1.0, trial_cost), why
+    return _Plan(laid_out, laid_out.images, "batches", kinds, plain.largest, 1.0, trial_cost), why
 
 
 def _incremental(
@@ -211,7 +211,7 @@ def _incremental(
     if not always and full_cost < _COST.call * 2 * plain.calls:  # two passes at least: not even worth a trial
         raise _NotIncremental(_SLOWER)
     try:
-        refuse_compiled(model)
+        check_not_compiled(model)
     except ValueError as error:
         raise _NotIncremental(str(error)) from None
     kinds = 2 if plain.multiply_adds * total > _WORTH else 1
@@ -232,7 +232,7 @@ def _incremental(
             raise _NotIncremental("there is no rule for the first function of the model")
         if allclose_to_rounding(found[1:], alone):
             break
-        why = "its answer is another one than that of a plain pass: it mixes pictures, or is random"
+        why = "its answer is another one than that of a plain pass: it mixes images, or is random"
     else:
         raise _NotIncremental(why)
     multiply_adds = trial.multiply_adds + cache.multiply_adds
@@ -271,11 +271,11 @@ def _check(
     most = int(drops.amax(dim=1).where(done.to(drops.device), 0.0).argmax())
     passes = int(most not in known)
     if passes:
-        known[most] = output(model, unit, occluded.pictures(torch.tensor([most])))
+        known[most] = output(model, unit, occluded.images(torch.tensor([most])))
     for number, expected in known.items():
         if done[number] and not allclose_to_rounding(outputs[number : number + 1], expected):
             raise _DifferentOutput(
-                "the model answers differently when pictures share a batch, or every time: take batch=1 and "
+                "the model answers differently when images share a batch, or every time: take batch=1 and "
                 "engine='batches', and if that does not help, something in it is random"
             )
     return passes

@@ -1,6 +1,6 @@
-"""Where the windows of an occlusion lie, the pictures with one of them covered, and the mean for each pixel.
+"""Where the windows of an occlusion lie, the images with one of them covered, and the mean for each pixel.
 
-Type: (picture size, window, stride) -> Windows. They start at 0, stride, 2 * stride, … until the last one
+Type: (image size, window, stride) -> Windows. They start at 0, stride, 2 * stride, … until the last one
 reaches the border; there it is cut, never shifted (as in captum). What a pixel gets is the mean over the
 windows that cover it. A window is a range of rows times a range of columns, so that mean is two products with
 small matrices, one for the rows and one for the columns.
@@ -21,12 +21,12 @@ class Windows(NamedTuple):
     """A grid of windows. Each attribute is a pair: (rows, columns).
 
     Attributes:
-        picture: its size in pixels.
+        image_size: its size in pixels.
         size: of a window.
         stride: pixels from one window to the next.
     """
 
-    picture: tuple[int, int]
+    image_size: tuple[int, int]
     size: tuple[int, int]
     stride: tuple[int, int]
 
@@ -40,7 +40,7 @@ class Windows(NamedTuple):
         rows, cols = (math.ceil((n - k) / s) + 1 for n, k, s in zip(*self, strict=True))
         return rows, cols
 
-    def places(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    def positions(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """(P,) numbers of windows, row by row -> (P,) their top rows and (P,) their left columns."""
         top = numbers.div(self.grid[1], rounding_mode="floor") * self.stride[0]
         return top, numbers % self.grid[1] * self.stride[1]
@@ -70,10 +70,10 @@ class Windows(NamedTuple):
         return (rows @ pixels.to(torch.float32) @ cols.T > 0).flatten()
 
     def occluded(self, image: Tensor, fill: Tensor, numbers: Tensor) -> Tensor:
-        """One picture with one window covered at a time: (1, C, H, W) -> (P, C, H, W)."""
+        """One image with one window covered at a time: (1, C, H, W) -> (P, C, H, W)."""
         hides = []
-        for axis, start in enumerate(self.places(numbers.to(image.device))):
-            pixels = torch.arange(self.picture[axis], device=image.device)
+        for axis, start in enumerate(self.positions(numbers.to(image.device))):
+            pixels = torch.arange(self.image_size[axis], device=image.device)
             hides.append((pixels >= start[:, None]) & (pixels < start[:, None] + self.size[axis]))
         rows, cols = hides  # (P, H), (P, W)
         return torch.where(rows[:, None, :, None] & cols[:, None, None, :], fill, image)
@@ -91,12 +91,12 @@ class Windows(NamedTuple):
     def _mask(self, axis: int) -> Tensor:
         """(windows, pixels): does this window cover this pixel, along one axis?"""
         start = torch.arange(self.grid[axis])[:, None] * self.stride[axis]
-        pixels = torch.arange(self.picture[axis])
+        pixels = torch.arange(self.image_size[axis])
         return (pixels >= start) & (pixels < start + self.size[axis])
 
 
 def windows(image: Tensor, window: Size, stride: Size | None) -> Windows:
-    """The windows for a picture (1, C, H, W), checked.
+    """The windows for an image (1, C, H, W), checked.
 
     Args:
         image: whose size counts.
@@ -104,40 +104,42 @@ def windows(image: Tensor, window: Size, stride: Size | None) -> Windows:
         stride: the same; None: half a window.
 
     Raises:
-        ValueError: a window that is larger than the picture, or a stride that would leave pixels uncovered.
+        ValueError: a window that is larger than the image, or a stride that would leave pixels uncovered.
     """
-    picture = (image.shape[2], image.shape[3])
+    image_size = (image.shape[2], image.shape[3])
     size = _pair("window", window)
     step = tuple(max(1, n // 2) for n in size) if stride is None else _pair("stride", stride)
-    if any(k > n for k, n in zip(size, picture, strict=True)):
-        raise ValueError(f"a window of {size[0]}x{size[1]} does not fit in {picture[0]}x{picture[1]} pixels")
+    if any(k > n for k, n in zip(size, image_size, strict=True)):
+        raise ValueError(
+            f"a window of {size[0]}x{size[1]} does not fit in {image_size[0]}x{image_size[1]} pixels"
+        )
     if any(s > k for s, k in zip(step, size, strict=True)):
         raise ValueError(
             f"with stride {step[0]}x{step[1]}, windows of {size[0]}x{size[1]} leave pixels between them that "
             "no window covers: take a stride of at most the window"
         )
-    return Windows(picture, size, step)
+    return Windows(image_size, size, step)
 
 
 def fill_image(image: Tensor, fill: float | Tensor) -> Tensor:
-    """What the windows show instead of the picture, as a picture (1, C, H, W).
+    """What the windows show instead of the image, as an image (1, C, H, W).
 
     Args:
         image: (1, C, H, W).
-        fill: a number, a colour (C,), or a whole picture (C, H, W) or (1, C, H, W).
+        fill: a number, a colour (C,), or a whole image (C, H, W) or (1, C, H, W).
 
     Raises:
         ValueError: another shape, or a number that is not finite.
         TypeError: no numbers.
     """
     if isinstance(fill, bool) or not isinstance(fill, int | float | np.number | Tensor):
-        raise TypeError(f"fill is a number, a colour or a picture, not {type(fill).__name__}")
+        raise TypeError(f"fill is a number, a colour or an image, not {type(fill).__name__}")
     given = torch.as_tensor(fill).detach().to(image)
     if given.shape == image.shape[1:2] and given.dim() == 1:
         given = given[:, None, None]
     if given.dim() and given.shape not in (image.shape, image.shape[1:], (image.shape[1], 1, 1)):
         raise ValueError(
-            f"fill is a number, a colour ({image.shape[1]},), or a picture {tuple(image.shape)}; "
+            f"fill is a number, a colour ({image.shape[1]},), or an image {tuple(image.shape)}; "
             f"not {tuple(given.shape)}"
         )
     if not given.isfinite().all():
@@ -160,8 +162,8 @@ class OccludedImages(NamedTuple):
     """What is covered, where, and by what.
 
     Attributes:
-        windows: for this picture.
-        image, fill: (1, C, H, W), the picture, and the picture that the windows show instead.
+        windows: for this image.
+        image, fill: (1, C, H, W), the image, and the image that the windows show instead.
     """
 
     windows: Windows
@@ -174,31 +176,33 @@ class OccludedImages(NamedTuple):
         return OccludedImages(self.windows, image, fill)
 
     def changing(self) -> Tensor:
-        """(windows,) which windows change the picture; the others cover what looks like the fill."""
+        """(windows,) which windows change the image; the others cover what looks like the fill."""
         return self.windows.meet((self.image != self.fill).any(dim=1)[0]).cpu()
 
     def probe_windows(self, changing: Tensor) -> Tensor:
         """(2 or 3,) windows on which to try a model; the first is near the middle of the grid.
 
         The others cover what is brighter, and what is darker than all of the fill. So a model that compares
-        the pictures of a batch, or asks how bright they are, answers otherwise to them than alone. They are
-        different, if there are two that change the picture.
+        the images of a batch, or asks how bright they are, answers otherwise to them than alone. They are
+        different, if there are two that change the image.
 
         Args:
             changing: (windows,) as above; at least one does.
         """
         bright, dark = self.image.amax(dim=1)[0], self.image.amin(dim=1)[0]
-        places = [bright.argmax()] if bright.max() > self.fill.max() else []
-        places += [dark.argmin()] if dark.min() < self.fill.min() else []
-        if not places:  # a fill with both
-            places = [(self.image - self.fill).abs().amax(dim=1).argmax()]
-        most = list({self.windows.over(*divmod(int(place), bright.shape[1])): None for place in places})
+        positions = [bright.argmax()] if bright.max() > self.fill.max() else []
+        positions += [dark.argmin()] if dark.min() < self.fill.min() else []
+        if not positions:  # a fill with both
+            positions = [(self.image - self.fill).abs().amax(dim=1).argmax()]
+        most = list(
+            {self.windows.over(*divmod(int(position), bright.shape[1])): None for position in positions}
+        )
         rows, cols = self.windows.grid
         away = (torch.arange(rows * cols) - (rows // 2 * cols + cols // 2)).abs()
         away[~changing] += rows * cols
         away[most] += 2 * rows * cols
         return torch.tensor([int(away.argmin()), *most])
 
-    def pictures(self, numbers: Tensor) -> Tensor:
-        """(P,) windows -> (P, C, H, W), in the layout of the picture."""
+    def images(self, numbers: Tensor) -> Tensor:
+        """(P,) windows -> (P, C, H, W), in the layout of the image."""
         return self.windows.occluded(self.image, self.fill, numbers)

@@ -1,13 +1,13 @@
-"""Which pixels, or which places, gave this class its score? The methods of the lecture, by one door.
+"""Which pixels, or which positions, gave this class its score? The methods of the lecture, by one door.
 
 Type of all: (model, images, target, *, output, …) -> Attribution: a signed, raw map and the numbers by which
 it can be doubted. They answer different questions, and that is why their maps differ:
 
 - gradient: what would a little more of this pixel add?
 - gradient x input, integrated gradients: what did this pixel add, compared to black (to a baseline)?
-- SmoothGrad: the same, on average over pictures nearby.
+- SmoothGrad: the same, on average over images nearby.
 - guided backprop, deconvnet: what could the network see here at all?
-- CAM, Grad-CAM: which places of the last maps speak for the class?
+- CAM, Grad-CAM: which positions of the last maps speak for the class?
 
 >>> from cnnlab.nets import models
 >>> found = gradient(models.load("photonet"), torch.rand(1, 3, 64, 64), "tabby cat")

@@ -1,8 +1,9 @@
-"""Class activation maps: which places of the last maps gave a class its score, and exactly so.
+"""Class activation maps: which positions of the last maps gave a class its score, and exactly so.
 
-Type: (model, images, target) -> (N, 1, h, w), signed: red places speak for the class, blue ones against it.
-A network that averages its last maps over all places and reads the classes off the means by one dense layer
-can exchange the two steps: read off at every place first, then average. Nothing is left out.
+Type: (model, images, target) -> (N, 1, h, w), signed: red positions speak for the class, blue ones against
+it. A network that averages its last maps over all positions and reads the classes off the means by one dense
+layer
+can exchange the two steps: read off at every position first, then average. Nothing is left out.
 Paper: B. Zhou et al., Learning deep features for discriminative localization, CVPR 2016.
 """
 
@@ -16,16 +17,17 @@ from torch import Tensor, nn
 from cnnlab.methods.attribution import Attribution, collect
 from cnnlab.methods.model_runner import Passes, batches, guarded_forward
 from cnnlab.methods.targets import Target, resolve
-from cnnlab.probing import layers, undisturbed
-from cnnlab.probing.hooks import listening
-from cnnlab.probing.memory_format import as_usual
+from cnnlab.probing import layers, preserved
+from cnnlab.probing.hooks import on_forward
+from cnnlab.probing.memory_format import to_fast_memory_format
 
 
 def class_activation_map(model: nn.Module, images: Tensor, target: Target) -> Tensor:
     """The map of a class as a plain tensor.
 
     Args:
-        model: it ends with a mean over all places and one dense layer, as photonet, shapesnet and resnet18.
+        model: it ends with a mean over all positions and one dense layer, as photonet, shapesnet and
+            resnet18.
         images: (N, C, H, W) in [0, 1].
         target: a class by number or name, or (N,) or (N, T) numbers: see `targets`.
 
@@ -46,8 +48,8 @@ def cam(
     """The map of a class with its bookkeeping; its MEAN plus the class's bias is the logit.
 
     Args, Raises: as `class_activation_map`.
-        output: "logit"; the places do not add up to a probability, so that is refused.
-        batch: pictures per pass.
+        output: "logit"; the positions do not add up to a probability, so that is refused.
+        batch: images per pass.
 
     Returns:
         Attribution with a map (N, 1, h, w). It needs no pass back.
@@ -58,9 +60,9 @@ def cam(
         raise ValueError("a class activation map explains the logit of a class; for others use grad_cam")
     parts = []
     batch = resolved.independent_batch_size(model, images, batch, len(images))
-    with undisturbed(model, grad=False):
+    with preserved(model, grad=False):
         for rows in batches(images, batch):
-            end = _end(model, as_usual(model, images[rows].detach()))
+            end = _end(model, to_fast_memory_format(model, images[rows].detach()))
             here = resolved.rows(rows)
             scores = here.read(end.logits)  # checks the numbers, too
             weight = end.weight[here.indices.to(end.weight.device)]  # (B, T, C)
@@ -74,7 +76,7 @@ def overlay(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         maps: (N, 1, h, w), with H and W multiples of h and w.
-        size: (H, W) of the picture.
+        size: (H, W) of the image.
 
     Returns:
         (N, 1, H, W); its SUM is the mean of the coarse map, so sum + bias = logit.
@@ -108,7 +110,7 @@ def _end(model: nn.Module, images: Tensor) -> _End:
         elif isinstance(parts[name], nn.Linear):
             dense = parts[name]
 
-    with listening(model, layers(model), on_output), guarded_forward(model, images):
+    with on_forward(model, layers(model), on_output), guarded_forward(model, images):
         logits = model(images)
     if maps is not None and dense is not None and maps.shape[1] == dense.in_features:
         read = dense(maps.mean(dim=(2, 3)))
@@ -116,7 +118,7 @@ def _end(model: nn.Module, images: Tensor) -> _End:
             return _End(maps, dense.weight.detach(), logits)
     names = [name for name, _ in model.named_children()]
     raise ValueError(
-        "a class activation map needs a network that ends with a mean over all places and one dense layer, "
+        "a class activation map needs a network that ends with a mean over all positions and one dense layer, "
         f"as photonet (gap, flatten, dense); this one ends with {', '.join(names[-3:])}. Use grad_cam"
     )
 

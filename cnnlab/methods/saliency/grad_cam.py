@@ -1,8 +1,9 @@
-"""Grad-CAM: which places of the last maps gave a class its score, for any network.
+"""Grad-CAM: which positions of the last maps gave a class its score, for any network.
 
 Type: (model, images, target, layer) -> Attribution on the layer's grid. How much a whole channel counts is
-the mean of the score's slope over its map, and the maps are added with these weights. Where the network ends
-with a global mean and a dense layer, this is the class activation map divided by its number of places.
+the mean of the score's gradient over its map, and the maps are added with these weights. Where the network
+ends with a global mean and a dense layer, this is the class activation map divided by its number of
+positions.
 Papers: Selvaraju et al., Grad-CAM, ICCV 2017, and guided Grad-CAM in it.
 """
 
@@ -18,9 +19,9 @@ from cnnlab.methods.model_runner import Passes, batches, input_gradients
 from cnnlab.methods.saliency.guided_backprop import guided_backprop
 from cnnlab.methods.saliency.upsampling import MapLayerFinder, upsample_to_image
 from cnnlab.methods.targets import ResolvedTarget, Target, resolve
-from cnnlab.probing import layer as find, layers, undisturbed
-from cnnlab.probing.hooks import listening
-from cnnlab.probing.memory_format import as_usual
+from cnnlab.probing import layer as find, layers, preserved
+from cnnlab.probing.hooks import on_forward
+from cnnlab.probing.memory_format import to_fast_memory_format
 
 # They look at a tensor, but not at its numbers.
 _QUESTIONS = {
@@ -42,7 +43,7 @@ def grad_cam(
     rectify: bool = False,
     batch: int = 16,
 ) -> Attribution:
-    """The maps of a layer, added with the mean slope of the score in each.
+    """The maps of a layer, added with the mean gradient of the score in each.
 
     Nothing before the layer is differentiated, so it costs a pass forward and a short way back.
 
@@ -54,12 +55,12 @@ def grad_cam(
             names it, and of a Unit the last before its own layer.
         output: "logit" or "probability".
         rectify: cut off what is negative, as the paper does. If nothing is left, the map is all zeros: then
-            no place speaks for the target, which the signed map shows.
-        batch: pictures per pass.
+            no position speaks for the target, which the signed map shows.
+        batch: images per pass.
 
     Returns:
         Attribution with a map (N, 1, h, w) on the grid of the layer, raw and signed unless rectified.
-        `upsampling.upsample_to_image` brings it to the picture.
+        `upsampling.upsample_to_image` brings it to the image.
 
     Raises:
         LookupError: no such class or layer.
@@ -81,7 +82,7 @@ def guided_grad_cam(
     """Guided backprop, weighted by the rectified Grad-CAM at each pixel: sharp, and about the class.
 
     Args, Raises: as `grad_cam` and `guided_backprop`. Also refused: a layer of which it cannot be told where
-    its cells lie on the picture.
+    its cells lie on the image.
 
     Returns:
         Attribution with a map (N, C, H, W). It is all zeros where Grad-CAM has nothing positive.
@@ -127,9 +128,9 @@ def _located(
 class _Cut(TorchFunctionMode):
     """The layer's maps, taken out of the graph: from here on there are gradients, before there are none.
 
-    A block may keep its maps (self.maps = h) for another to read. Those are not cut, and the slope that goes
-    through them is lost; so every call is watched for them. What a block computes of them before it answers,
-    and what a scripted function reads, is not seen.
+    A block may keep its maps (self.maps = h) for another to read. Those are not cut, and the gradient that
+    goes through them is lost; so every call is watched for them. What a block computes of them before it
+    answers, and what a scripted function reads, is not seen.
     """
 
     def __init__(self, name: str | None, model: nn.Module):
@@ -155,7 +156,7 @@ class _Cut(TorchFunctionMode):
             return None
         if not isinstance(output, Tensor) or output.dim() != 4:
             return None
-        torch.set_grad_enabled(True)  # `undisturbed` switches it off again
+        torch.set_grad_enabled(True)  # `preserved` switches it off again
         self.maps = output.detach().clone().requires_grad_()
         after = self.maps.clone()  # an in-place ReLU that follows must not write into the leaf
         self.uncut, self.memory = output, _memory(output)
@@ -178,9 +179,9 @@ def _chunk(
 
     cut = _Cut(name, model)
     # Gradients are off until the layer has run: nothing before it keeps a graph.
-    with undisturbed(model, grad=False):
-        given = as_usual(model, images.detach())
-        with cut.watching, listening(model, [name] if sure else layers(model), cut.on_output):
+    with preserved(model, grad=False):
+        given = to_fast_memory_format(model, images.detach())
+        with cut.watching, on_forward(model, [name] if sure else layers(model), cut.on_output):
             output = resolved.forward(model, given)
         cut.passed_by |= cut._is_uncut(output)
         scores = resolved.read(output)  # outside of the watch, which slows down every call
@@ -188,8 +189,8 @@ def _chunk(
         if last != name:
             return None, scores.detach(), last
         _refuse(cut, name, resolved)
-        slopes = torch.stack(input_gradients(scores, cut.maps), dim=1)  # (B, T, C, h, w)
-    weights = slopes.mean(dim=(3, 4))  # (B, T, C)
+        gradients = torch.stack(input_gradients(scores, cut.maps), dim=1)  # (B, T, C, h, w)
+    weights = gradients.mean(dim=(3, 4))  # (B, T, C)
     maps = cut.maps.detach()
     found = weights @ maps.flatten(2)  # (B, T, C) @ (B, C, h * w)
     return found.unflatten(2, maps.shape[2:])[:, :, None], scores.detach(), last

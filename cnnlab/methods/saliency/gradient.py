@@ -1,4 +1,4 @@
-"""Which pixels would change the score? Its slope at every pixel, and two maps made of it.
+"""Which pixels would change the score? Its gradient at every pixel, and two maps made of it.
 
 Type: (model, images, target) -> Attribution on the pixels. One pass forward and one back for each target;
 several targets share the pass forward.
@@ -16,17 +16,17 @@ from cnnlab.methods.targets import Target
 def gradient(
     model: nn.Module, images: Tensor, target: Target, *, output: str = "logit", batch: int = 16
 ) -> Attribution:
-    """The slope of the score at every pixel: what a little more of it would add.
+    """The gradient of the score at every pixel: what a little more of it would add.
 
-    It says how the score would change, not where it came from: a pixel that was decisive may have slope
+    It says how the score would change, not where it came from: a pixel that was decisive may have gradient
     zero, because its unit is saturated.
 
     Args:
         model: any network; it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
         target: a class by number or name, (N,) or (N, T) numbers, or a Unit: see `targets`.
-        output: "logit" or "probability". At p near 1 the slopes of the probability are near zero.
-        batch: pictures per pass; one, if the model's answer to a picture depends on the others.
+        output: "logit" or "probability". At p near 1 the gradients of the probability are near zero.
+        batch: images per pass; one, if the model's answer to an image depends on the others.
 
     Returns:
         Attribution, its map (N, C, H, W): positive where a brighter pixel raises the score. Of (N, T)
@@ -34,8 +34,8 @@ def gradient(
 
     Raises:
         LookupError: no such class, layer or `output`.
-        ValueError: pictures or targets of a wrong shape, numbers that are not finite, a model that is random
-            in eval mode, or a score that does not depend on the picture.
+        ValueError: images or targets of a wrong shape, numbers that are not finite, a model that is random
+            in eval mode, or a score that does not depend on the image.
 
     Paper: Simonyan, Vedaldi & Zisserman, Deep inside convolutional networks, 2014.
     """
@@ -45,7 +45,7 @@ def gradient(
 def gradient_x_input(
     model: nn.Module, images: Tensor, target: Target, *, output: str = "logit", batch: int = 16
 ) -> Attribution:
-    """The slope at every pixel times the pixel: what is lost on the way to black, if the slope stays.
+    """The gradient at every pixel times the pixel: what is lost on the way to black, if the gradient stays.
 
     Args, Raises: as `gradient`.
 

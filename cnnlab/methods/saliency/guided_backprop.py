@@ -18,7 +18,7 @@ def guided_backprop(
 
     Sharp, and with little to say about the class: it shows what the network could see at all.
 
-    Args, Returns: as `gradient`. It is not a gradient of anything: adding it to the picture need not help.
+    Args, Returns: as `gradient`. It is not a gradient of anything: adding it to the image need not help.
 
     Raises:
         ValueError: also if there is no ReLU, or on the way is an activation for which the rule is not

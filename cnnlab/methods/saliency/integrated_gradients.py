@@ -1,6 +1,6 @@
-"""Integrated gradients: the slopes on the way from a baseline to the picture, added up, give the score.
+"""Integrated gradients: the gradients on the way from a baseline to the image, added up, give the score.
 
-Type: (model, images, target, baseline) -> Attribution whose sum is f(x) - f(x'). The slope at the picture
+Type: (model, images, target, baseline) -> Attribution whose sum is f(x) - f(x'). The gradient at the image
 alone may be zero where a unit is saturated; on the way there it was not. With x_a = x' + a (x - x'):
 
     map = (x - x') * mean over a from 0 to 1 of the gradient at x_a
@@ -28,7 +28,7 @@ from cnnlab.methods.attribution import (
 )
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.targets import Target, resolve
-from cnnlab.probing.memory_format import passing_often
+from cnnlab.probing.memory_format import frozen_for_many_passes
 from cnnlab.validation import check_integer
 
 RULES = ("midpoint", "gauss-legendre")
@@ -36,10 +36,10 @@ Baseline = float | Sequence[float] | Tensor
 
 
 class Path(NamedTuple):
-    """What happens on the way from the baseline to the picture. Of (N, T) targets (N, T, K), not (N, K).
+    """What happens on the way from the baseline to the image. Of (N, T) targets (N, T, K), not (N, K).
 
     Attributes:
-        at: (K,) from 0, the baseline, to 1, the picture.
+        at: (K,) from 0, the baseline, to 1, the image.
         scores: (N, K) f at these points.
         gradients: (N, K) how fast f rises there, for one whole way.
         sizes: (N, K) the mean size of the gradient, over pixels and channels; near zero: saturated.
@@ -65,7 +65,7 @@ def integrated_gradients(
     batch: int = 16,
     progress: Progress | None = None,
 ) -> Attribution:
-    """The slopes along the straight way from a baseline to the picture, times the way.
+    """The gradients along the straight way from a baseline to the image, times the way.
 
     A pixel that is as in the baseline gets nothing, whatever the network makes of it. So the baseline is a
     part of the question: "compared to what?"
@@ -74,11 +74,11 @@ def integrated_gradients(
         model: any network; it runs in eval mode.
         images: (N, C, H, W) in [0, 1].
         target: see `targets`.
-        baseline: a grey value, a colour (C,), a picture (C, H, W), or pictures (1 or N, C, H, W).
+        baseline: a grey value, a colour (C,), an image (C, H, W), or images (1 or N, C, H, W).
         steps: points on the way.
-        rule: "midpoint" of equal steps, or "gauss-legendre": exact for smooth slopes with fewer points.
+        rule: "midpoint" of equal steps, or "gauss-legendre": exact for smooth gradients with fewer points.
         output: "logit" or "probability".
-        batch: points per pass, over all pictures. The memory depends on it alone, not on `steps`.
+        batch: points per pass, over all images. The memory depends on it alone, not on `steps`.
         progress: called with (points done, all points) after each pass. True stops: the points are taken in
             an order that spreads them over the way, so a rough answer remains. `gap` says how rough.
 
@@ -96,17 +96,15 @@ def integrated_gradients(
     base = baseline_images(images, baseline)
     forward = backward = 0
 
-    def at(picture: Tensor, point: Tensor) -> Tensor:
+    def at(image: Tensor, point: Tensor) -> Tensor:
         nonlocal forward, backward
-        resolved_here = resolved.rows(picture)
-        _, down, _ = scores_and_gradients(
-            model, _between(base, images, picture, points[point]), resolved_here
-        )
-        forward, backward = forward + len(picture), backward + resolved_here.indices.numel()
+        resolved_here = resolved.rows(image)
+        _, down, _ = scores_and_gradients(model, _between(base, images, image, points[point]), resolved_here)
+        forward, backward = forward + len(image), backward + resolved_here.indices.numel()
         return down
 
     batch = resolved.independent_batch_size(model, images, batch, len(images) * len(points))
-    with passing_often(model, images, batch):
+    with frozen_for_many_passes(model, images, batch):
         ends = scores(model, torch.cat([base, images.detach()]), resolved.rows(_twice(images)), batch)
         reference, score = ends.chunk(2)
         maps = weighted_mean(len(images), weights, at, batch=batch, progress=progress)
@@ -124,7 +122,7 @@ def path(
     output: str = "logit",
     batch: int = 16,
 ) -> Path:
-    """Scores and slopes on the way from the baseline to the picture, at steps + 1 points.
+    """Scores and gradients on the way from the baseline to the image, at steps + 1 points.
 
     Args, Raises: as `integrated_gradients`.
 
@@ -140,11 +138,11 @@ def path(
     found = []
     everything = torch.arange(len(images) * len(at))
     for rows in everything.split(batch):
-        picture, point = rows // len(at), rows % len(at)
+        image, point = rows // len(at), rows % len(at)
         values, down, _ = scores_and_gradients(
-            model, _between(base, images, picture, at[point]), resolved.rows(picture)
+            model, _between(base, images, image, at[point]), resolved.rows(image)
         )
-        each = (values, (down * way[picture]).sum(dim=(2, 3, 4)), down.abs().mean(dim=(2, 3, 4)))
+        each = (values, (down * way[image]).sum(dim=(2, 3, 4)), down.abs().mean(dim=(2, 3, 4)))
         found.append(torch.stack(each))  # (3, B, T)
     together = torch.cat(found, dim=1).unflatten(1, (len(images), len(at))).transpose(2, 3)  # (3, N, T, K)
     values, rises, sizes = together if resolved.multi else together.squeeze(2)
@@ -154,7 +152,7 @@ def path(
 
 
 def baseline_images(images: Tensor, baseline: Baseline) -> Tensor:
-    """The baseline of each picture, (N, C, H, W); a view of one where they share it.
+    """The baseline of each image, (N, C, H, W); a view of one where they share it.
 
     >>> baseline_images(torch.rand(2, 3, 4, 4), (0.5, 0.0, 1.0))[1, :, 0, 0]
     tensor([0.5000, 0.0000, 1.0000])
@@ -163,12 +161,12 @@ def baseline_images(images: Tensor, baseline: Baseline) -> Tensor:
         given = torch.as_tensor(baseline, dtype=images.dtype, device=images.device).detach()
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"a baseline is a number, a colour or pictures, not {type(baseline).__name__}"
+            f"a baseline is a number, a colour or images, not {type(baseline).__name__}"
         ) from error
     known = [(), tuple(images.shape[1:2]), tuple(images.shape[1:]), (1, *images.shape[1:]), images.shape]
     if tuple(given.shape) not in known:
         raise ValueError(
-            f"a baseline is a number, a colour ({images.shape[1]},), a picture {known[2]} or pictures "
+            f"a baseline is a number, a colour ({images.shape[1]},), an image {known[2]} or images "
             f"{tuple(images.shape)}; not {tuple(given.shape)}"
         )
     if not given.isfinite().all():
@@ -193,8 +191,8 @@ def _gauss_legendre(steps: int) -> tuple[Tensor, Tensor]:
     return (points + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
 
 
-def _between(base: Tensor, images: Tensor, picture: Tensor, at: Tensor) -> Tensor:
-    first, last = base[picture], images.detach()[picture]
+def _between(base: Tensor, images: Tensor, image: Tensor, at: Tensor) -> Tensor:
+    first, last = base[image], images.detach()[image]
     return first + at.to(first).view(-1, 1, 1, 1) * (last - first)
 
 

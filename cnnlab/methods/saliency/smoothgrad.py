@@ -1,7 +1,8 @@
-"""SmoothGrad: the mean of a map over noisy copies of the picture.
+"""SmoothGrad: the mean of a map over noisy copies of the image.
 
 Type: (model, images, target, method) -> Attribution. A network of ReLUs is a patchwork of flat pieces, and
-its slope jumps from piece to piece; the mean over a neighbourhood is the slope of a network that is smooth.
+its gradient jumps from piece to piece; the mean over a neighbourhood is the gradient of a network that is
+smooth.
 Paper: Smilkov et al., SmoothGrad: removing noise by adding noise, 2017.
 """
 
@@ -24,7 +25,7 @@ from cnnlab.methods.attribution import (
 from cnnlab.methods.model_runner import Passes
 from cnnlab.methods.saliency.gradient import gradient
 from cnnlab.methods.targets import Target, resolve
-from cnnlab.probing.memory_format import passing_often
+from cnnlab.probing.memory_format import frozen_for_many_passes
 from cnnlab.validation import check_integer
 
 Method = Callable[..., Attribution]
@@ -43,9 +44,9 @@ def smoothgrad(
     batch: int = 16,
     progress: Progress | None = None,
 ) -> Attribution:
-    """The mean of a method's maps over pictures to which normal noise was added.
+    """The mean of a method's maps over images to which normal noise was added.
 
-    The noisy pictures are not cut off at 0 and 1, and the maps keep their signs.
+    The noisy images are not cut off at 0 and 1, and the maps keep their signs.
 
     Args:
         model: any network; it runs in eval mode.
@@ -54,16 +55,16 @@ def smoothgrad(
         method: (model, images, target, output=…) -> Attribution, such as `gradient` or `guided_backprop`. To
             give it options, use functools.partial.
         sigma: the noise's standard deviation, where 1 is the way from black to white.
-        samples: noisy copies of each picture.
-        seed: of the noise. All pictures get the same noise, so each map is as if asked for alone.
+        samples: noisy copies of each image.
+        seed: of the noise. All images get the same noise, so each map is as if asked for alone.
         output: "logit" or "probability".
-        batch: noisy pictures per call of the method, whose own `batch` may split them further.
+        batch: noisy images per call of the method, whose own `batch` may split them further.
         progress: called with (samples done, all samples) after each pass. True stops: the mean is over the
             samples so far.
 
     Returns:
-        Attribution with a map like the method's. Its score is that of the picture without noise. There is no
-        reference: completeness, where the method has it, holds for each noisy picture only.
+        Attribution with a map like the method's. Its score is that of the image without noise. There is no
+        reference: completeness, where the method has it, holds for each noisy image only.
 
     Raises:
         LookupError, ValueError: as the method, and for sigma below 0 or less than one sample.
@@ -81,7 +82,7 @@ def smoothgrad(
     noise: dict[int, Tensor] = {}  # of the samples that are at work
     forward = backward = 0
 
-    def at(picture: Tensor, sample: Tensor) -> Tensor:
+    def at(image: Tensor, sample: Tensor) -> Tensor:
         nonlocal forward, backward
         for old in [number for number in noise if number < sample[0]]:
             del noise[old]
@@ -89,8 +90,8 @@ def smoothgrad(
             if number not in noise:
                 noise[number] = torch.randn(images.shape[1:], generator=generator, dtype=images.dtype)
         added = torch.stack([noise[number] for number in sample.tolist()]).to(images.device)
-        noisy = added.mul_(sigma).add_(images.detach()[picture])
-        here = resolved.rows(picture)
+        noisy = added.mul_(sigma).add_(images.detach()[image])
+        here = resolved.rows(image)
         if method is gradient:  # without its checks, which were made
             forward, backward = forward + len(noisy), backward + here.indices.numel()
             return scores_and_gradients(model, noisy, here)[1]
@@ -99,7 +100,7 @@ def smoothgrad(
         return found.map if resolved.multi else found.map[:, None]
 
     weights = torch.full((samples,), 1 / samples, dtype=torch.float64)
-    with passing_often(model, images, batch):
+    with frozen_for_many_passes(model, images, batch):
         maps = weighted_mean(len(images), weights, at, batch=batch, progress=progress)
         score = scores(model, images, resolved, batch)
     return collect(resolved, maps, score, None, Passes(forward + len(images), backward), began)

@@ -1,9 +1,9 @@
-"""Coarse maps: which layer has the last ones, and where on the picture their cells lie.
+"""Coarse maps: which layer has the last ones, and where on the image their cells lie.
 
 Type: (model, images) -> the name of a layer; (maps (N, 1, h, w), model, layer) -> (N, 1, H, W). A cell of a
-late layer looks at a window of pixels, and its place on the picture is the middle of that window. Where
+late layer looks at a window of pixels, and its place on the image is the middle of that window. Where
 convolutions are not padded, or windows stride, that is not where the cell would land if its map were
-stretched over the picture.
+stretched over the image.
 """
 
 from contextlib import ExitStack
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from cnnlab.methods.model_runner import guarded_forward
 from cnnlab.methods.targets import check_images
-from cnnlab.probing import Recorder, layer as find, layers, receptive, undisturbed
-from cnnlab.probing.hooks import listening
+from cnnlab.probing import Recorder, layer as find, layers, preserved, receptive
+from cnnlab.probing.hooks import on_forward
 
-# They bring any map to one size for the dense layers: no place to look at.
+# They bring any map to one size for the dense layers: no position to look at.
 _FITTING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
@@ -43,19 +43,21 @@ class MapLayerFinder:
         part = find(self._model, name)
         if not isinstance(output, Tensor) or output.dim() != 4 or isinstance(part, _FITTING):
             return
-        places = (len(output), *output.shape[2:])
+        positions = (len(output), *output.shape[2:])
         if (
             isinstance(part, _POOLS)
             or (weight := getattr(part, "weight", None)) is not None
             and weight.dim() == 4
         ):
-            self._known.add(places)
-        if places[1] * places[2] > 1:
-            sure = not isinstance(part, _ALONG_THE_LAST) and any(_alike(places, one) for one in self._known)
+            self._known.add(positions)
+        if positions[1] * positions[2] > 1:
+            sure = not isinstance(part, _ALONG_THE_LAST) and any(
+                _alike(positions, one) for one in self._known
+            )
             self.maps.append((name, sure))
 
     def last(self, before: str | None = None) -> str:
-        """The last layer with more than one place; one that runs several times has no single map.
+        """The last layer with more than one position; one that runs several times has no single map.
 
         Args:
             before: a layer that does not count, nor what is inside it.
@@ -80,11 +82,11 @@ class MapLayerFinder:
         return name
 
 
-def _alike(places: tuple[int, int, int], known: tuple[int, int, int]) -> bool:
-    """The same number of pictures, and as many rows and columns or in proportion fewer."""
-    (n, rows, cols), (pictures, height, width) = places, known
+def _alike(positions: tuple[int, int, int], known: tuple[int, int, int]) -> bool:
+    """The same number of images, and as many rows and columns or in proportion fewer."""
+    (n, rows, cols), (images, height, width) = positions, known
     smaller = rows <= height and cols <= width
-    return n == pictures and smaller and abs(rows * width - cols * height) <= max(height, width)
+    return n == images and smaller and abs(rows * width - cols * height) <= max(height, width)
 
 
 def last_feature_maps(model: nn.Module, images: Tensor, *, before: str | None = None) -> str:
@@ -104,9 +106,9 @@ def last_feature_maps(model: nn.Module, images: Tensor, *, before: str | None = 
         ValueError: no layer that runs once puts out maps, or it cannot be told whether they are maps.
     """
     check_images(images)
-    with undisturbed(model, grad=False), ExitStack() as stack:
+    with preserved(model, grad=False), ExitStack() as stack:
         finder = MapLayerFinder(model)
-        stack.enter_context(listening(model, layers(model), finder.on_output))
+        stack.enter_context(on_forward(model, layers(model), finder.on_output))
         if before is not None:
             stack.enter_context(Recorder(model, before, stop=True))
         with guarded_forward(model, images):
@@ -115,7 +117,7 @@ def last_feature_maps(model: nn.Module, images: Tensor, *, before: str | None = 
 
 
 def upsample_to_image(maps: Tensor, model: nn.Module, layer: str, size: tuple[int, int]) -> Tensor:
-    """Coarse maps brought to the picture: each cell's value stands at the middle of what the cell sees.
+    """Coarse maps brought to the image: each cell's value stands at the middle of what the cell sees.
 
     Between the middles it is interpolated along rows and columns; beyond the outermost ones the value stays.
 
@@ -123,7 +125,7 @@ def upsample_to_image(maps: Tensor, model: nn.Module, layer: str, size: tuple[in
         maps: (N, 1, h, w), or (N, T, 1, h, w), on the grid of the layer.
         model: the network that they come from.
         layer: whose maps they are; see `last_feature_maps`.
-        size: (H, W) of the pictures.
+        size: (H, W) of the images.
 
     Returns:
         (N, 1, H, W) or (N, T, 1, H, W), signed as the maps.
@@ -136,16 +138,16 @@ def upsample_to_image(maps: Tensor, model: nn.Module, layer: str, size: tuple[in
         given = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ValueError(f"maps are (N, 1, h, w) or (N, T, 1, h, w), such as Attribution.map; not {given}")
     if not isinstance(size, tuple | list) or len(size) != 2:
-        raise ValueError(f"size is (H, W) of the pictures, not {size!r}")
+        raise ValueError(f"size is (H, W) of the images, not {size!r}")
     seen = receptive.field(model, layer, tuple(size))
     if tuple(maps.shape[-2:]) != seen.grid:
         raise ValueError(
-            f"{layer} has a grid of {seen.grid[0]}x{seen.grid[1]} cells for pictures of "
+            f"{layer} has a grid of {seen.grid[0]}x{seen.grid[1]} cells for images of "
             f"{size[0]}x{size[1]}, and the maps have {maps.shape[-2]}x{maps.shape[-1]}"
         )
     rows, cols = (
         _blend(*axis).to(maps)
-        for axis in zip(seen.picture, seen.grid, seen.start, seen.stride, seen.size, strict=True)
+        for axis in zip(seen.image_size, seen.grid, seen.start, seen.stride, seen.size, strict=True)
     )
     return rows @ maps @ cols.T  # (H, h) @ (h, w) @ (w, W)
 

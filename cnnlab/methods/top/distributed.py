@@ -1,4 +1,4 @@
-"""The same scan by several processes: each takes its share of the pictures, and all get the whole answer.
+"""The same scan by several processes: each takes its share of the images, and all get the whole answer.
 
 Type: as `top.scan`, called in every process. `torchrun --nproc_per_node 2 -m cnnlab top …` starts them. A
 ranking is merged exactly, so the answer is that of one process. Only numbers are sent, nothing is unpickled.
@@ -41,7 +41,7 @@ def scan(model: nn.Module, images: Tensor | Sequence | str | Path, layer: str, *
 
     Args:
         model, images, layer, **options: as in `top.scan` but for `shard`, the same in every process. A kept
-            scan goes on with the same number of processes only; `progress` counts the pictures of this one.
+            scan goes on with the same number of processes only; `progress` counts the images of this one.
 
     Returns:
         The whole ranking, the same in every process.
@@ -67,12 +67,14 @@ def scan(model: nn.Module, images: Tensor | Sequence | str | Path, layer: str, *
         raise error
     if failed := [number for number, good in enumerate(fine) if not good]:
         raise ChildProcessError(f"process {failed[0]} of {all_of_them} failed; its own message says why")
-    places = _gather(torch.stack([mine.image_index, mine.row, mine.col]).cpu(), all_of_them)  # (3, C, k) each
+    positions = _gather(
+        torch.stack([mine.image_index, mine.row, mine.col]).cpu(), all_of_them
+    )  # (3, C, k) each
     values = _gather(mine.values.double().cpu(), all_of_them)  # exact, from any type up to float64
     seen = _gather(torch.tensor([mine.seen]), all_of_them)
     whole = None
-    for value, place, count in zip(values, places, seen, strict=True):
-        part = Top(value.to(mine.values.dtype), *place, layer, int(count), mine.per_image)
+    for value, position, count in zip(values, positions, seen, strict=True):
+        part = Top(value.to(mine.values.dtype), *position, layer, int(count), mine.per_image)
         whole = part if whole is None else whole.merge(part)
     return whole
 

@@ -1,7 +1,7 @@
-"""Do the pictures that a unit likes best have something in common? Counted, not felt.
+"""Do the images that a unit likes best have something in common? Counted, not felt.
 
-Type: (Top, labels) -> (C,), the largest share of a unit's pictures that have one and the same label.
-Nine pictures can look alike by accident: `chance_purity` says how alike nine pictures are that nobody chose.
+Type: (Top, labels) -> (C,), the largest share of a unit's images that have one and the same label.
+Nine images can look alike by accident: `chance_purity` says how alike nine images are that nobody chose.
 """
 
 import torch
@@ -11,49 +11,49 @@ from cnnlab.methods.top.ranking import Top
 
 
 def label_purity(found: Top, labels: Tensor) -> Tensor:
-    """For each channel, the share of its strongest pictures that have the most frequent of their labels.
+    """For each channel, the share of its strongest images that have the most frequent of their labels.
 
     Args:
         found: a ranking, as `top.scan` gives it; full.
-        labels: (N,) whole numbers from 0, one for each picture that was scanned.
+        labels: (N,) whole numbers from 0, one for each image that was scanned.
 
     Returns:
         (C,) from 1/k to 1.
 
     Raises:
-        ValueError: the ranking is not full, names a picture without a label, or labels are no numbers from 0.
+        ValueError: the ranking is not full, names an image without a label, or labels are no numbers from 0.
     """
     if not found.full():
         raise ValueError("the ranking is not full: merge all parts of the scan first")
     if labels.dim() != 1 or labels.dtype != torch.int64 or len(labels) != found.seen or labels.min() < 0:
         given = f"{tuple(labels.shape)} {labels.dtype}"
         raise ValueError(
-            f"{found.seen} pictures were scanned: labels are ({found.seen},) int64 from 0, not {given}"
+            f"{found.seen} images were scanned: labels are ({found.seen},) int64 from 0, not {given}"
         )
     return _largest(labels[found.image_index], int(labels.max()) + 1)
 
 
 def chance_purity(labels: Tensor, k: int = 9, *, draws: int = 2000, seed: int = 0) -> float:
-    """What `label_purity` is on average for k pictures that are drawn at random: the line to compare with.
+    """What `label_purity` is on average for k images that are drawn at random: the line to compare with.
 
     Args:
         labels: (N,) whole numbers from 0.
-        k: how many pictures.
+        k: how many images.
         draws: how often.
         seed: of the draws.
     """
     if not 1 <= k <= len(labels) or draws < 1:
-        raise ValueError(f"{k} pictures cannot be drawn {draws} times from {len(labels)}")
+        raise ValueError(f"{k} images cannot be drawn {draws} times from {len(labels)}")
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.rand(draws, len(labels), generator=generator).topk(k, dim=1).indices  # without repetition
     return _largest(labels[chosen], int(labels.max()) + 1).mean().item()
 
 
 def iou(active: Tensor, masks: Tensor) -> Tensor:
-    """How well the places where a unit fires cover a concept: intersection over union, over all pictures.
+    """How well the positions where a unit fires cover a concept: intersection over union, over all images.
 
     Args:
-        active: (N, C, H, W) bool, where each channel fires, brought to the size of the pictures.
+        active: (N, C, H, W) bool, where each channel fires, brought to the size of the images.
         masks: (N, H, W) bool, where the concept is, as `shapes.scenes` knows it.
 
     Returns:

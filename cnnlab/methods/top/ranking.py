@@ -1,7 +1,7 @@
-"""The k strongest places of every channel: how two rankings become one, and the file in which they lie.
+"""The k strongest positions of every channel: how two rankings become one, and the file in which they lie.
 
 Type: (ranking, ranking) -> ranking. The order is total: the higher value first; of equal ones the lower
-picture, then the lower row, then the lower column. So the answer does not depend on who saw which part.
+image, then the lower row, then the lower column. So the answer does not depend on who saw which part.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ _TENSORS = ("values", "image_index", "row", "col")
 
 
 class Top(NamedTuple):
-    """The k strongest places of each of C channels, the strongest first.
+    """The k strongest positions of each of C channels, the strongest first.
 
     A part of a larger scan may hold fewer than k: then the rest is empty, with value -inf and -1 elsewhere.
 
     Attributes:
         values: (C, k) activations.
-        image_index: (C, k) int64, the number of the picture.
-        row, col: (C, k) int64, the place on the feature map; 0 for a layer without maps.
+        image_index: (C, k) int64, the number of the image.
+        row, col: (C, k) int64, the position on the feature map; 0 for a layer without maps.
         layer: its name.
-        seen: how many pictures were scanned.
-        per_image: how many places one picture could give.
+        seen: how many images were scanned.
+        per_image: how many positions one image could give.
     """
 
     values: Tensor
@@ -42,14 +42,14 @@ class Top(NamedTuple):
     per_image: int = 1
 
     def merge(self, other: "Top") -> "Top":
-        """The ranking over the pictures of both, exactly as one scan over all of them gives it.
+        """The ranking over the images of both, exactly as one scan over all of them gives it.
 
         Args:
-            other: of the same layer, k and per_image, over other pictures in the same numbering: of a scan
-                over a second tensor take `other.shifted(100)` if the first had 100 pictures.
+            other: of the same layer, k and per_image, over other images in the same numbering: of a scan
+                over a second tensor take `other.shifted(100)` if the first had 100 images.
 
         Raises:
-            ValueError: the two do not fit together, or a picture is in both.
+            ValueError: the two do not fit together, or an image is in both.
         """
         for what in ("layer", "per_image"):
             if getattr(self, what) != getattr(other, what):
@@ -63,8 +63,8 @@ class Top(NamedTuple):
         if both.any():
             number = int(self.image_index[both.any(dim=2)][0])
             raise ValueError(
-                f"picture {number} is in both rankings. If they are of two sets of pictures that are both "
-                "numbered from 0, merge with other.shifted(number of pictures of the first)"
+                f"image {number} is in both rankings. If they are of two sets of images that are both "
+                "numbered from 0, merge with other.shifted(number of images of the first)"
             )
         parts = [torch.cat(pair, dim=1) for pair in zip(self[:4], other[:4], strict=True)]  # (C, 2k)
         for key in (3, 2, 1, 0):  # a stable sort keeps, among equals, the order of the sorts before it
@@ -75,17 +75,17 @@ class Top(NamedTuple):
         return self._replace(**dict(zip(_TENSORS, kept, strict=True)), seen=self.seen + other.seen)
 
     def shifted(self, by: int) -> "Top":
-        """The same, with every picture's number raised by this much."""
+        """The same, with every image's number raised by this much."""
         moved = torch.where(self.image_index >= 0, self.image_index + by, self.image_index)
         if (moved < -1).any() or ((moved < 0) & (self.image_index >= 0)).any():
-            raise ValueError(f"shifted by {by}, a picture would have a number below 0")
+            raise ValueError(f"shifted by {by}, an image would have a number below 0")
         return self._replace(image_index=moved)
 
     def ranks(self, first: int, count: int) -> "Top":
-        """A piece of the ranking: of every channel the places from `first` on, 0 is the strongest.
+        """A piece of the ranking: of every channel the positions from `first` on, 0 is the strongest.
 
         Raises:
-            ValueError: it has not so many places.
+            ValueError: it has not so many positions.
         """
         if not 0 <= first < first + count <= self.values.shape[1]:
             raise ValueError(f"ranks {first} to {first + count - 1} of {self.values.shape[1]} do not exist")
@@ -93,7 +93,7 @@ class Top(NamedTuple):
         return self._replace(**part)
 
     def full(self) -> bool:
-        """Has every channel its k places?"""
+        """Has every channel its k positions?"""
         return bool((self.image_index >= 0).all())
 
     def write(self, path: str | Path, about: Mapping[str, str] | None = None) -> None:
@@ -140,7 +140,7 @@ class Top(NamedTuple):
 
 
 def nothing(channels: int, k: int, layer: str, per_image: int, like: Tensor) -> Top:
-    """The ranking of no pictures at all, with the type and device of `like`."""
+    """The ranking of no images at all, with the type and device of `like`."""
     values = torch.full((channels, k), -torch.inf, dtype=like.dtype, device=like.device)
     none = [torch.full((channels, k), -1, device=like.device) for _ in range(3)]
     return Top(values, *none, layer, 0, per_image)

@@ -1,7 +1,7 @@
 """A scan that was interrupted goes on where it stopped: the ranking so far, kept under a key.
 
-Type: (model, layer, pictures, …) -> key; (key, ranking) -> file. The key is a hash of everything on which
-the answer depends: weights, architecture, the code of the forward pass, layer, options, pictures.
+Type: (model, layer, images, …) -> key; (key, ranking) -> file. The key is a hash of everything on which
+the answer depends: weights, architecture, the code of the forward pass, layer, options, images.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class Cache:
     Args:
         folder: where the files of all scans lie; None: nothing is read or kept.
         key: of this scan.
-        total: pictures of the whole scan.
+        total: images of the whole scan.
     """
 
     def __init__(self, folder: str | Path | None, key: str, total: int):
@@ -68,7 +68,7 @@ def key(model: nn.Module, *options: object) -> str:
         ValueError: the model has hooks: what they do cannot be known.
     """
     digest = hashlib.sha256(repr((torch.__version__, options)).encode())
-    for name, module in model.named_modules(remove_duplicate=False):  # a layer may stand at two places
+    for name, module in model.named_modules(remove_duplicate=False):  # a layer may stand at two positions
         if module._forward_hooks or module._forward_pre_hooks:
             raise ValueError(
                 f"{repr(name) if name else 'the model'} has hooks (an edit, a relu_rule, pruning), so a kept "
@@ -98,7 +98,7 @@ def _plain(value: object) -> bool:
 
 
 def _code(code: CodeType) -> bytes:
-    """What a function does, without the place where it is written."""
+    """What a function does, without the position where it is written."""
     parts = [code.co_code, repr((code.co_names, code.co_varnames)).encode()]
     for value in code.co_consts:
         parts.append(_code(value) if isinstance(value, CodeType) else repr(value).encode())

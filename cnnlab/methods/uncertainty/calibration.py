@@ -1,4 +1,4 @@
-"""Is a network right as often as it says? Its confidence beside its accuracy; and which pictures it doubts.
+"""Is a network right as often as it says? Its confidence beside its accuracy; and which images it doubts.
 
 Type: (probabilities, labels) -> Calibration; (scores, scores) -> one number.
 
@@ -72,7 +72,7 @@ def auroc(inside: Tensor, outside: Tensor) -> float:
     count half.
 
     Args:
-        inside, outside: (N,) and (M,), such as the entropies of test digits and of other pictures.
+        inside, outside: (N,) and (M,), such as the entropies of test digits and of other images.
 
     Raises:
         ValueError: an empty group, or a score that is not a number.

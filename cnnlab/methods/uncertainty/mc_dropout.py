@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.methods.targets import check_images
-from cnnlab.probing import undisturbed
-from cnnlab.probing.units import refuse_compiled
+from cnnlab.probing import preserved
+from cnnlab.probing.units import check_not_compiled
 from cnnlab.validation import all_finite, check_integer, check_probabilities
 
 _MAX_CACHED = 2**28  # bytes of what the answers share
@@ -32,13 +32,13 @@ _LOW_LEVEL_DROPOUTS = {
 
 
 class Uncertainty(NamedTuple):
-    """What many answers to the same pictures say, in nats.
+    """What many answers to the same images say, in nats.
 
     Attributes:
         mean: (N, K) the mean probability of each class.
         variance: (N, K) of that probability, over the answers.
         entropy: (N,) of the mean: all uncertainty, from 0 to log K.
-        expected_entropy: (N,) the mean entropy of a single answer: uncertainty that is in the picture, as in
+        expected_entropy: (N,) the mean entropy of a single answer: uncertainty that is in the image, as in
             a digit between 4 and 9.
         n_samples: how many answers.
     """
@@ -65,12 +65,12 @@ def predict(
             else, such as batch norm, works as in eval mode. Randomness of another kind that a model turns off
             by its own `if self.training` stays off.
         images: (N, C, H, W) in [0, 1].
-        n_samples: how often each picture is asked, 2 or more.
+        n_samples: how often each image is asked, 2 or more.
         seed: of what is dropped.
-        batch: pictures per pass; memory does not grow with samples.
+        batch: images per pass; memory does not grow with samples.
 
     Raises:
-        ValueError: the model drops nothing, so that all answers are one; pictures or answers that are not
+        ValueError: the model drops nothing, so that all answers are one; images or answers that are not
             finite, or no (N, K) logits.
     """
     check_integer(n_samples, "n_samples is a whole number, 2 or more", least=2)
@@ -78,7 +78,7 @@ def predict(
 
 
 def summary(predictions: Iterable[Tensor]) -> Uncertainty:
-    """What many answers to the same pictures say, one after the other: none of them is kept.
+    """What many answers to the same images say, one after the other: none of them is kept.
 
     Args:
         predictions: (N, K) probabilities each, two or more; a tensor (S, N, K) is such a row, too.
@@ -110,11 +110,11 @@ def samples(
     Args, Raises: as `predict`; 1 sample is enough. Arguments are checked now, not with the first sample.
     """
     check_images(images)
-    refuse_compiled(model)
+    check_not_compiled(model)
     check_integer(n_samples, "n_samples is a whole number, 1 or more")
-    check_integer(batch, "a pass takes 1 picture or more")
+    check_integer(batch, "a pass takes 1 image or more")
     if not all_finite(images):
-        raise ValueError("a picture holds a number that is not finite (nan or inf)")
+        raise ValueError("an image holds a number that is not finite (nan or inf)")
     return _sample_one_by_one(model, images, n_samples, seed, batch)
 
 
@@ -122,11 +122,11 @@ def _sample_one_by_one(
     model: nn.Module, images: Tensor, n_samples: int, seed: int, batch: int
 ) -> Iterator[Tensor]:
     random = torch.Generator().manual_seed(seed)
-    with undisturbed(model, grad=False), _dropout_on(model, seed, images.device):
+    with preserved(model, grad=False), _dropout_on(model, seed, images.device):
         parts, rest = _deterministic_prefix(model, [part.clone() for part in images.detach().split(batch)])
     for _ in range(n_samples):
         start = int(torch.randint(2**62, (), generator=random))
-        with undisturbed(model, grad=False), _dropout_on(model, start, images.device) as drop:
+        with preserved(model, grad=False), _dropout_on(model, start, images.device) as drop:
             outputs = [rest(part.clone()) for part in parts]
         if not drop.n_active:
             raise ValueError(
@@ -141,7 +141,7 @@ def _sample_one_by_one(
         logits = torch.cat(outputs)
         if len(logits) != len(images) or not all_finite(logits):
             raise ValueError(
-                f"finite logits for each of {len(images)} pictures are wanted, and the model gave "
+                f"finite logits for each of {len(images)} images are wanted, and the model gave "
                 f"{len(logits)} rows" + ("" if all_finite(logits) else " with nan or inf")
             )
         yield logits.softmax(dim=1)
@@ -202,7 +202,7 @@ class _DropoutMode(TorchFunctionMode):
 def _dropout_on(model: nn.Module, seed: int, device: torch.device) -> Iterator[_DropoutMode]:
     """Inside the block dropout is on, and drops by this seed; then the old random state is back.
 
-    To be used inside `undisturbed`, which puts the modes back.
+    To be used inside `preserved`, which puts the modes back.
     """
     # Dropout between the layers of an LSTM, or within attention, is in no function of its own. These modules
     # ask their mode about nothing else.

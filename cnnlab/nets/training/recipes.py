@@ -163,7 +163,7 @@ def follow(
     model = models.build(recipe.network, seed=seed, **recipe.sizes)
     options = {**recipe.options, **({"epochs": epochs} if epochs is not None else {})}
     began = time.perf_counter()
-    # The last weights are kept, not the best on the test pictures: those would flatter the test.
+    # The last weights are kept, not the best on the test images: those would flatter the test.
     history = train.fit(
         model,
         training,
@@ -192,7 +192,7 @@ def follow(
         "seed": seed,
         "epochs": len(history.loss),
         "seconds": round(seconds),
-        "pictures": len(training.labels),
+        "images": len(training.labels),
         "test_pictures": len(test.labels),
         "test_accuracy": round(train.evaluate(model, test)[1], 4),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -206,7 +206,7 @@ def follow(
 
 
 def data(name: str, split: str, root: str | Path | None = None) -> Labelled:
-    """The pictures of a recipe.
+    """The images of a recipe.
 
     Args:
         name: "digits", "mnist", "tiny_imagenet", "scenes" or "watermarked".

@@ -28,7 +28,7 @@ class Settings(NamedTuple):
 
     Attributes:
         net: "dense", wide, or "deep": see `cnnlab.nets.deep`.
-        digits: pictures to learn from, at most 1042.
+        digits: images to learn from, at most 1042.
         label_noise: the fraction of these whose label is another, drawn at random: nothing but memory can
             learn it.
         regulariser: against over-fitting, of REGULARISERS; "dropout" has the rate 0.5, and is for net
@@ -149,7 +149,7 @@ def split(n: int, seed: int) -> tuple[Labelled, Labelled]:
 
 
 def mislabelled(data: Labelled, fraction: float, seed: int) -> Labelled:
-    """The same pictures, of which this fraction has the label of another class.
+    """The same images, of which this fraction has the label of another class.
 
     Raises:
         ValueError: no fraction from 0 to 1.

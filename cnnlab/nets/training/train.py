@@ -50,9 +50,9 @@ def fit(
 
     Args:
         model: (N, C, H, W) -> logits (N, K). Left in the mode (train or eval) in which it came.
-        train, validate: pictures and labels, in memory.
-        epochs: how often every picture is seen.
-        batch: pictures per step.
+        train, validate: images and labels, in memory.
+        epochs: how often every image is seen.
+        batch: images per step.
         optimiser: "adam", or "sgd" with Nesterov momentum 0.9.
         learning_rate: the highest one, where it changes.
         schedule: "constant", or "one-cycle": up for the first quarter of the steps and down to nearly zero.
@@ -76,7 +76,7 @@ def fit(
         learned up to that step stays (with keep="best", the best epoch comes back if there is one).
 
     Raises:
-        ValueError: an impossible number, no pictures, or labels that the model has no output for.
+        ValueError: an impossible number, no images, or labels that the model has no output for.
         RuntimeError: another training that needs torch's random numbers is running in this process.
         LookupError: there is no such optimiser, schedule or parameter.
     """
@@ -122,7 +122,7 @@ def fit(
                     stepper.step()
                     plan.step()
                     history.step_loss.append(loss.item())
-                    # Weighted by its pictures: a small last batch must not count as much as a full one.
+                    # Weighted by its images: a small last batch must not count as much as a full one.
                     total += loss.item() * len(chosen)
                     right += (logits.argmax(dim=1) == labels).sum().item()
                     seen += len(chosen)
@@ -153,14 +153,14 @@ def evaluate(model: nn.Module, data: Labelled, batch: int = 500) -> tuple[float,
 
     Args:
         model: left as it came.
-        data: pictures and labels.
-        batch: pictures per pass, which bounds the memory.
+        data: images and labels.
+        batch: images per pass, which bounds the memory.
 
     Raises:
-        ValueError: there are no pictures.
+        ValueError: there are no images.
     """
     if not len(data.labels):
-        raise ValueError("there are no pictures to be right about")
+        raise ValueError("there are no images to be right about")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     loss, right = 0.0, 0
@@ -186,9 +186,9 @@ def _channels_last(images: Tensor) -> Tensor:
 
 
 def _batches(n: int, batch: int, random: torch.Generator) -> list[Tensor]:
-    """The pictures of an epoch in a new order, in batches; a last one of a single picture is left out.
+    """The images of an epoch in a new order, in batches; a last one of a single image is left out.
 
-    Batch normalisation cannot learn from a single picture.
+    Batch normalisation cannot learn from a single image.
     """
     parts = torch.randperm(n, generator=random).split(batch)
     return [part for part in parts if len(part) > 1 or len(parts) == 1 or batch == 1]
@@ -226,18 +226,16 @@ def _refuse(model, train, validate, options) -> None:
     """Everything that can be known to be wrong before the first step."""
     outputs = len(getattr(model, "classes", ())) or None
     for data in (train, validate) if validate is not None else (train,):
-        pictures, labels = len(data.images), len(data.labels)
-        if pictures == 0 or pictures != labels:
-            raise ValueError(
-                f"as many labels as pictures, at least one, not {labels} labels, {pictures} pictures"
-            )
+        images, labels = len(data.images), len(data.labels)
+        if images == 0 or images != labels:
+            raise ValueError(f"as many labels as images, at least one, not {labels} labels, {images} images")
         if data.labels.is_floating_point() or int(data.labels.min()) < 0:
             raise ValueError("labels are whole numbers from 0 on")
         most = int(data.labels.max())
         if outputs is not None and most >= outputs:
             raise ValueError(f"a label is {most}, but the model has {outputs} outputs, counted from 0")
     if validate is not None and not validate.images.sum().isfinite():
-        raise ValueError("a picture of the validation set holds a number that is not finite")
+        raise ValueError("an image of the validation set holds a number that is not finite")
     for name in ("epochs", "batch", "patience"):
         number = 1 if options[name] is None else options[name]
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:

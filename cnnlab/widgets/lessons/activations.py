@@ -8,7 +8,7 @@ from torch import Tensor
 from cnnlab.data import photos
 from cnnlab.drawing.raster import pixels, plots
 from cnnlab.methods.analysis import activations
-from cnnlab.widgets import Picture, cached, explore
+from cnnlab.widgets import ImageInput, cached, explore
 
 _SIDE = 64  # pixels: what the networks were trained on
 _SHEET = 420  # pixels on the page for a sheet of maps
@@ -25,7 +25,7 @@ def browser(net: str = "photonet"):
     return explore(
         functools.partial(browser_view, net=net),
         title="Look into the layers",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=layers,
         channel=(0, max(cached.channels(net, layer) for layer in layers) - 1),
         tops=lambda held: {"channel": cached.channels(net, held["layer"]) - 1},
@@ -35,7 +35,7 @@ def browser(net: str = "photonet"):
     )
 
 
-def browser_view(picture: Tensor, layer: str, channel: int, *, net: str = "photonet") -> dict:
+def browser_view(image: Tensor, layer: str, channel: int, *, net: str = "photonet") -> dict:
     """The picture, all maps of a layer on one scale, and one map large.
 
     Args:
@@ -47,7 +47,7 @@ def browser_view(picture: Tensor, layer: str, channel: int, *, net: str = "photo
     Returns:
         Three pictures and two lines of text. The chosen map is framed on the sheet.
     """
-    maps = cached.record(net, layer, picture)[0]  # (C, h, w)
+    maps = cached.record(net, layer, image)[0]  # (C, h, w)
     if not 0 <= channel < len(maps):
         raise ValueError(f"{layer} has the channels 0 to {len(maps) - 1}, not {channel}")
     signed = bool((maps < 0).any())
@@ -62,7 +62,7 @@ def browser_view(picture: Tensor, layer: str, channel: int, *, net: str = "photo
     said += f"\nmap {channel}: from {one.min():.2f} to {one.max():.2f}; {zero:.0%} of it is zero"
     large = _drawn(one, signed, max(one.abs().max().item(), 1e-12))
     return {
-        "the picture": pixels.grey(picture[0]),
+        "the picture": pixels.grey(image[0]),
         f"all maps of {layer}": pixels.enlarge(sheet, max(1, _SHEET // sheet.shape[1])),
         f"map {channel}, on its own scale": large,
         "": said,
@@ -78,7 +78,7 @@ def positions(net: str = "photonet"):
     return explore(
         functools.partial(positions_view, net=net),
         title="Walk over the picture",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=[layer for layer in _layers(net) if layer.startswith("relu")],
         row=(0, _SIDE - 1),
         column=(0, _SIDE - 1),
@@ -87,7 +87,7 @@ def positions(net: str = "photonet"):
     )
 
 
-def positions_view(picture: Tensor, layer: str, row: int, column: int, *, net: str = "photonet") -> dict:
+def positions_view(image: Tensor, layer: str, row: int, column: int, *, net: str = "photonet") -> dict:
     """What a place sees of the picture, and the activations of all channels there.
 
     Args:
@@ -99,11 +99,11 @@ def positions_view(picture: Tensor, layer: str, row: int, column: int, *, net: s
     Returns:
         The picture with the receptive field framed, one bar per channel, and the strongest channels in words.
     """
-    maps = cached.record(net, layer, picture)[0]
-    side = picture.shape[-1]
+    maps = cached.record(net, layer, image)[0]
+    side = image.shape[-1]
     here = row * maps.shape[1] // side, column * maps.shape[2] // side
     vector = maps[:, here[0], here[1]]  # (C,)
-    shown = pixels.boxed(pixels.grey(picture[0]), cached.field(net, layer, side).rectangle(*here), 4)
+    shown = pixels.boxed(pixels.grey(image[0]), cached.field(net, layer, side).rectangle(*here), 4)
     shown[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = (255, 255, 255)  # where the reader stands
     order = vector.argsort(descending=True)[:5].tolist()
     strongest = ", ".join(f"{channel} ({vector[channel]:.2f})" for channel in order if vector[channel] > 0)
@@ -126,7 +126,7 @@ def nearest(net: str = "photonet", *, bank: int = 240, seed: int = 0):
         bank: among how many pieces of the embedded photos to look.
         seed: of the pieces.
     """
-    layers = [activations.PICTURE, *(layer for layer in _layers(net) if layer.startswith("relu")), "gap"]
+    layers = [activations.IMAGE, *(layer for layer in _layers(net) if layer.startswith("relu")), "gap"]
     return explore(
         functools.partial(nearest_view, net=net, bank=bank, seed=seed),
         title="Who is whose neighbour?",
@@ -154,7 +154,7 @@ def nearest_view(piece: int, layer: str, *, net: str = "photonet", bank: int = 2
     own = asked.classes[asked.labels[piece]]
     names = [among.classes[label] for label in among.labels[index]]
     same = sum(name == own for name in names)
-    by = "the pixels" if layer == activations.PICTURE else layer
+    by = "the pixels" if layer == activations.IMAGE else layer
     said = f"from {', '.join(names)}\n{same} of {len(names)} are pieces of the same photo"
     return {
         f"a piece of '{own}'": drawn[0],

@@ -15,7 +15,7 @@ from cnnlab.drawing.raster import pixels, plots
 from cnnlab.methods import adversarial, targets
 from cnnlab.methods.adversarial import norms
 from cnnlab.methods.adversarial.result import completed
-from cnnlab.widgets import Picture, cached, explore
+from cnnlab.widgets import ImageInput, cached, explore
 
 _LARGE = 3  # how much a picture of 64 pixels is enlarged: three stand on a slide
 _MOST = 10  # of 255: the largest change of a dial
@@ -33,14 +33,14 @@ def dial():
         dial_view,
         title="One dial, three kinds of noise",
         eps=(0, _MOST),
-        picture=Picture(tuple(photos.names()), size=64, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=64, value="cat"),
         start={"eps": 2},
         presets={"nothing": {"eps": 0}, "2 of 255": {"eps": 2}, "8 of 255": {"eps": 8}},
         alt="the picture with random noise, after one step and after many steps, and the probability",
     )
 
 
-def dial_view(eps: int, picture: Tensor) -> dict:
+def dial_view(eps: int, image: Tensor) -> dict:
     """The three changed pictures, and how sure the network still is of its first answer.
 
     Args:
@@ -51,7 +51,7 @@ def dial_view(eps: int, picture: Tensor) -> dict:
         The pictures, the probability of the first answer at every size, and what the network says.
     """
     model = cached.net("photonet")
-    drawn = {kind: _every_size(kind, *_key(picture), None) for kind in _KINDS}
+    drawn = {kind: _every_size(kind, *_key(image), None) for kind in _KINDS}
     first = int(drawn["FGSM"].chances[0].argmax())  # without any change
     sure = {kind: found.chances[:, first].tolist() for kind, found in drawn.items()}
     levels = list(range(_MOST + 1))
@@ -79,13 +79,13 @@ def towards():
         title="Say what the network shall say",
         eps=(0, _MOST, _EVERY),
         target=list(cached.net("photonet").classes),
-        picture=Picture(tuple(photos.names()), size=64, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=64, value="cat"),
         start={"eps": 4, "target": "pizza"},
         alt="the picture, the change enlarged ten times, and their sum",
     )
 
 
-def towards_view(eps: int, target: str, picture: Tensor) -> dict:
+def towards_view(eps: int, target: str, image: Tensor) -> dict:
     """The picture, what was added, and the sum of both, with the most probable classes.
 
     Args:
@@ -97,20 +97,20 @@ def towards_view(eps: int, target: str, picture: Tensor) -> dict:
         Three pictures, and the probabilities before and after.
     """
     model = cached.net("photonet")
-    found = _every_size("PGD", *_key(picture), target)
+    found = _every_size("PGD", *_key(image), target)
     changed = found.images[[eps // _EVERY]]
     bars = [_bars(model, found.chances[size]) for size in (0, eps // _EVERY)]
     return {
-        "the picture": pixels.enlarge(pixels.grey(picture), _LARGE),
+        "the picture": pixels.enlarge(pixels.grey(image), _LARGE),
         f"what is added, x {_TIMES}": pixels.enlarge(
-            pixels.grey((0.5 + _TIMES * (changed - picture)).clamp(0, 1)), _LARGE
+            pixels.grey((0.5 + _TIMES * (changed - image)).clamp(0, 1)), _LARGE
         ),
         "the sum": pixels.enlarge(pixels.grey(changed), _LARGE),
         "": f"before\n{bars[0]}\n\nafter, no number off by more than {eps} of 255\n{bars[1]}",
     }
 
 
-def stick(model: nn.Module, stickers: dict[str, Tensor], pictures: dict[str, Tensor]):
+def stick(model: nn.Module, stickers: dict[str, Tensor], images: dict[str, Tensor]):
     """Move a sticker over a picture.
 
     Args:
@@ -118,14 +118,14 @@ def stick(model: nn.Module, stickers: dict[str, Tensor], pictures: dict[str, Ten
         stickers: name -> (C, S, S), all of one size; the first is there at the start.
         pictures: name -> (1, C, H, W), all of one size.
     """
-    limit = next(iter(pictures.values())).shape[-1] - next(iter(stickers.values())).shape[-1]
+    limit = next(iter(images.values())).shape[-1] - next(iter(stickers.values())).shape[-1]
     return explore(
-        functools.partial(stick_view, model=model, stickers=stickers, pictures=pictures),
+        functools.partial(stick_view, model=model, stickers=stickers, images=images),
         title="Move the sticker",
         row=(0, limit),
         column=(0, limit),
         sticker=list(stickers),
-        picture=list(pictures),
+        image=list(images),
         start={"row": limit // 8, "column": limit // 8},
         alt="a picture with a sticker on it",
     )
@@ -135,11 +135,11 @@ def stick_view(
     row: int,
     column: int,
     sticker: str,
-    picture: str,
+    image: str,
     *,
     model: nn.Module,
     stickers: dict[str, Tensor],
-    pictures: dict[str, Tensor],
+    images: dict[str, Tensor],
 ) -> dict:
     """The picture with the sticker, and what the network says without it and with it.
 
@@ -151,9 +151,9 @@ def stick_view(
     Returns:
         The picture without and with it, and the most probable classes of both.
     """
-    plain = pictures[picture]
-    place = torch.tensor([row]), torch.tensor([column])
-    pasted = adversarial.apply_patch(plain, stickers[sticker], *place)
+    plain = images[image]
+    position = torch.tensor([row]), torch.tensor([column])
+    pasted = adversarial.apply_patch(plain, stickers[sticker], *position)
     factor = max(1, _LARGE * 64 // plain.shape[-1])
     with torch.no_grad():
         bars = [_bars(model, chances) for chances in model(torch.cat([plain, pasted])).softmax(dim=1)]
@@ -174,11 +174,11 @@ class _Sizes(NamedTuple):
 @functools.lru_cache(maxsize=64)  # three attacks on each of the photos
 def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes:
     model = cached.net("photonet")
-    picture = torch.frombuffer(bytearray(data), dtype=torch.float32).view(1, 3, side, side)
+    image = torch.frombuffer(bytearray(data), dtype=torch.float32).view(1, 3, side, side)
     levels = _LEVELS if target is None else _LEVELS[::_EVERY]
-    many = picture.repeat(len(levels), 1, 1, 1)
+    many = image.repeat(len(levels), 1, 1, 1)
     if kind == "random noise":  # one toss for all sizes: the dial makes a noise stronger, and not another one
-        toss = norms.random_perturbation(picture, "linf", norms.generator(0))
+        toss = norms.random_perturbation(image, "linf", norms.generator(0))
         changed = (many + norms.per_image(levels) * toss).clamp(0, 1)
     else:
         options = {"steps": _STEPS, "start": "image"} if kind == "PGD" else {}
@@ -190,8 +190,8 @@ def _every_size(kind: str, data: bytes, side: int, target: str | None) -> _Sizes
         return _Sizes(changed, model(changed).softmax(dim=1))
 
 
-def _key(picture: Tensor) -> tuple[bytes, int]:
-    return picture.detach().contiguous().numpy().tobytes(), picture.shape[-1]
+def _key(image: Tensor) -> tuple[bytes, int]:
+    return image.detach().contiguous().numpy().tobytes(), image.shape[-1]
 
 
 def _bars(model: nn.Module, chances: Tensor) -> str:

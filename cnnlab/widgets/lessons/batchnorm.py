@@ -50,11 +50,14 @@ def chain_view(depth: int, variance: float, activation: str, batch_norm: bool, s
         The curves, and both ends in words.
     """
     found = _chain(depth, round(variance, 1), activation, batch_norm, shortcuts)
-    places = list(range(depth + 1))
-    lines = {"signal": (places, found.forward.tolist()), "slope, back": (places, found.backward.tolist())}
+    positions = list(range(depth + 1))
+    lines = {
+        "signal": (positions, found.forward.tolist()),
+        "slope, back": (positions, found.backward.tolist()),
+    }
     said = "no short formula"
     if found.theory is not None:
-        lines["theory"] = (places, found.theory.tolist())
+        lines["theory"] = (positions, found.theory.tolist())
         said = f"theory {found.theory[-1].item():.2g}"
     drawn = plots.curves(
         lines,
@@ -114,12 +117,12 @@ def statistics_view(batches: int, batch_size: int, momentum: float, channel: int
     truth = {"mean": mean, "deviation": variance**0.5}
     result, lines = {}, []
     for name, every in seen.items():
-        places = list(range(1, batches + 1))
+        positions = list(range(1, batches + 1))
         low, high = min(*every, *kept[name], truth[name]), max(*every, *kept[name], truth[name])
         result[name] = plots.curves(
             {
-                "this batch": (places, every[:batches]),
-                "remembered": (places, kept[name][1 : batches + 1]),
+                "this batch": (positions, every[:batches]),
+                "remembered": (positions, kept[name][1 : batches + 1]),
                 "all digits": ([1, _MOST], [truth[name]] * 2),
             },
             plots.Axis(1, _MOST, "batches"),

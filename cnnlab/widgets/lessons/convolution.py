@@ -11,7 +11,7 @@ from torch import Tensor
 from cnnlab.data import photos
 from cnnlab.drawing.raster import pixels
 from cnnlab.nets import kernels, layers
-from cnnlab.widgets import Matrix, Picture, explore
+from cnnlab.widgets import ImageInput, Matrix, explore
 
 _SIDE = 8  # pixels of the picture that is scanned in slow motion: numbers must stay readable
 
@@ -24,13 +24,13 @@ def scan():
         title="One position after the other",
         position=(0, last),
         kernel=kernels.names(),
-        picture=list(_small_pictures()),
+        image=list(_small_images()),
         start={"kernel": "sobel x", "position": 14},
         alt="the scan",
     )
 
 
-def scan_view(position: int, kernel: str, picture: str) -> dict:
+def scan_view(position: int, kernel: str, image: str) -> dict:
     """The window at one position: picture with frame, products, and the map so far.
 
     Args:
@@ -42,7 +42,7 @@ def scan_view(position: int, kernel: str, picture: str) -> dict:
         Captioned tables of numbers; cells of the map that are not reached yet are empty.
     """
     weight = kernels.load(kernel)
-    x = _small_pictures()[picture]()  # (8, 8)
+    x = _small_images()[image]()  # (8, 8)
     y = layers.conv2d(x[None, None], weight[None, None])[0, 0]  # (6, 6)
     row, column = divmod(position, y.shape[1])
     window = x[row : row + 3, column : column + 3]
@@ -72,7 +72,7 @@ def kernel_editor():
         kernel=Matrix(min_size=3, max_size=7, value=kernels.load("outline")),
         bias=(-1.0, 1.0, 0.05),
         relu=False,
-        photo=Picture(tuple(photos.names()), size=256),
+        photo=ImageInput(tuple(photos.names()), size=256),
         presets=presets,
         start={"bias": 0.0},
         alt="the photo and its feature map",
@@ -119,7 +119,7 @@ def blur():
         blur_view,
         title="Blur",
         sigma=(0.3, 6.0, 0.1),
-        photo=Picture(tuple(photos.names()), size=256),
+        photo=ImageInput(tuple(photos.names()), size=256),
         start={"sigma": 1.5},
         alt="the photo, its blur and the difference",
     )
@@ -189,11 +189,11 @@ def geometry_view(
     """
     n, p = pixels_per_side, padding
     reach = dilation * (kernel_size - 1) + 1
-    picture = torch.zeros(n + 2 * p, n + 2 * p)
-    picture[p : p + n, p : p + n] = 0.35  # pixels; the border of padding stays 0
+    image = torch.zeros(n + 2 * p, n + 2 * p)
+    image[p : p + n, p : p + n] = 0.35  # pixels; the border of padding stays 0
     if reach > n + 2 * p:
         return {
-            "picture (the border is padding)": pixels.cells(picture),
+            "picture (the border is padding)": pixels.cells(image),
             "map": pixels.cells(torch.zeros(1, 1)),
             "": f"The kernel reaches over {dilation}*({kernel_size}-1)+1 = {reach} pixels, of {n + 2 * p} "
             "that are there: it does not fit. Add padding, or take a smaller kernel or dilation.",
@@ -204,10 +204,10 @@ def geometry_view(
         raise ValueError(f"the positions of this map are 0 to {side**2 - 1}, not {position}")
     down = torch.arange(kernel_size) * dilation + row * stride
     across = torch.arange(kernel_size) * dilation + column * stride
-    picture[down[:, None], across] = 1.0
+    image[down[:, None], across] = 1.0
     feature_map = torch.full((side, side), 0.35)
     feature_map[row, column] = 1.0
-    drawn = pixels.cells(picture, highlight=(p, p, n, n))
+    drawn = pixels.cells(image, highlight=(p, p, n, n))
     # On a page as large as the picture's, so that the page enlarges both alike: cells are of one size.
     small = np.full_like(drawn, 255)
     cells = pixels.cells(feature_map)
@@ -231,7 +231,7 @@ def _last_position(held: dict) -> dict[str, int]:
     return {"position": side**2 - 1}
 
 
-def _small_pictures() -> dict:
+def _small_images() -> dict:
     """Pictures of 8x8 grey pixels by name; each is made when it is asked for."""
 
     def photo():

@@ -11,7 +11,7 @@ from cnnlab.drawing.raster import pixels
 from cnnlab.methods import deconvnet, top
 from cnnlab.methods.deconvnet import top_projections
 from cnnlab.probing import rules
-from cnnlab.widgets import Picture, cached, explore
+from cnnlab.widgets import ImageInput, cached, explore
 
 _SIDE = 64  # pixels
 _PAGE = 256  # pixels on the page
@@ -22,7 +22,7 @@ def project():
     return explore(
         project_view,
         title="Which pixels made it fire?",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=list(cached.stage_names("photonet")),
         channel=(0, 191),
         rule=list(rules.NAMED),
@@ -33,7 +33,7 @@ def project():
     )
 
 
-def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
+def project_view(image: Tensor, layer: str, channel: int, rule: str) -> dict:
     """The strongest place of a unit, and its projection.
 
     Args:
@@ -45,11 +45,11 @@ def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
         The picture with the receptive field framed, the projection, both cut to the field, and numbers.
     """
     model = cached.net("photonet")
-    unit = deconvnet.strongest_unit(model, picture, layer, channel)
-    signal = deconvnet.project(model, picture, unit, rule)
+    unit = deconvnet.strongest_unit(model, image, layer, channel)
+    signal = deconvnet.project(model, image, unit, rule)
     field = cached.field("photonet", layer)
     box = field.rectangle(unit.row, unit.col)
-    value = unit.activation(cached.record("photonet", layer, picture))[0].item()
+    value = unit.activation(cached.record("photonet", layer, image))[0].item()
     said = f"{unit}: its activation is {value:.3f}"
     if value == 0:
         said += "\nA silent unit has nothing to project. Take another channel or picture."
@@ -58,10 +58,10 @@ def project_view(picture: Tensor, layer: str, channel: int, rule: str) -> dict:
         said += f"\n{against:.0%} of the colour values that are not zero are negative; grey is zero"
         said += "; darker there means more" if rule == "gradient" else ""
     part, seen = (
-        field.crop(one, unit.row, unit.col, outside=out) for one, out in ((signal, 0.0), (picture, 0.5))
+        field.crop(one, unit.row, unit.col, outside=out) for one, out in ((signal, 0.0), (image, 0.5))
     )
     return {
-        "the strongest place": pixels.boxed(pixels.grey(picture[0]), box, 4),
+        "the strongest place": pixels.boxed(pixels.grey(image[0]), box, 4),
         f"projected by '{rule}'": _large(filter_images.centred(signal[0])),
         "what it sees": _large(pixels.grey(seen[0])),
         "what it used": _large(filter_images.centred(part[0])),
@@ -75,7 +75,7 @@ def walk():
     return explore(
         walk_view,
         title="Down to the pixels, layer by layer",
-        picture=list(photos.names()),
+        image=list(photos.names()),
         layer=list(cached.stage_names("photonet")[1:]),
         channel=(0, 191),
         step=(0, last),
@@ -89,7 +89,7 @@ def walk():
     )
 
 
-def walk_view(picture: str, layer: str, channel: int, step: int) -> dict:
+def walk_view(image: str, layer: str, channel: int, step: int) -> dict:
     """The signal at one layer of the way down.
 
     Args:
@@ -100,7 +100,7 @@ def walk_view(picture: str, layer: str, channel: int, step: int) -> dict:
     Returns:
         The signal summed over the channels of that layer, the picture, and where the walk is.
     """
-    steps = _walked(picture, layer, channel)
+    steps = _walked(image, layer, channel)
     here = steps[step]
     names = [one.layer for one in steps]
     total = here.signal[0].sum(dim=0)  # (h, w)
@@ -109,7 +109,7 @@ def walk_view(picture: str, layer: str, channel: int, step: int) -> dict:
     last = step == len(steps) - 1
     shown = _large(filter_images.centred(here.signal[0])) if last else pixels.signed(total)
     return {
-        "the photo": pixels.enlarge(pixels.grey(photos.load(picture, _SIDE)[0]), 4),
+        "the photo": pixels.enlarge(pixels.grey(photos.load(image, _SIDE)[0]), 4),
         "the pixels"
         if last
         else f"arriving at {here.layer}, {here.signal.shape[1]} channels added up": shown,
@@ -169,8 +169,8 @@ def _large(drawn: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=8)
-def _walked(picture: str, layer: str, channel: int) -> list[deconvnet.Step]:
-    model, image = cached.net("photonet"), photos.load(picture, _SIDE)
+def _walked(image: str, layer: str, channel: int) -> list[deconvnet.Step]:
+    model, photo = cached.net("photonet"), photos.load(image, _SIDE)
     return deconvnet.layer_by_layer(
-        model, image, deconvnet.strongest_unit(model, image, layer, channel), steps=True
+        model, photo, deconvnet.strongest_unit(model, photo, layer, channel), steps=True
     )

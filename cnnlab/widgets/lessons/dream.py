@@ -8,7 +8,7 @@ from cnnlab.drawing import sheets
 from cnnlab.drawing.raster import pixels
 from cnnlab.methods import dream
 from cnnlab.nets import icons
-from cnnlab.widgets import Picture, cached, explore
+from cnnlab.widgets import ImageInput, cached, explore
 from cnnlab.widgets.lessons.live_feature_visualisation import Studio, studio
 
 __all__ = ["Studio", "studio", "octaves", "octaves_view", "dictionary", "dictionary_view"]
@@ -23,7 +23,7 @@ def octaves():
     return explore(
         octaves_view,
         title="More of whatever you see",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=list(cached.stage_names(_NET)),
         octaves=(1, 4),
         steps=(0, 20),
@@ -38,7 +38,7 @@ def octaves():
     )
 
 
-def octaves_view(picture: Tensor, layer: str, octaves: int, steps: int) -> dict:
+def octaves_view(image: Tensor, layer: str, octaves: int, steps: int) -> dict:
     """A photo with more of what a layer sees in it.
 
     Args:
@@ -51,13 +51,13 @@ def octaves_view(picture: Tensor, layer: str, octaves: int, steps: int) -> dict:
         The photo, the dream, and how much more the layer answers.
     """
     found = dream.deep_dream(
-        cached.net(_NET), picture, dream.layer(layer), octaves=octaves, steps=steps, keep_frames=False
+        cached.net(_NET), image, dream.layer(layer), octaves=octaves, steps=steps, keep_frames=False
     )
     before, after = (
-        cached.record(_NET, layer, each).square().mean().item() for each in (picture, found.images)
+        cached.record(_NET, layer, each).square().mean().item() for each in (image, found.images)
     )
     return {
-        "the photo": pixels.enlarge(pixels.grey(picture[0]), _LARGER),
+        "the photo": pixels.enlarge(pixels.grey(image[0]), _LARGER),
         "the dream": pixels.enlarge(pixels.grey(found.images[0]), _LARGER),
         "": f"mean square of {layer}: {before:.3g} for the photo, {after:.3g} for the dream\n"
         f"{octaves} x {steps} = {octaves * steps} steps",
@@ -70,7 +70,7 @@ def dictionary():
     return explore(
         dictionary_view,
         title="A place, read by icons",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=layers,
         row=(0, _SIDE - 1),
         column=(0, _SIDE - 1),
@@ -80,7 +80,7 @@ def dictionary():
     )
 
 
-def dictionary_view(picture: Tensor, layer: str, row: int, column: int) -> dict:
+def dictionary_view(image: Tensor, layer: str, row: int, column: int) -> dict:
     """The strongest channels at one place, as icons that are the larger the stronger the channel answers.
 
     Args:
@@ -91,9 +91,9 @@ def dictionary_view(picture: Tensor, layer: str, row: int, column: int) -> dict:
     Returns:
         The picture with what the place sees framed, the icons, and numbers.
     """
-    found = dream.top_channels(cached.net(_NET), picture, layer, row, column, k=_ICONS)
+    found = dream.top_channels(cached.net(_NET), image, layer, row, column, k=_ICONS)
     box = cached.field(_NET, layer).rectangle(row, column)
-    shown = {"what the place sees": pixels.boxed(pixels.grey(picture[0]), box, _LARGE)}
+    shown = {"what the place sees": pixels.boxed(pixels.grey(image[0]), box, _LARGE)}
     if not len(found.channels):
         return {**shown, "": f"{layer} is silent at this place"}
     # Where fewer channels answer, places stay empty.

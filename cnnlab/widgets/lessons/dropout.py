@@ -79,15 +79,15 @@ def units_view(rate: float, digit: int, draw: int) -> dict:
     }
 
 
-def _hill(found: Tensor, mean: float, deviation: float):
+def _hill(found: Tensor, mean: float, std: float):
     """How often each logit comes, beside the normal curve of the mean and the deviation."""
     share = torch.histc(found.clamp(_LOW, _HIGH), _HIGH - _LOW, _LOW, _HIGH) / len(found)
     edges = torch.arange(_LOW, _HIGH + 1).repeat_interleave(2)[1:-1]  # stairs: both ends of each bin
     lines = {"draws": (edges.tolist(), share.repeat_interleave(2).tolist())}
-    if deviation:
-        places = torch.linspace(_LOW, _HIGH, 281)
-        curve = torch.distributions.Normal(mean, deviation).log_prob(places).exp()
-        lines["formula"] = (places.tolist(), curve.tolist())
+    if std:
+        positions = torch.linspace(_LOW, _HIGH, 281)
+        curve = torch.distributions.Normal(mean, std).log_prob(positions).exp()
+        lines["formula"] = (positions.tolist(), curve.tolist())
     across, up = plots.Axis(_LOW, _HIGH, "logit"), plots.Axis(0, _TOP, "share of the draws")
     return plots.curves(lines, across, up, dashed=["formula"], width=340, height=200, beside=80)
 
@@ -114,10 +114,10 @@ def rates_view(rate: float, curve: str) -> dict:
     Returns:
         Two charts and the numbers.
     """
-    found, place = _by_rate(), round(rate, 1)
+    found, position = _by_rate(), round(rate, 1)
     low, high, name = _SHOWN[curve]
     train, judged = ("accuracy", "val_accuracy") if curve == "accuracy" else ("loss", "val_loss")
-    curves = {said: found[place].curve(key) for said, key in (("training", train), ("validation", judged))}
+    curves = {said: found[position].curve(key) for said, key in (("training", train), ("validation", judged))}
     epochs = list(range(1, len(curves["training"]) + 1))
     over_time = plots.curves(
         {said: (epochs, curve) for said, curve in curves.items()},
@@ -134,15 +134,17 @@ def rates_view(rate: float, curve: str) -> dict:
         ends,
         plots.Axis(0, max(found), "rate of dropout"),
         plots.Axis(low, high, f"{name}, at the end"),
-        dots={said: (place, values[places.index(place)]) for said, (places, values) in ends.items()},
+        dots={
+            said: (position, values[positions.index(position)]) for said, (positions, values) in ends.items()
+        },
         width=460,
         height=250,
     )
-    right = found[place].ends("test_accuracy")
+    right = found[position].ends("test_accuracy")
     return {
-        f"rate {place:.1f}, epoch by epoch": over_time,
+        f"rate {position:.1f}, epoch by epoch": over_time,
         "all rates, after the last epoch": by_rate,
-        "": f"rate {place:.1f}: {fmean(right):.0%} of the test digits right (three seeds: "
+        "": f"rate {position:.1f}: {fmean(right):.0%} of the test digits right (three seeds: "
         f"{min(right):.0%} to {max(right):.0%})",
     }
 
@@ -170,7 +172,7 @@ def turning_view(angle: int, digit: int) -> dict:
     Returns:
         The picture, 25 answers as rows, entropy and mutual information over the angle, and words.
     """
-    pictures, answers, result = _turned(digit)
+    images, answers, result = _turned(digit)
     k = angle // _STEP
     mean, angles = result.mean[k], list(range(0, _HALF + 1, _STEP))
     best = int(mean.argmax())
@@ -189,7 +191,7 @@ def turning_view(angle: int, digit: int) -> dict:
         height=230,
     )
     return {
-        f"turned by {angle} degrees": pixels.enlarge(pixels.grey(pictures[k]), 6),
+        f"turned by {angle} degrees": pixels.enlarge(pixels.grey(images[k]), 6),
         f"{_TURNED} answers (rows), 0 to 9 (columns)": sheet.repeat(7, axis=0).repeat(16, axis=1),
         "at every angle": drawn,
         "": f"the mean says {best}, with {mean[best]:.0%} (deviation {spread:.0%})\n"
@@ -227,6 +229,6 @@ def _by_rate() -> dict[float, sweep_results.Runs]:
 @functools.lru_cache(maxsize=10)
 def _turned(digit: int) -> tuple[Tensor, Tensor, mc_dropout.Uncertainty]:
     """A digit at all angles at once, (A, 1, 28, 28); its answers (S, A, 10); and what they say."""
-    pictures = torch.cat([rotate(_digit(digit), angle) for angle in range(0, _HALF + 1, _STEP)])
-    answers = torch.stack(list(mc_dropout.samples(_encoder(), pictures, n_samples=_TURNED)))
-    return pictures, answers, mc_dropout.summary(answers)
+    images = torch.cat([rotate(_digit(digit), angle) for angle in range(0, _HALF + 1, _STEP)])
+    answers = torch.stack(list(mc_dropout.samples(_encoder(), images, n_samples=_TURNED)))
+    return images, answers, mc_dropout.summary(answers)

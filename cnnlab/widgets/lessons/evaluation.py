@@ -18,7 +18,7 @@ from cnnlab.methods.evaluation import (
 )
 from cnnlab.methods.evaluation.maps import random_maps
 from cnnlab.nets import models
-from cnnlab.widgets import Picture, cached, explore
+from cnnlab.widgets import ImageInput, cached, explore
 
 _LARGE = 3  # how much a picture of 64 pixels is enlarged: three stand on a slide
 _NETS = {"network A": "scenes", "network B": "watermarked"}  # the honest one, and the one that cheats
@@ -88,7 +88,7 @@ def shuffled():
     return explore(
         shuffled_view,
         title="Shuffle the weights from the top",
-        picture=Picture(tuple(photos.names()), size=64, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=64, value="cat"),
         method=list(all_methods.METHODS),
         shuffled=(0, depth),
         start={"method": "guided backprop"},
@@ -97,7 +97,7 @@ def shuffled():
     )
 
 
-def shuffled_view(picture: Tensor, method: str, shuffled: int) -> dict:
+def shuffled_view(image: Tensor, method: str, shuffled: int) -> dict:
     """The map before and after.
 
     Args:
@@ -109,13 +109,13 @@ def shuffled_view(picture: Tensor, method: str, shuffled: int) -> dict:
         The picture, both maps, each on its own scale, and how alike they are.
     """
     model = cached.net("photonet")
-    number = targets.top_classes(model, picture, 1)[:, 0]
-    layers = list(model_randomisation.weight_layers_top_down(model, picture))
+    number = targets.top_classes(model, image, 1)[:, 0]
+    layers = list(model_randomisation.weight_layers_top_down(model, image))
     explain = all_methods.get_method(method)
-    before = explain(model, picture, number)
-    after = explain(_shuffled(shuffled), picture, number) if shuffled else before
+    before = explain(model, image, number)
+    after = explain(_shuffled(shuffled), image, number) if shuffled else before
     with torch.no_grad():
-        chance = _shuffled(shuffled)(picture).softmax(dim=1)[0, int(number)].item()
+        chance = _shuffled(shuffled)(image).softmax(dim=1)[0, int(number)].item()
     alike = [
         rank_correlation.spearman(before, after, absolute=size, constant=0.0).item() for size in (False, True)
     ]
@@ -127,7 +127,7 @@ def shuffled_view(picture: Tensor, method: str, shuffled: int) -> dict:
         for name, flat in (("trained", before), (f"layers shuffled: {shuffled}", after))
     }
     return {
-        "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
+        "the picture": pixels.enlarge(pixels.grey(image[0]), _LARGE),
         **shown,
         "": f"shuffled: {done}\n{model.classes[int(number)]}: probability {chance:.0%}\n"
         f"rank correlation with the first map {alike[0]:+.2f}; of the sizes alone {alike[1]:+.2f}",

@@ -14,7 +14,7 @@ from torch import Tensor
 from cnnlab.drawing.raster import html_image, pixels
 from cnnlab.methods import dream
 from cnnlab.nets import icons, models
-from cnnlab.probing import shapes, stages
+from cnnlab.probing import representative_layers, shapes
 from cnnlab.widgets import cached
 from cnnlab.widgets.background_task import Background
 from cnnlab.widgets.style import control_layout
@@ -41,7 +41,7 @@ class Studio(Background):
         super().__init__("Draw", "start from noise", "keep the picture so far")
         self._net = net
         self.model = models.load(net)  # its own: it is frozen while a picture is drawn
-        layers = stages(self.model, torch.zeros(1, *self.model.input_size))
+        layers = representative_layers(self.model, torch.zeros(1, *self.model.input_size))
         # Asked now: while a picture is drawn, the network belongs to the thread.
         there = shapes(self.model, torch.zeros(1, *self.model.input_size))
         self._channels = {name: there[name][1] for name in layers}
@@ -120,11 +120,11 @@ class Studio(Background):
         self._show(self.rendered.images[0], done, keep=True)
         self._say(f"{end} after {done} steps: {wish} = {self.rendered.history[-1, 0].item():.3g}")
 
-    def _watch(self, done: int, steps: int, pictures: Tensor, value: float) -> bool:
+    def _watch(self, done: int, steps: int, images: Tensor, value: float) -> bool:
         part = _FILM - 1  # the strip: the first picture, and one at the end of each fifth of the climb
         keep = done == 1 or done * part // steps > (done - 1) * part // steps
         if keep or done % max(1, steps // 24) == 0:
-            self._show(pictures[0], done, keep=keep)
+            self._show(images[0], done, keep=keep)
             self._say(f"step {done} of {steps}: {self._wish} = {value:.3g}")
         return self._stop.is_set()
 
@@ -143,8 +143,8 @@ class Studio(Background):
         self.stage.value = html_image.picture(large, words)
         self._say(f"{words}, and shipped with the course. Press Draw, and see a new one come.")
 
-    def _show(self, picture: Tensor, done: int, keep: bool = False) -> None:
-        small = pixels.grey(picture)
+    def _show(self, image: Tensor, done: int, keep: bool = False) -> None:
+        small = pixels.grey(image)
         if keep and (not self._film or self._film[-1][0] < done):
             self._film.append((done, small))
         large = pixels.enlarge(small, max(1, _STAGE // small.shape[0]))

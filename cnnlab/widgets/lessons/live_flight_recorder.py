@@ -160,11 +160,11 @@ def rectifiers(model: torch.nn.Module) -> list[str]:
 def _charts(first: Sequence[Note], now: Sequence[Note], steps: int) -> str:
     """Four charts over the layers, as they stand now and as they stood at the start."""
     x = plots.Axis(1, max(len(now), 2), "layer")
-    places, found = list(range(1, len(now) + 1)), []
+    positions, found = list(range(1, len(now) + 1)), []
     for name, y in _CHARTS:
         lines = {
-            "now": (places, [getattr(note, name) for note in now]),
-            "start": (places, [getattr(note, name) for note in first]),
+            "now": (positions, [getattr(note, name) for note in now]),
+            "start": (positions, [getattr(note, name) for note in first]),
         }
         last = lines["now"][1][-1]
         drawn = plots.curves(lines, x, y, dashed=["start"], **_SIZE)

@@ -12,7 +12,7 @@ from cnnlab.methods import occlusion, saliency, targets
 from cnnlab.methods.attribution import Attribution
 from cnnlab.methods.evaluation import all_methods, deletion
 from cnnlab.probing import Unit
-from cnnlab.widgets import Picture, cached, explore
+from cnnlab.widgets import ImageInput, cached, explore
 
 _SIDE, _LARGE = 64, 3  # pixels of a picture, and by how much it is enlarged: three stand on a slide
 _NET = "photonet"
@@ -27,7 +27,7 @@ def methods():
     return explore(
         methods_view,
         title="Which pixels decided the class?",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         method=list(all_methods.METHODS),
         target=[*_GUESSES, *cached.net(_NET).classes],
         start={"method": "integrated gradients"},
@@ -35,7 +35,7 @@ def methods():
     )
 
 
-def methods_view(picture: Tensor, method: str, target: str) -> dict:
+def methods_view(image: Tensor, method: str, target: str) -> dict:
     """The map of a class, on the scale of the map of the first guess.
 
     Args:
@@ -47,17 +47,17 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
         The picture, the map, the picture where the map is positive, and numbers.
     """
     model = cached.net(_NET)
-    guesses = targets.top_classes(model, picture, len(_GUESSES))[0].tolist()
+    guesses = targets.top_classes(model, image, len(_GUESSES))[0].tolist()
     number = guesses[_GUESSES.index(target)] if target in _GUESSES else model.classes.index(target)
-    limit = _scale(_explained(method, _key(picture), guesses[0]).map)
-    answer = _explained(method, _key(picture), number)
-    flat = all_methods.to_pixels(answer.map, model, picture)[0, 0]  # (S, S)
+    limit = _scale(_explained(method, _key(image), guesses[0]).map)
+    answer = _explained(method, _key(image), number)
+    flat = all_methods.to_pixels(answer.map, model, image)[0, 0]  # (S, S)
     with torch.no_grad():
-        chance = model(picture).softmax(dim=1)[0, number].item()
+        chance = model(image).softmax(dim=1)[0, number].item()
     total = f"sum of the map {answer.total.item():.2f}"
     if answer.difference is not None:
         total += f", f(x) - f(x') {answer.difference.item():.2f}"
-    if answer.map.shape[2:] != picture.shape[2:]:
+    if answer.map.shape[2:] != image.shape[2:]:
         total += f" over {answer.map.shape[2]} x {answer.map.shape[3]} places, drawn smooth"
     if method == "occlusion":
         total = "a drop counts for every pixel of its window, so the sum of the map means nothing"
@@ -72,9 +72,9 @@ def methods_view(picture: Tensor, method: str, target: str) -> dict:
             "speaks for this class."
         )
     return {
-        "the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
+        "the picture": pixels.enlarge(pixels.grey(image[0]), _LARGE),
         f"{method}, to ±{limit:.2g}": pixels.enlarge(pixels.signed(flat, limit), _LARGE),
-        "what speaks for it": pixels.enlarge(pixels.overlay(picture[0], flat.clamp(min=0), limit), _LARGE),
+        "what speaks for it": pixels.enlarge(pixels.overlay(image[0], flat.clamp(min=0), limit), _LARGE),
         "": "\n".join(said),
     }
 
@@ -84,7 +84,7 @@ def path():
     return explore(
         path_view,
         title="From nothing to the picture",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         points=(1, 50),
         baseline=["black", "white", "grey", "blurred"],
         start={"points": POINTS},
@@ -93,7 +93,7 @@ def path():
     )
 
 
-def path_view(picture: Tensor, points: int, baseline: str) -> dict:
+def path_view(image: Tensor, points: int, baseline: str) -> dict:
     """Integrated gradients for the class that photonet names.
 
     Args:
@@ -104,14 +104,14 @@ def path_view(picture: Tensor, points: int, baseline: str) -> dict:
     Returns:
         The baseline, the picture, the shares, the score at each point, and whether they add up.
     """
-    model, start = cached.net(_NET), filled(picture, baseline)
-    number = targets.top_classes(model, picture, 1)[:, 0]
-    answer = saliency.integrated_gradients(model, picture, number, steps=points, baseline=start)
-    scores, limit = _scores(_key(picture), int(number), baseline), _scale(answer.map)
+    model, start = cached.net(_NET), filled(image, baseline)
+    number = targets.top_classes(model, image, 1)[:, 0]
+    answer = saliency.integrated_gradients(model, image, number, steps=points, baseline=start)
+    scores, limit = _scores(_key(image), int(number), baseline), _scale(answer.map)
     low = min(scores)
     return {
         "from the baseline": _framed(pixels.enlarge(pixels.grey(start[0]), _LARGE)),
-        "to the picture": pixels.enlarge(pixels.grey(picture[0]), _LARGE),
+        "to the picture": pixels.enlarge(pixels.grey(image[0]), _LARGE),
         f"shares, to ±{limit:.2g}": pixels.enlarge(pixels.signed(answer.map[0].sum(dim=0), limit), _LARGE),
         f"the score on the way: {low:.1f} (no bar) to {max(scores):.1f} at most": plots.bar_chart(
             [score - low for score in scores], width=240
@@ -138,7 +138,7 @@ def smooth():
     return explore(
         smooth_view,
         title="The mean of many noisy gradients",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="coffee"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="coffee"),
         sigma=(0.0, 0.5, 0.02),
         samples=(1, 40),
         start={"sigma": 0.1, "samples": SAMPLES},
@@ -151,7 +151,7 @@ def smooth():
     )
 
 
-def smooth_view(picture: Tensor, sigma: float, samples: int) -> dict:
+def smooth_view(image: Tensor, sigma: float, samples: int) -> dict:
     """SmoothGrad for the class that photonet names.
 
     Args:
@@ -163,12 +163,12 @@ def smooth_view(picture: Tensor, sigma: float, samples: int) -> dict:
         One noisy picture, the plain gradient, the mean gradient, and how alike neighbours of each are.
     """
     model = cached.net(_NET)
-    number = targets.top_classes(model, picture, 1)[:, 0]
-    plain = saliency.gradient(model, picture, number).map[0].sum(dim=0)
-    mean = saliency.smoothgrad(model, picture, number, sigma=sigma, samples=samples).map[0].sum(dim=0)
-    noise = sigma * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+    number = targets.top_classes(model, image, 1)[:, 0]
+    plain = saliency.gradient(model, image, number).map[0].sum(dim=0)
+    mean = saliency.smoothgrad(model, image, number, sigma=sigma, samples=samples).map[0].sum(dim=0)
+    noise = sigma * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
     return {
-        "one of the noisy pictures": pixels.enlarge(pixels.grey((picture + noise)[0].clamp(0, 1)), _LARGE),
+        "one of the noisy pictures": pixels.enlarge(pixels.grey((image + noise)[0].clamp(0, 1)), _LARGE),
         f"gradient, to ±{_scale(plain):.2g}": pixels.enlarge(pixels.signed(plain, _scale(plain)), _LARGE),
         f"SmoothGrad, to ±{_scale(mean):.2g}": pixels.enlarge(pixels.signed(mean, _scale(mean)), _LARGE),
         "": f"{model.classes[int(number)]}: correlation of a pixel with the next {_alike(plain):.2f} in "
@@ -181,7 +181,7 @@ def covering():
     return explore(
         covering_view,
         title="Cover a part and ask again",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         target=[*_GUESSES[:3], *(f"{layer}, channel {c}" for layer, c in (("relu3", 43), ("relu5", 48)))],
         window=(4, 32),
         stride=(4, 16),
@@ -192,7 +192,7 @@ def covering():
     )
 
 
-def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: str) -> dict:
+def covering_view(image: Tensor, target: str, window: int, stride: int, fill: str) -> dict:
     """How much the score falls where the picture is covered.
 
     Args:
@@ -206,23 +206,23 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
     """
     model = cached.net(_NET)
     if target in _GUESSES:
-        number, unit = targets.top_classes(model, picture, 5)[0, _GUESSES.index(target)].item(), None
+        number, unit = targets.top_classes(model, image, 5)[0, _GUESSES.index(target)].item(), None
         called = model.classes[number]
     else:
         layer, channel = target.split(", channel ")
         number, unit, called = 0, Unit(layer, int(channel)), target
     shorter = "" if stride <= window else " (at most the window, or some pixels would never be covered)"
     stride = min(stride, window)
-    found = _scanned(_key(picture), unit, window, stride, fill)
+    found = _scanned(_key(image), unit, window, stride, fill)
     worth = found.drops(number)
     drops = worth.values  # (rows, cols)
     best = divmod(int(drops.argmax()), drops.shape[1])
-    top, left = (stride * place for place in best)
-    covered = picture.clone()
+    top, left = (stride * position for position in best)
+    covered = image.clone()
     box = (slice(None), slice(None), slice(top, top + window), slice(left, left + window))
-    covered[box] = filled(picture, fill)[box]
+    covered[box] = filled(image, fill)[box]
     limit = pixels.strong(drops.abs())
-    bottom, right = (min(edge + window, picture.shape[-1]) for edge in (top, left))
+    bottom, right = (min(edge + window, image.shape[-1]) for edge in (top, left))
     return {
         "the window that is worth most": pixels.boxed(
             pixels.grey(covered[0]), (top, left, bottom, right), _LARGE
@@ -237,11 +237,11 @@ def covering_view(picture: Tensor, target: str, window: int, stride: int, fill: 
     }
 
 
-def filled(picture: Tensor, how: str) -> Tensor:
+def filled(image: Tensor, how: str) -> Tensor:
     """What stands for "nothing there": like the picture, (1, 3, S, S)."""
     if how == "blurred":
-        return deletion.blurred(picture)
-    return torch.full_like(picture, {"grey": 0.5, "black": 0.0, "white": 1.0}[how])
+        return deletion.blurred(image)
+    return torch.full_like(image, {"grey": 0.5, "black": 0.0, "white": 1.0}[how])
 
 
 def _scale(maps: Tensor) -> float:
@@ -255,35 +255,33 @@ def _alike(flat: Tensor) -> float:
     return torch.corrcoef(torch.stack([flat[:, 1:].flatten(), flat[:, :-1].flatten()]))[0, 1].item()
 
 
-def _key(picture: Tensor) -> tuple[bytes, tuple[int, ...]]:
+def _key(image: Tensor) -> tuple[bytes, tuple[int, ...]]:
     """A picture by which an answer can be kept."""
-    plain = picture.detach().float().contiguous()
+    plain = image.detach().float().contiguous()
     return plain.numpy().tobytes(), tuple(plain.shape)
 
 
-def _picture(key: tuple[bytes, tuple[int, ...]]) -> Tensor:
+def _image(key: tuple[bytes, tuple[int, ...]]) -> Tensor:
     return torch.frombuffer(bytearray(key[0]), dtype=torch.float32).view(key[1])
 
 
 @functools.lru_cache(maxsize=64)
 def _explained(method: str, key: tuple, number: int) -> Attribution:
-    return all_methods.METHODS[method](cached.net(_NET), _picture(key), number)
+    return all_methods.METHODS[method](cached.net(_NET), _image(key), number)
 
 
 @functools.lru_cache(maxsize=64)
 def _scores(key: tuple, number: int, baseline: str) -> list[float]:
     """f at points of the way from the baseline to the picture."""
-    picture = _picture(key)
-    way = saliency.path(
-        cached.net(_NET), picture, number, baseline=filled(picture, baseline), steps=2 * POINTS
-    )
+    image = _image(key)
+    way = saliency.path(cached.net(_NET), image, number, baseline=filled(image, baseline), steps=2 * POINTS)
     return way.scores[0].tolist()
 
 
 @functools.lru_cache(maxsize=16)
 def _scanned(key: tuple, unit: Unit | None, window: int, stride: int, fill: str) -> occlusion.Scan:
     """The answers of all classes with every window covered: another one costs nothing. Or of a unit."""
-    picture = _picture(key)
+    image = _image(key)
     return occlusion.scan(
-        cached.net(_NET), picture, unit, window=window, stride=stride, fill=filled(picture, fill)
+        cached.net(_NET), image, unit, window=window, stride=stride, fill=filled(image, fill)
     )

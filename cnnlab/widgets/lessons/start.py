@@ -12,7 +12,7 @@ from cnnlab.data import photos
 from cnnlab.drawing.raster import pixels
 from cnnlab.methods.saliency.cam import class_activation_map, overlay
 from cnnlab.nets import models
-from cnnlab.widgets import Picture, explore
+from cnnlab.widgets import ImageInput, explore
 
 _BLOCKS = 12  # characters of the longest possible bar: in JupyterLab, too, it stays beside two pictures
 _SHOWN = 224  # pixels: a picture, its settings and a question fit on one slide
@@ -26,7 +26,7 @@ def turn():
         turn_view,
         title="Turn the picture",
         angle=(0, 360),
-        photo=Picture(tuple(photos.names()), size=_SHOWN, value="cat"),
+        photo=ImageInput(tuple(photos.names()), size=_SHOWN, value="cat"),
         start={"angle": 0},
         alt="the turned picture, and the places that decided",
     )
@@ -60,7 +60,7 @@ def cover():
         row=(0, 100),
         column=(0, 100),
         size=(0, 100),
-        photo=Picture(tuple(photos.names()), size=_SHOWN, value="cat"),
+        photo=ImageInput(tuple(photos.names()), size=_SHOWN, value="cat"),
         start={"row": 50, "column": 50, "size": 30},
         alt="the covered picture, and the places that decided",
     )

@@ -11,7 +11,7 @@ from cnnlab.drawing import sheets
 from cnnlab.drawing.raster import pixels, plots
 from cnnlab.methods import top
 from cnnlab.probing import Recorder, receptive
-from cnnlab.widgets import Picture, cached, explore
+from cnnlab.widgets import ImageInput, cached, explore
 
 _SIDE = 64  # pixels
 _BINS = 30
@@ -26,7 +26,7 @@ def fields(net: str = "photonet"):
     return explore(
         functools.partial(fields_view, net=net),
         title="What does a unit see?",
-        picture=Picture(tuple(photos.names()), size=_SIDE, value="cat"),
+        image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=list(cached.stage_names(net)),
         row=(0, _SIDE - 1),
         column=(0, _SIDE - 1),
@@ -36,7 +36,7 @@ def fields(net: str = "photonet"):
     )
 
 
-def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str = "photonet") -> dict:
+def fields_view(image: Tensor, layer: str, row: int, column: int, *, net: str = "photonet") -> dict:
     """The receptive field of the units at one place, and the size of their gradient at every pixel.
 
     Args:
@@ -49,7 +49,7 @@ def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str 
         The picture with the frame, the gradient, and the numbers of the field.
     """
     model, seen = cached.net(net), cached.field(net, layer)
-    leaf = picture.detach().float().clone().requires_grad_()
+    leaf = image.detach().float().clone().requires_grad_()
     with torch.enable_grad(), Recorder(model, layer, stop=True, grad=True) as acts:
         model(leaf.clone())
         (gradient,) = torch.autograd.grad(acts[layer][0, :, row, column].sum(), leaf)
@@ -67,7 +67,7 @@ def fields_view(picture: Tensor, layer: str, row: int, column: int, *, net: str 
         else "\nall units here are silent"
     )
     return {
-        "the receptive field": pixels.boxed(pixels.grey(picture[0]), box, 4),
+        "the receptive field": pixels.boxed(pixels.grey(image[0]), box, 4),
         "how much each pixel counts": pixels.boxed(pixels.magnitude(size), box, 4),
         "": said,
     }

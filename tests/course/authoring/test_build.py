@@ -15,9 +15,9 @@ HEADER = (
 IMPORTS = "# %%\nfrom cnnlab.course import TODO, check\n\n"
 PARAMETERS = '# %% tags=["parameters"]\nFAST = False\nSEED = 0\n\n'
 EXERCISE = (
-    "# %%\ndef grey(picture):\n    # BEGIN SOLUTION: the mean\n"
+    "# %%\ndef grey(image):\n    # BEGIN SOLUTION: the mean\n"
     "    # hint: one\n    # hint: two\n    # hint: three\n"
-    "    return picture.mean(dim=0)\n    # END SOLUTION\n\n"
+    "    return image.mean(dim=0)\n    # END SOLUTION\n\n"
 )
 CHECK = '# %% tags=["check"]\ngrey = check("00.1", grey)\n'
 GOOD = HEADER + IMPORTS + PARAMETERS + EXERCISE + CHECK
@@ -44,9 +44,9 @@ def test_a_good_source_gives_two_notebooks_and_hints(source, tmp_path):
     student = json.loads((tmp_path / "notebooks" / "00_start.ipynb").read_text())
     answered = json.loads(path.with_suffix(".ipynb").read_text())
     texts = ["".join(cell["source"]) for cell in student["cells"]]
-    assert 'def grey(picture):\n    TODO("the mean")' in texts
+    assert 'def grey(image):\n    TODO("the mean")' in texts
     assert "secret" not in json.dumps(student) and "secret" in json.dumps(answered)
-    assert "def grey(picture):\n    return picture.mean(dim=0)" in [
+    assert "def grey(image):\n    return image.mean(dim=0)" in [
         "".join(c["source"]) for c in answered["cells"]
     ]
     hints = json.loads((tmp_path / "cnnlab" / "course" / "hints.json").read_text())
@@ -97,7 +97,7 @@ def edit(path, change):
 
 
 EDITS = {
-    "an answer": lambda cells: cells[3].update(source=["def grey(picture):\n", "    return picture[0]"]),
+    "an answer": lambda cells: cells[3].update(source=["def grey(image):\n", "    return image[0]"]),
     "a new cell": lambda cells: cells.append({**cells[3], "id": "0ac3", "source": ["x = 1"]}),
     "a note": lambda cells: cells[0].update(source=[*cells[0]["source"], "\nremember this"]),
     "another kind": lambda cells: cells[0].update(cell_type="raw"),
@@ -165,7 +165,7 @@ BROKEN = {
     "'weights=\"' downloads": GOOD + '\n# %%\nnet = alexnet(weights="DEFAULT")\n',
     "no hint '00.bug'": GOOD + '\n# %%\nhint("00.bug")\n',
     "no check '00.77'": GOOD + '\n# %%\n%time 1\nf = check(\n    "00.77", f)\n',
-    "picture without alt text": GOOD + "\n# %% [markdown]\n# ![](cat.png)\n",
+    "image without alt text": GOOD + "\n# %% [markdown]\n# ![](cat.png)\n",
     "has no alt text": GOOD + '\n# %% [markdown]\n# <img src="cat.png">\n',
     "without alt=": GOOD + "\n# %%\nshow(fig)\n",
     "show.* without alt=": GOOD + "\n# %%\nplt.show()\n",

@@ -52,7 +52,7 @@ def test_a_broken_link_in_a_notebook_is_found(tmp_path):
 
 def test_every_address_is_well_formed(root):
     found = links.external(root)
-    assert len(found) >= 10 and all(places for places in found.values())
+    assert len(found) >= 10 and all(positions for positions in found.values())
     for address in found:
         parts = urllib.parse.urlsplit(address)
         assert parts.scheme in ("http", "https") and "." in parts.hostname and not parts.username, address

@@ -101,7 +101,7 @@ def test_doctor_is_a_table_on_a_page():
         (["fetch", "minst"], "Did you mean 'mnist'"),
         (["build", "77"], "no lecture '77'"),
         (["top", "photonett", "relu3", "."], "Did you mean 'photonet'"),
-        (["top", "photonet", "relu3", "no such folder"], "give one that holds pictures"),
+        (["top", "photonet", "relu3", "no such folder"], "give one that holds images"),
     ),
 )
 def test_a_mistake_on_the_command_line_is_answered_in_one_line(arguments, text, capsys):

@@ -68,7 +68,7 @@ def test_broken_files(tmp_path, public):
         tiny_imagenet.load(cut, "train")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
         archive.writestr("readme.txt", "nothing")
-    with pytest.raises(ValueError, match="no pictures of our classes for 'train'"):
+    with pytest.raises(ValueError, match="no images of our classes for 'train'"):
         tiny_imagenet.load(tmp_path / "empty.zip", "train")
     with pytest.raises(FileNotFoundError):
         tiny_imagenet.load(tmp_path / "none.zip", "train")

@@ -102,7 +102,7 @@ def test_the_table_is_not_measured_where_it_cannot_be_written(tmp_path, monkeypa
 
 
 def test_fit_learns_from_what_the_attack_gives(few):
-    """An attack that gives black pictures: nothing can be learned but one class."""
+    """An attack that gives black images: nothing can be learned but one class."""
     seen = []
 
     def black(model, images, labels):
@@ -124,7 +124,7 @@ def test_the_shipped_rates_are_whole_and_in_order():
     rows = attack_table.load()
     assert [row.eps255 for row in rows] == [1, 2, 4, 8] * 2 and len({row.source for row in rows}) == 2
     for row in rows:
-        assert row.pictures >= 100 and 0 <= row.noise < row.fgsm <= row.pgd <= 1
+        assert row.images >= 100 and 0 <= row.noise < row.fgsm <= row.pgd <= 1
         assert row.predicted >= row.within > 0 and row.measured > 0
     for four in (rows[:4], rows[4:]):
         assert four[0].predicted * 8 == pytest.approx(four[3].predicted, rel=1e-3)
@@ -137,10 +137,10 @@ def test_a_row_is_what_the_attacks_say():
     with torch.no_grad():
         labels = net(x).argmax(1)
     row = next(attack_table.rates(net, x, labels, "digits"))
-    assert (row.source, row.pictures, row.eps255) == ("digits", 24, 1)
+    assert (row.source, row.images, row.eps255) == ("digits", 24, 1)
     shares = [attack(net, x, 1 / 255, labels=labels).success_rate for attack in (random_noise, fgsm, pgd)]
     assert [row.noise, row.fgsm, row.pgd] == shares
     drop = linear_approximation(net, x, 1 / 255, labels=labels)
     assert row.measured == pytest.approx(float(drop.measured.mean()), rel=1e-5)
-    with pytest.raises(ValueError, match="24 of 24 pictures are named wrongly"):
+    with pytest.raises(ValueError, match="24 of 24 images are named wrongly"):
         next(attack_table.rates(net, x, (labels + 1) % 10, "wrong"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import AWKWARD, CutShort, awkward
-from probed_nets import picture, state
+from probed_nets import random_image, state
 from torch import nn
 
 from cnnlab.methods.adversarial import (
@@ -28,17 +28,19 @@ from cnnlab.probing import Unit
 ATTACKS = {
     "fgsm": fgsm,
     "pgd": lambda *a, **k: pgd(*a, steps=3, **k),
-    "pgd from the picture": lambda *a, **k: pgd(*a, steps=3, start="image", **k),
+    "pgd from the image": lambda *a, **k: pgd(*a, steps=3, start="image", **k),
     "random_noise": random_noise,
 }
 LABELS = torch.tensor([1, 4, 0])
 
 
-def slope_of(model, x, labels, sign=1):
+def gradient_of(model, x, labels, sign=1):
     """The textbook's: autograd through torch's own cross-entropy."""
     leaf = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(sign * F.cross_entropy(model(leaf.clone()), labels, reduction="sum"), leaf)
-    return slope
+    (gradient,) = torch.autograd.grad(
+        sign * F.cross_entropy(model(leaf.clone()), labels, reduction="sum"), leaf
+    )
+    return gradient
 
 
 def linear(weight, bias=0.0):
@@ -78,33 +80,37 @@ def test_a_pixel_at_the_edge_cannot_move_and_the_prediction_says_so():
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_fgsm_is_the_textbooks_on_every_build(name):
-    model, x = awkward(name), picture(n=3)
+    model, x = awkward(name), random_image(n=3)
     for norm in ("linf", "l2"):
         for options, sign in (({"labels": LABELS}, 1), ({"target": LABELS}, -1)):
             found = fgsm(model, x, 0.03, norm=norm, batch=2, **options)
-            slope = slope_of(model, x, LABELS, sign)
-            sure = slope.abs() > 1e-9 * slope.abs().max()  # no sign that rounding could turn
-            unit = slope.sign() if norm == "linf" else slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            gradient = gradient_of(model, x, LABELS, sign)
+            sure = gradient.abs() > 1e-9 * gradient.abs().max()  # no sign that rounding could turn
+            unit = (
+                gradient.sign()
+                if norm == "linf"
+                else gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            )
             expected = (x + 0.03 * unit).clamp(0, 1)
             assert sure.any() and torch.allclose(found.images[sure], expected[sure], rtol=0, atol=1e-12)
             loss = F.cross_entropy(model(found.images.clone()), LABELS, reduction="none")
             assert torch.allclose(found.loss_after, loss, rtol=1e-10)
-            assert torch.equal(found.zero_gradient, ~slope.flatten(1).any(dim=1))
+            assert torch.equal(found.zero_gradient, ~gradient.flatten(1).any(dim=1))
 
 
 @pytest.mark.parametrize("norm", ("linf", "l2"))
 @pytest.mark.parametrize("name", ("in place", "residual", "F.relu"))
 def test_pgd_is_a_naive_loop(name, norm):
-    model, x = awkward(name), picture(n=2)
+    model, x = awkward(name), random_image(n=2)
     eps, alpha, labels = (0.02, 0.008, LABELS[:2]) if norm == "linf" else (0.4, 0.2, LABELS[:2])
     found = pgd(model, x, eps, norm=norm, steps=4, step_size=alpha, start="image", labels=labels)
     now, kept, best = x.clone(), None, None
     for _ in range(4):
-        slope = slope_of(model, now, labels)
+        gradient = gradient_of(model, now, labels)
         if norm == "linf":
-            change = (now + alpha * slope.sign() - x).clamp(-eps, eps)
+            change = (now + alpha * gradient.sign() - x).clamp(-eps, eps)
         else:
-            change = now + alpha * slope / slope.flatten(1).norm(dim=1).view(-1, 1, 1, 1) - x
+            change = now + alpha * gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1) - x
             size = change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
             change = torch.where(size > eps, change * eps / size, change)
         now = (x + change).clamp(0, 1)
@@ -140,13 +146,13 @@ def test_the_loss_and_its_slope_keep_their_digits_where_p_is_nearly_1():
         loss = torch.logaddexp(torch.zeros((), dtype=leaf.dtype), odds)
         return loss.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
 
-    loss, slope = both(logits)
+    loss, gradient = both(logits)
     exact, right = both(logits.double())
     assert torch.allclose(
         exact[1:], F.cross_entropy(logits.double(), numbers, reduction="none")[1:], rtol=1e-12
     )
     assert torch.allclose(loss.double(), exact, rtol=1e-5) and torch.allclose(
-        slope.double(), right, rtol=1e-5
+        gradient.double(), right, rtol=1e-5
     )
     assert loss[0] > 0 and F.cross_entropy(logits, numbers, reduction="none")[0] == 0
     small = steepest_ascent(torch.tensor([[[[3e-30, -4e-30]]]]), "l2")
@@ -216,7 +222,7 @@ def test_towards_a_target(net, data):
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_chunks_and_neighbours_change_nothing(attack):
-    model, x = awkward("residual"), picture(n=5)
+    model, x = awkward("residual"), random_image(n=5)
     whole = attack(model, x, 0.05)
     assert torch.equal(whole.labels, whole.before)  # its own answers
     for batch in (1, 2, 5):
@@ -254,7 +260,7 @@ def test_the_control_is_as_large_as_the_attack_and_a_start_is_anywhere_within():
 
 
 class Strict(nn.Module):
-    """Refuses pictures outside of [0, 1], or further than eps from its own."""
+    """Refuses images outside of [0, 1], or further than eps from its own."""
 
     def __init__(self, own, eps):
         super().__init__()
@@ -267,16 +273,16 @@ class Strict(nn.Module):
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_the_network_is_never_asked_about_what_is_not_allowed(attack):
-    x = picture()
+    x = random_image()
     x[..., :4], x[..., 4:8] = 0.0, 1.0
     assert (attack(Strict(x, 0.05), x, 0.05).images != x).any()
 
 
 @pytest.mark.parametrize("norm", ("linf", "l2"))
 def test_a_flat_network_changes_nothing(norm):
-    """Also where the slope would be divided by its length, which is zero."""
-    flat, x = Quantised(awkward("sequential")), picture(n=2)
-    for attack in (fgsm, ATTACKS["pgd from the picture"]):
+    """Also where the gradient would be divided by its length, which is zero."""
+    flat, x = Quantised(awkward("sequential")), random_image(n=2)
+    for attack in (fgsm, ATTACKS["pgd from the image"]):
         found = attack(flat, x, 0.5, norm=norm)
         assert torch.equal(found.images, x) and found.zero_gradient.all() and not found.success.any()
     once, often = (pgd(flat, x, 0.5, norm=norm, steps=steps) for steps in (1, 3))  # moved at random only
@@ -316,8 +322,8 @@ def test_the_best_picture_is_kept_at_the_end_and_when_stopped():
 
 
 def test_of_two_pictures_the_one_that_fools_is_better_then_the_one_with_more_loss():
-    """With three classes a picture can be wrong at a small loss, and right at a larger one."""
-    victim = Classifier(awkward("sequential"), picture(n=4), torch.tensor([0, 0, 0, 0]), None)
+    """With three classes an image can be wrong at a small loss, and right at a larger one."""
+    victim = Classifier(awkward("sequential"), random_image(n=4), torch.tensor([0, 0, 0, 0]), None)
     looks = [
         Evaluation(torch.tensor(answers), gain, gain, None)
         for answers, gain in (
@@ -326,20 +332,20 @@ def test_of_two_pictures_the_one_that_fools_is_better_then_the_one_with_more_los
         )
     ]
     old, new = torch.zeros(4, 3, 16, 16), torch.ones(4, 3, 16, 16)
-    pictures, look = _better(victim, slice(0, 4), (old, looks[0]), new, looks[1])
-    assert pictures[:, 0, 0, 0].tolist() == [0, 1, 0, 1] and look.predictions.tolist() == [1, 2, 0, 2]
+    images, look = _better(victim, slice(0, 4), (old, looks[0]), new, looks[1])
+    assert images[:, 0, 0, 0].tolist() == [0, 1, 0, 1] and look.predictions.tolist() == [1, 2, 0, 2]
     assert torch.equal(look.loss, torch.tensor([0.8, 0.7, 1.0, 0.95]))
 
 
 def test_the_steps_are_as_long_as_the_help_says():
-    model, x = awkward("residual"), picture(n=2)
+    model, x = awkward("residual"), random_image(n=2)
     for norm in ("linf", "l2"):
         told = pgd(model, x, 0.04, norm=norm, steps=5, step_size=2.5 * 0.04 / 5)
         assert torch.equal(pgd(model, x, 0.04, norm=norm, steps=5).images, told.images)
 
 
 def test_the_summary_counts_what_was_open_and_says_the_largest_change():
-    model, x = awkward("sequential"), picture(n=3)
+    model, x = awkward("sequential"), random_image(n=3)
     labels = model(x.clone()).argmax(1)
     labels[0] = (labels[0] + 1) % 5  # wrong by itself: no success of the attack
     eps = torch.tensor([0.0, 0.0, 51 / 255], dtype=torch.float64)
@@ -348,8 +354,8 @@ def test_the_summary_counts_what_was_open_and_says_the_largest_change():
     assert str(found).startswith(f"{int(found.success[2])} of 2 images fooled; change at most 51.0/255, ")
 
 
-class MixesPictures(nn.Module):
-    """What a picture gets depends on the brightest pixel of the batch."""
+class MixesImages(nn.Module):
+    """What an image gets depends on the brightest pixel of the batch."""
 
     def __init__(self):
         super().__init__()
@@ -360,7 +366,7 @@ class MixesPictures(nn.Module):
 
 
 def test_a_model_that_mixes_the_pictures_of_a_batch_gets_them_one_by_one():
-    model, x = MixesPictures(), picture(n=3)
+    model, x = MixesImages(), random_image(n=3)
     found = fgsm(model, x, 0.05, labels=LABELS)
     for n in range(3):
         alone = fgsm(model, x[n : n + 1], 0.05, labels=LABELS[n : n + 1])
@@ -386,7 +392,7 @@ def test_pictures_changed_elsewhere_are_judged_alike(net, data):
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 @pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode, torch.enable_grad))
 def test_nothing_of_the_callers_is_disturbed(attack, mode):
-    model, x = awkward("in place"), picture(n=3)
+    model, x = awkward("in place"), random_image(n=3)
     model.train()
     model[0].weight.requires_grad_(False)
     was = state(model, x)
@@ -402,9 +408,9 @@ def test_nothing_of_the_callers_is_disturbed(attack, mode):
 def test_pictures_born_in_inference_mode(attack):
     model = awkward("sequential")
     with torch.inference_mode():
-        x, labels = picture(n=2) * 1.0, torch.tensor([1, 2])
+        x, labels = random_image(n=2) * 1.0, torch.tensor([1, 2])
         found = attack(model, x, torch.tensor(0.05), labels=labels)
-    same = attack(model, picture(n=2), 0.05, labels=torch.tensor([1, 2]))
+    same = attack(model, random_image(n=2), 0.05, labels=torch.tensor([1, 2]))
     assert torch.allclose(found.images, same.images)
     assert torch.allclose(attack(model, x, 0.05, labels=labels).images, same.images)
 
@@ -424,7 +430,7 @@ class Fails(nn.Module):
 
 
 def test_nothing_is_disturbed_by_an_error_half_way():
-    model, x = Fails(ZeroDivisionError("on the way")), picture(n=1)
+    model, x = Fails(ZeroDivisionError("on the way")), random_image(n=1)
     model.train()
     was = state(model, x)
     with pytest.raises(ZeroDivisionError, match="on the way"):
@@ -452,7 +458,7 @@ def test_progress_counts_and_stops_and_what_was_reached_stays(net, data):
 
 
 def test_ctrl_c_keeps_the_best_so_far():
-    model, x = Fails(KeyboardInterrupt()), picture(n=2)
+    model, x = Fails(KeyboardInterrupt()), random_image(n=2)
     found = pgd(model, x, 0.05, steps=9, start="image", labels=LABELS[:2], batch=1)
     assert found.stopped == "interrupted"
     assert found.linf[0] > 0 and found.linf[1] == 0
@@ -460,7 +466,7 @@ def test_ctrl_c_keeps_the_best_so_far():
 
 
 def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
-    model, x = CutShort(awkward("in place"), 3), picture(n=3)  # of a chunk: one pass, and one to judge
+    model, x = CutShort(awkward("in place"), 3), random_image(n=3)  # of a chunk: one pass, and one to judge
     found = fgsm(model, x, 0.05, batch=1)
     assert found.stopped == "interrupted" and found.linf[0] > 0
     assert torch.equal(found.images[1:], x[1:]) and torch.equal(found.after[1:], found.before[1:])
@@ -472,11 +478,11 @@ def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
 @pytest.mark.parametrize(
     "change, error, said",
     [
-        ({"images": picture() * 255}, ValueError, r"in \[0, 1\], these go from .* divide by 255"),
-        ({"images": picture() - 0.5}, ValueError, "normalisation a layer"),
-        ({"images": picture()[0]}, ValueError, r"\(N, C, H, W\)"),
+        ({"images": random_image() * 255}, ValueError, r"in \[0, 1\], these go from .* divide by 255"),
+        ({"images": random_image() - 0.5}, ValueError, "normalisation a layer"),
+        ({"images": random_image()[0]}, ValueError, r"\(N, C, H, W\)"),
         ({"images": torch.full((1, 3, 16, 16), torch.nan).double()}, ValueError, "not finite"),
-        ({"images": picture(dtype=torch.float32)}, ValueError, "do not fit"),
+        ({"images": random_image(dtype=torch.float32)}, ValueError, "do not fit"),
         ({"eps": -0.1}, ValueError, "eps is 0 or more"),
         ({"eps": 8}, ValueError, r"as 8/255; 8 is more than the largest"),
         ({"eps": float("nan")}, ValueError, "eps is 0 or more"),
@@ -498,15 +504,15 @@ def test_ctrl_c_before_the_first_step_of_a_chunk_leaves_that_chunk_alone():
     ],
 )
 def test_what_cannot_be_attacked_is_refused(change, error, said):
-    given = {"model": awkward("sequential"), "images": picture(), "eps": 0.1} | change
+    given = {"model": awkward("sequential"), "images": random_image(), "eps": 0.1} | change
     for attack in (fgsm, pgd):
         with pytest.raises(error, match=said):
             attack(given.pop("model"), given.pop("images"), given.pop("eps"), **given)
-        given = {"model": awkward("sequential"), "images": picture(), "eps": 0.1} | change
+        given = {"model": awkward("sequential"), "images": random_image(), "eps": 0.1} | change
 
 
 def test_options_of_pgd_and_noise_are_checked():
-    model, x = awkward("sequential"), picture()
+    model, x = awkward("sequential"), random_image()
     for options, error in (
         ({"steps": 0}, ValueError),
         ({"step_size": -1}, ValueError),
@@ -521,7 +527,7 @@ def test_options_of_pgd_and_noise_are_checked():
 
 @pytest.mark.parametrize("dtype, factor", [(torch.float16, 1), (torch.bfloat16, 1), (torch.float32, 10)])
 def test_probabilities_are_refused_also_where_they_are_rounded(dtype, factor, data):
-    """Its slopes are none of the network's: three of eight pictures were fooled, without a word."""
+    """Its gradients are none of the network's: three of eight images were fooled, without a word."""
     net = models.load("simpleconvnet")
     sure = nn.Sequential(Sharpened(net, factor=factor), nn.Softmax(1)).to(dtype)
     x = data.images[:8].to(dtype)
@@ -536,10 +542,10 @@ def test_random_models_and_slopes_that_are_no_numbers_are_refused():
             return F.dropout(x.flatten(1)[:, :5])
 
     with pytest.raises(ValueError, match="random"):
-        fgsm(Lots(), picture(), 0.1)
+        fgsm(Lots(), random_image(), 0.1)
 
     class Root(nn.Module):
-        """Finite, but its slope at 0 is not."""
+        """Finite, but its gradient at 0 is not."""
 
         def forward(self, x):
             return x.flatten(1)[:, :5].sqrt()
@@ -550,16 +556,16 @@ def test_random_models_and_slopes_that_are_no_numbers_are_refused():
     spoilt[-1].bias.data[3] = torch.nan  # one class of five
     for attack in (*ATTACKS.values(), lambda model, x, _: deepfool(model, x)):
         with pytest.raises(ValueError, match="answer is not finite"):
-            attack(spoilt, picture(), 0.1)
+            attack(spoilt, random_image(), 0.1)
 
     class Whole(nn.Module):
-        """A path that no slope comes back by at all."""
+        """A path that no gradient comes back by at all."""
 
         def forward(self, x):
             return (x * 10).long().float().flatten(1)[:, :5]
 
-    with pytest.raises(ValueError, match="does not depend on the picture"):
-        fgsm(Whole(), picture(), 0.1)
+    with pytest.raises(ValueError, match="does not depend on the image"):
+        fgsm(Whole(), random_image(), 0.1)
 
 
 # --- a peer -----------------------------------------------------------------------------------------------
@@ -578,7 +584,7 @@ def test_foolbox_finds_the_same_in_float64(data, peer):
     """In float32, torch's cross-entropy has lost its digits where these digits are certain."""
     model, y = models.load("simpleconvnet").double(), data.labels
     # On plain paper many windows of a pool hold the same number four times. Which of them is the largest is
-    # then a matter of rounding, and so is where the slope goes: another processor rounds in another way.
+    # then a matter of rounding, and so is where the gradient goes: another processor rounds in another way.
     grain = torch.rand(data.images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = 0.95 * data.images.double() + 0.05 * grain
     theirs = peer.PyTorchModel(model, bounds=(0, 1), device="cpu")
@@ -587,7 +593,7 @@ def test_foolbox_finds_the_same_in_float64(data, peer):
         return evaluated(model, x, attack(theirs, x, y, epsilons=eps)[1], labels=y)
 
     mine, other = fgsm(model, x, 0.1, labels=y), attacked(peer.attacks.LinfFastGradientAttack(), 0.1)
-    # A slope of zero, to rounding, may have either sign.
+    # A gradient of zero, to rounding, may have either sign.
     assert ((mine.images - other.images).abs() > 1e-6).double().mean() < 0.001
     assert torch.equal(mine.after, other.after) and 0.3 < mine.success_rate < 0.9
 

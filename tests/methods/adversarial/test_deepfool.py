@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import AWKWARD, CutShort, awkward
-from probed_nets import picture, state
+from probed_nets import random_image, state
 from torch import nn
 
 from cnnlab.data import digits
@@ -23,7 +23,7 @@ def affine(classes=4, pixels=48, seed=1):
 def test_an_affine_classifier_takes_one_step_to_the_nearest_border():
     """facts.md 17: the least of |f_k - f_c| / |w_k - w_c|, by one step."""
     model = affine()
-    x = 0.5 + 0.01 * (picture(4, n=6) - 0.5)  # no pixel is cut off
+    x = 0.5 + 0.01 * (random_image(4, n=6) - 0.5)  # no pixel is cut off
     found = deepfool(model, x, overshoot=0.02, steps=1)
     weight, logits = model[1].weight.detach(), model(x).detach()
     for n in range(6):
@@ -51,7 +51,7 @@ def test_an_affine_classifier_takes_one_step_to_the_nearest_border():
 
 def test_two_classes_step_by_the_distance_to_the_plane():
     model = affine(classes=2)
-    x = 0.5 + 0.01 * (picture(4) - 0.5)
+    x = 0.5 + 0.01 * (random_image(4) - 0.5)
     w = model[1].weight[1] - model[1].weight[0]
     f = model(x)[0, 1] - model(x)[0, 0]
     found = deepfool(model, x, overshoot=0.0, steps=1, candidates=50)
@@ -61,7 +61,7 @@ def test_two_classes_step_by_the_distance_to_the_plane():
 
 @pytest.mark.parametrize("name", ("in place", "residual", "F.relu", "views"))
 def test_a_naive_loop_takes_the_same_steps(name):
-    model, x = awkward(name), 0.3 + 0.4 * picture()
+    model, x = awkward(name), 0.3 + 0.4 * random_image()
     found = deepfool(model, x, steps=3, candidates=4)
     way, label = torch.zeros_like(x), int(model(x.clone()).argmax())
     now = x
@@ -95,7 +95,7 @@ def test_trained_digits_are_fooled_by_less_than_any_other_attack_needs():
     assert torch.allclose(found.loss_after, F.cross_entropy(after, y, reduction="none"), atol=1e-5)
     for n in range(
         3
-    ):  # one look at the picture; for each step one with slopes of 10 logits, and one after it
+    ):  # one look at the image; for each step one with gradients of 10 logits, and one after it
         alone = deepfool(net, x[n : n + 1], labels=y[n : n + 1])
         assert alone.passes.forward == 1 + 2 * alone.passes.backward // 10 >= 3
         assert torch.allclose(alone.images[0], found.images[n], atol=1e-5)
@@ -109,7 +109,7 @@ def test_trained_digits_are_fooled_by_less_than_any_other_attack_needs():
 
 
 def test_what_was_wrong_is_left_alone_and_what_has_no_slope_is_said():
-    model, x = awkward("sequential"), picture(n=3)
+    model, x = awkward("sequential"), random_image(n=3)
     said = model(x.clone()).argmax(1)
     labels = said.clone()
     labels[1] = (said[1] + 1) % 5
@@ -142,7 +142,7 @@ def test_the_distance_does_not_depend_on_the_size_of_the_logits(factor):
 
 
 class Cliff(nn.Module):
-    """A slope that ends before the border."""
+    """A gradient that ends before the border."""
 
     def forward(self, x):
         mean = x.flatten(1).mean(dim=1)
@@ -170,7 +170,7 @@ def test_ctrl_c_at_any_pass_leaves_books_that_are_right(n):
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_chunks_change_nothing_and_nothing_is_disturbed(name):
-    model, x = awkward(name), picture(n=3)
+    model, x = awkward(name), random_image(n=3)
     model.train()
     was = state(model, x)
     whole = deepfool(model, x, steps=2)
@@ -181,7 +181,7 @@ def test_chunks_change_nothing_and_nothing_is_disturbed(name):
 
 
 def test_stopping_and_wrong_options():
-    model, x = awkward("residual"), picture(n=2)
+    model, x = awkward("residual"), random_image(n=2)
     told = []
     found = deepfool(model, x, steps=4, batch=1, progress=lambda *a: told.append(a) or len(told) == 1)
     assert found.stopped == "stopped" and told == [(1, 8)]

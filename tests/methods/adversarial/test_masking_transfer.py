@@ -1,9 +1,9 @@
-"""Networks that hide their slope are fooled all the same; what fools one network fools another."""
+"""Networks that hide their gradient are fooled all the same; what fools one network fools another."""
 
 import pytest
 import torch
 from explained_nets import awkward
-from probed_nets import picture, state
+from probed_nets import random_image, state
 from torch import nn
 
 from cnnlab.methods.adversarial import AttackResult, Quantised, Sharpened, evaluated, fgsm, pgd, transfer
@@ -27,12 +27,12 @@ def test_a_hidden_slope_stops_the_attack_and_is_said_and_does_not_protect(net, d
 
 
 def test_the_straight_slope_is_that_of_the_network_at_the_rounded_picture():
-    model, x = awkward("sequential"), picture()
+    model, x = awkward("sequential"), random_image()
     leaf = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(Quantised(model, levels=5, straight_through=True)(leaf)[0, 2], leaf)
+    (gradient,) = torch.autograd.grad(Quantised(model, levels=5, straight_through=True)(leaf)[0, 2], leaf)
     rounded = ((x * 4).round() / 4).requires_grad_()
     (expected,) = torch.autograd.grad(model(rounded)[0, 2], rounded)
-    assert torch.allclose(slope, expected, atol=1e-12) and slope.any()
+    assert torch.allclose(gradient, expected, atol=1e-12) and gradient.any()
 
 
 def test_a_saturated_softmax_hides_the_slope_of_the_loss_but_not_that_of_the_odds(net, data):
@@ -80,14 +80,14 @@ def test_the_table_counts_what_all_name_rightly(net, data):
                 assert found.success_rate[row, column].item() == pytest.approx(share.item(), abs=1e-6)
     assert found.names == ("digits", "masked", "mnist") and told == [(1, 3), (2, 3), (3, 3)]
     assert all(n == right.sum() and torch.equal(labels, y[right]) for n, labels in seen)
-    assert found.success_rate[1].sum() == 0  # nothing comes from a network without a slope,
+    assert found.success_rate[1].sum() == 0  # nothing comes from a network without a gradient,
     assert found.success_rate[0, 1] > 0.8  # but it is fooled
     assert found.success_rate[0, 0] > 0.8 and found.success_rate[0, 2] < found.success_rate[0, 0]
 
 
 def test_transfer_stops_and_disturbs_nothing_and_refuses():
     nets = {"one": awkward("in place"), "two": awkward("residual")}
-    x = picture(n=12)
+    x = random_image(n=12)
     labels = nets["one"](x.clone()).argmax(1)
 
     def attack(model, images, labels):

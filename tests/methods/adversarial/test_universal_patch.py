@@ -1,10 +1,10 @@
-"""One noise for all, a sticker for any place, noise taken for a digit: against chance, and promises."""
+"""One noise for all, a sticker for any position, noise taken for a digit: against chance, and promises."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import CutShort, awkward
-from probed_nets import picture, state
+from probed_nets import random_image, state
 from torch import nn
 
 from cnnlab.data import digits
@@ -61,9 +61,9 @@ def test_a_universal_noise_of_l2_and_one_with_a_target(net, data):
 
 
 def test_a_linear_model_gets_the_noise_of_the_closed_form():
-    """All pictures have one slope, so the noise is eps times its sign after eps / alpha steps."""
+    """All images have one gradient, so the noise is eps times its sign after eps / alpha steps."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).double()
-    x = 0.5 + 0.01 * picture(4, n=4)
+    x = 0.5 + 0.01 * random_image(4, n=4)
     labels = model(x).argmax(1)
     keep = labels == labels[0]
     found = universal_perturbation(model, x[keep], 1e-4, step_size=1e-4, epochs=1, batch=8)
@@ -72,7 +72,7 @@ def test_a_linear_model_gets_the_noise_of_the_closed_form():
 
 
 def test_only_those_that_the_noise_does_not_fool_have_a_say():
-    model, x = awkward("residual"), picture(n=6)
+    model, x = awkward("residual"), random_image(n=6)
     labels = model(x.clone()).argmax(1)
     labels[3:] = (labels[3:] + 1) % 5  # named otherwise already
     options = {"step_size": 0.05, "epochs": 1, "batch": 8}
@@ -84,7 +84,7 @@ def test_only_those_that_the_noise_does_not_fool_have_a_say():
 
 
 def test_universal_promises_and_refusals():
-    model, x = awkward("residual"), picture(n=4)
+    model, x = awkward("residual"), random_image(n=4)
     model.train()
     was = state(model, x)
     first, again, other = (
@@ -140,7 +140,7 @@ def test_a_noise_is_not_added_to_pictures_of_another_shape_or_range(net, data):
 
 
 def test_pasted_where_it_was_asked_for_and_taken_off_is_the_way_back():
-    x, patch = picture(6, n=3), 1 + picture(2)[0]
+    x, patch = random_image(6, n=3), 1 + random_image(2)[0]
     rows, columns, turns = torch.tensor([0, 4, 2]), torch.tensor([4, 0, 1]), torch.tensor([0, 1, 2])
     was = x.clone()
     found = apply_patch(x, patch, rows, columns, turns)
@@ -149,8 +149,8 @@ def test_pasted_where_it_was_asked_for_and_taken_off_is_the_way_back():
         expected = x[n].clone()
         for i in range(2):
             for j in range(2):
-                place = {0: (i, j), 1: (1 - j, i), 2: (1 - i, 1 - j)}[n]
-                expected[:, rows[n] + place[0], columns[n] + place[1]] = patch[:, i, j]
+                position = {0: (i, j), 1: (1 - j, i), 2: (1 - i, 1 - j)}[n]
+                expected[:, rows[n] + position[0], columns[n] + position[1]] = patch[:, i, j]
         assert torch.equal(found[n], expected)
     g = torch.randn(
         3, 3, 6, 6, dtype=torch.float64
@@ -176,7 +176,7 @@ def test_a_sticker_works_where_a_random_one_does_not(net, data):
 
 
 def test_sticker_promises_and_refusals():
-    model, x = awkward("in place"), picture(n=4)
+    model, x = awkward("in place"), random_image(n=4)
     model.train()
     was = state(model, x)
     first, again = (adversarial_patch(model, x, 2, side=5, steps=3) for _ in range(2))
@@ -217,7 +217,7 @@ def test_sticker_promises_and_refusals():
     for row in (1.5, torch.zeros(3, dtype=torch.int64), True):
         with pytest.raises(ValueError, match="whole numbers"):
             apply_patch(x, torch.zeros(3, 2, 2), row, 0)
-    with pytest.raises(ValueError, match="pictures are"):
+    with pytest.raises(ValueError, match="images are"):
         apply_patch(x[0], torch.zeros(3, 2, 2), 0, 0)
 
 
@@ -251,7 +251,7 @@ def test_the_books_of_fooling_are_right_and_it_stays_a_picture(net):
         assert torch.allclose(loss, F.cross_entropy(logits, found.target, reduction="none"), atol=1e-5)
 
     class Hill(nn.Module):
-        """A slope up to a mean of 0.52, and none behind it."""
+        """A gradient up to a mean of 0.52, and none behind it."""
 
         def forward(self, x):
             mean = x.flatten(1).mean(dim=1)

@@ -52,8 +52,8 @@ def test_sparsity_known():
 @pytest.mark.parametrize("batch", (4, 100))
 def test_neighbours_against_all_distances(net, images, batch):
     queries, bank = images[:3], images[3:]
-    found = activations.neighbours(net, queries, bank, ["picture", "2", "5"], k=4, batch=batch)
-    seen = {"picture": images, **whole(net, images, "2", "5")}
+    found = activations.neighbours(net, queries, bank, ["image", "2", "5"], k=4, batch=batch)
+    seen = {"image": images, **whole(net, images, "2", "5")}
     for name, (index, distance) in found.items():
         flat = seen[name].flatten(1)
         for q in range(3):
@@ -63,7 +63,7 @@ def test_neighbours_against_all_distances(net, images, batch):
 
 
 def test_a_picture_is_its_own_nearest_neighbour_at_every_layer(net, images):
-    found = activations.neighbours(net, images[3:4], images, ["picture", "0", "5"], k=2)
+    found = activations.neighbours(net, images[3:4], images, ["image", "0", "5"], k=2)
     assert all(
         index[0, 0] == 3 and distance[0, 0] < 1e-5 < distance[0, 1] for index, distance in found.values()
     )
@@ -96,13 +96,13 @@ def test_colour_against_scikit_learn(net, images):
 
 def test_a_class_is_readable_where_it_is_written(images):
     labels = torch.arange(23) % 3
-    pictures = images.clone()
+    marked = images.clone()
     for label in range(3):
-        pictures[labels == label, label] += 1  # the class is the brightest colour
+        marked[labels == label, label] += 1  # the class is the brightest colour
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
     with torch.no_grad():
         net[0].weight.copy_(torch.cat([torch.eye(3), torch.zeros(1, 3)])[:, :, None, None])
-    sets = (pictures[:15], labels[:15]), (pictures[15:], labels[15:])
+    sets = (marked[:15], labels[:15]), (marked[15:], labels[15:])
     assert activations.class_probe(net, *sets, ["0"]) == {"0": 1.0}
     blind = nn.Sequential(nn.Conv2d(3, 2, 1))
     with torch.no_grad():
@@ -138,15 +138,15 @@ def test_nothing_is_changed_also_after_an_error(net, images):
 def test_impossible_wishes_are_refused(net, images):
     with pytest.raises(ValueError, match="k is from 1 to 23"):
         activations.neighbours(net, images[:1], images, ["2"], k=24)
-    with pytest.raises(ValueError, match="pictures of one size are compared"):
+    with pytest.raises(ValueError, match="images of one size are compared"):
         activations.neighbours(net, images[:1, :, :8], images, ["2"])
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         activations.sparsity(net, images[:0], ["2"])
     broken = images.clone()
     broken[20, 0, 0, 0] = float("nan")
     with pytest.raises(ValueError, match="not finite"):
         activations.sparsity(net, broken, ["2"], batch=4)
-    with pytest.raises(ValueError, match="23 pictures need as many labels"):
+    with pytest.raises(ValueError, match="23 images need as many labels"):
         labelled = images, torch.zeros(22, dtype=torch.long)
         activations.class_probe(net, labelled, labelled, ["2"])
     flat = nn.Sequential(nn.Flatten(), nn.Linear(432, 4))

@@ -55,14 +55,14 @@ def test_dropout_is_off_and_the_callers_random_numbers_stay():
 
 def test_refusals():
     model = models.load("photonet")
-    with pytest.raises(ValueError, match="relu5 sees 54x54 pixels, which do not fit into pictures of 48x48"):
+    with pytest.raises(ValueError, match="relu5 sees 54x54 pixels, which do not fit into images of 48x48"):
         effective_receptive_field(model, torch.rand(1, 3, 48, 48), "relu5")
     with pytest.raises(ValueError, match="no gradient arrives"):
         net = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
         nn.init.constant_(net[0].bias, -99.0)
         effective_receptive_field(net, torch.rand(1, 1, 8, 8), "1")
-    for pictures in (torch.rand(0, 3, 64, 64), torch.full((1, 3, 64, 64), float("nan"))):
+    for images in (torch.rand(0, 3, 64, 64), torch.full((1, 3, 64, 64), float("nan"))):
         with pytest.raises(ValueError, match="all finite"):
-            effective_receptive_field(model, pictures, "relu1")
+            effective_receptive_field(model, images, "relu1")
     with pytest.raises(ValueError, match="above 0 up to 1"):
         central_mass(torch.ones(4, 4), 0)

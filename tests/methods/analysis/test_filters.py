@@ -77,8 +77,8 @@ def test_orientation_of_lines_as_they_are_drawn():
 
 
 def test_a_blob_and_a_constant_have_no_direction():
-    places = torch.arange(9) - 4.0
-    blob = torch.exp(-(places[:, None] ** 2 + places**2) / 8)
+    positions = torch.arange(9) - 4.0
+    blob = torch.exp(-(positions[:, None] ** 2 + positions**2) / 8)
     _, coherence = filters.orientation(torch.stack([blob, torch.ones(9, 9)])[:, None])
     assert coherence.max() < 1e-6
 

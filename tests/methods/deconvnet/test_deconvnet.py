@@ -4,7 +4,7 @@ import captum.attr
 import pytest
 import torch
 import torch.nn.functional as F
-from probed_nets import SMALL, Functional, picture, seeded, sequential, state, torchvision_net
+from probed_nets import SMALL, Functional, random_image, seeded, sequential, state, torchvision_net
 from torch import nn
 
 from cnnlab.data import photos
@@ -40,7 +40,7 @@ def difference(model, x, unit):
 
 
 def loud(model, x, layer):
-    """The channel whose largest value, in the picture where that is smallest, is largest."""
+    """The channel whose largest value, in the image where that is smallest, is largest."""
     with Recorder(model, layer, stop=True) as acts, torch.no_grad():
         model(x)
     values = (
@@ -93,7 +93,7 @@ def test_a_4x4_picture_by_hand(by_hand):
 def test_the_steps_of_the_4x4_picture_by_hand(by_hand):
     model, x = by_hand
     steps = layer_by_layer(model, x, Unit("3", 0, 0, 0), steps=True)
-    assert [step.layer for step in steps] == ["3", "2", "1", "0", "picture"]
+    assert [step.layer for step in steps] == ["3", "2", "1", "0", "image"]
     assert steps[0].signal.tolist() == [[[[1], [0]]]]
     assert steps[1].signal[0, :, 0].tolist() == [[2, 3], [-1, 0]]  # transposed filters
     assert steps[2].signal[0, 0, :2].tolist() == [[0, 0, 3, 0], [2, 0, 0, 0]]  # unpooled
@@ -115,7 +115,7 @@ def test_the_start_is_the_value_or_one(by_hand):
 def test_layer_by_layer_is_project_on_every_layer_of_our_networks(name):
     model = models.load(name).double()
     channels, rows, _ = model.input_size
-    x = picture(rows, n=2, channels=channels)
+    x = random_image(rows, n=2, channels=channels)
     sizes = shapes(model, x)
     assert list(sizes) == list(model._modules)
     for layer, size in sizes.items():
@@ -137,14 +137,14 @@ def test_layer_by_layer_is_project_on_every_layer_of_our_networks(name):
     ],
 )
 def test_layer_by_layer_is_project_on_torchvision_nets(name, size, several):
-    model, x = torchvision_net(name).double(), picture(size)
+    model, x = torchvision_net(name).double(), random_image(size)
     for layer in several:
         assert difference(model, x, loud(model, x, layer)) < 1e-12
 
 
 @pytest.mark.parametrize("small", SMALL, indirect=True)
 def test_every_way_to_call_a_relu(small, request):
-    x, last = picture(n=2), LAST.get(request.node.callspec.params["small"], "fc2")
+    x, last = random_image(n=2), LAST.get(request.node.callspec.params["small"], "fc2")
     inner = "pool" if last == "fc" else last
     for layer in (last, inner):
         assert difference(small, x, loud(small, x, layer)) < 1e-12
@@ -155,7 +155,7 @@ def test_every_way_to_call_a_relu(small, request):
 @pytest.mark.parametrize("how", Functional.CALLS)
 @pytest.mark.parametrize("rule", RULES)
 def test_functions_give_what_modules_give(net, how, rule):
-    x, functional = picture(), seeded(lambda: Functional(how), torch.float64)
+    x, functional = random_image(), seeded(lambda: Functional(how), torch.float64)
     expected = project(net, x, Unit("8", 3), rule)
     assert torch.equal(project(functional, x, Unit("fc2", 3), rule), expected)
     if rule == "deconvnet":
@@ -187,16 +187,16 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("place", ("whole map", "corner", "far corner"))
+@pytest.mark.parametrize("position", ("whole map", "corner", "far corner"))
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-def test_every_layer_there_is_a_rule_for(kind, place):
+def test_every_layer_there_is_a_rule_for(kind, position):
     middle = LAYERS[kind]()
     rest = [nn.ReLU(), nn.Conv2d(getattr(middle, "out_channels", 4), 5, 1)]
-    model, x = make(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), middle, *rest), picture(11, n=2)
+    model, x = make(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), middle, *rest), random_image(11, n=2)
     _, _, rows, cols = shapes(model, x)["4"]
-    row, col = {"whole map": (None, None), "corner": (0, 0), "far corner": (rows - 1, cols - 1)}[place]
+    row, col = {"whole map": (None, None), "corner": (0, 0), "far corner": (rows - 1, cols - 1)}[position]
     found = [project(model, x, Unit("4", k, row, col)) for k in range(5)]
-    assert place != "whole map" or sum(bool(each.any()) for each in found) >= 2
+    assert position != "whole map" or sum(bool(each.any()) for each in found) >= 2
     for k, each in enumerate(found):
         assert (each - layer_by_layer(model, x, Unit("4", k, row, col))).abs().max() < 1e-13
 
@@ -226,7 +226,7 @@ class Sums(nn.Module):
 
 
 def test_sums_differences_factors_and_shapes():
-    model, x = seeded(Sums, torch.float64), picture(n=3)
+    model, x = seeded(Sums, torch.float64), random_image(n=3)
     one, other = ([way(model, x, Unit("fc", k)) for k in range(6)] for way in (project, layer_by_layer))
     assert (torch.cat(one) - torch.cat(other)).abs().max() < 1e-12
     assert sum(bool(each.any()) for each in one) >= 2
@@ -234,13 +234,13 @@ def test_sums_differences_factors_and_shapes():
 
 def test_constant_factors_stay_in():
     """The first layer divides by its deviation, batch norm multiplies by its scale; biases play no part."""
-    model, x = models.load("shapesnet").double(), picture(64)
+    model, x = models.load("shapesnet").double(), random_image(64)
     unit = Unit("bn1", 3, 20, 30)
     with Recorder(model, "bn1") as acts, torch.no_grad():
         model(x)
     value, bn = unit.activation(acts["bn1"]), model.bn1
     scale = bn.weight[3] / (bn.running_var[3] + bn.eps).sqrt()
-    stamp = value * scale * model.conv1.weight[3] / model.norm.deviation[0]
+    stamp = value * scale * model.conv1.weight[3] / model.norm.std[0]
     for way in (project, layer_by_layer):
         found = way(model, x, unit)
         assert torch.allclose(found[0, :, 18:23, 28:33], stamp.detach(), rtol=1e-12)
@@ -256,7 +256,7 @@ def test_constant_factors_stay_in():
 def test_captum(channels, n):
     model, x = (
         seeded(lambda: sequential(channels=channels)),
-        picture(n=n, channels=channels, dtype=torch.float32),
+        random_image(n=n, channels=channels, dtype=torch.float32),
     )
     peers = {
         "deconvnet": captum.attr.Deconvolution(model).attribute,
@@ -270,7 +270,7 @@ def test_captum(channels, n):
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU", "ignore:Setting forward, backward hooks")
 def test_captum_on_a_unit_inside():
-    model, x = seeded(sequential), picture(dtype=torch.float32)
+    model, x = seeded(sequential), random_image(dtype=torch.float32)
     peers = {
         "deconvnet": captum.attr.NeuronDeconvolution,
         "guided": captum.attr.NeuronGuidedBackprop,
@@ -284,7 +284,7 @@ def test_captum_on_a_unit_inside():
 
 
 def test_gradient_is_the_activation_times_its_gradient(net):
-    x = picture().requires_grad_()
+    x = random_image().requires_grad_()
     value = net(x)[0, 3]
     (expected,) = torch.autograd.grad(value, x)
     assert torch.equal(project(net, x, Unit("8", 3), "gradient", initial="one"), expected)
@@ -301,7 +301,7 @@ def test_gradient_is_the_activation_times_its_gradient(net):
 def test_fact_1_the_transposed_convolution_is_the_adjoint(stride, padding, dilation, groups):
     from cnnlab.methods.deconvnet import backward_rules
 
-    x, weight = picture(14, n=2, channels=4), torch.rand(8, 4 // groups, 3, 3, dtype=torch.float64) - 0.5
+    x, weight = random_image(14, n=2, channels=4), torch.rand(8, 4 // groups, 3, 3, dtype=torch.float64) - 0.5
     y = F.conv2d(x, weight, torch.rand(8).double(), stride, padding, dilation, groups)
     ((source, way),) = backward_rules.ways(
         F.conv2d, "conv2d", (x, weight, None, stride, padding, dilation, groups), {}, 1
@@ -330,7 +330,7 @@ def overlapping():
 
 @pytest.mark.parametrize("layer", "543")
 def test_fact_3_overlapping_pools_add_and_torchs_unpool_overwrites(monkeypatch, layer):
-    model, x = overlapping(), picture(21)
+    model, x = overlapping(), random_image(21)
     unit = loud(model, x, layer)
     assert difference(model, x, unit) < 1e-12
 
@@ -357,7 +357,7 @@ def test_fact_4_on_ties_all_goes_to_the_first():
 @pytest.mark.parametrize("rule", ("deconvnet", "guided"))
 def test_fact_5_every_relu_counts_also_the_classifiers(net, rule):
     """A rule at the convolutions' ReLUs only is another map: the dense ReLU is the one left out here."""
-    x = picture()
+    x = random_image()
 
     class Part(nn.Module):
         def __init__(self, mode):
@@ -376,7 +376,7 @@ def test_fact_5_every_relu_counts_also_the_classifiers(net, rule):
 @pytest.mark.parametrize("way", (project, layer_by_layer))
 def test_fact_6_without_pooling_the_deconvnet_is_blind(way):
     model = make(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
-    one, other = picture(seed=0), picture(seed=1)
+    one, other = random_image(seed=0), random_image(seed=1)
     first, second = way(model, one, Unit("4", 1, 2, 3)), way(model, other, Unit("4", 1, 2, 3))
     with Recorder(model, "4") as acts:
         model(torch.cat([one, other]))
@@ -393,7 +393,7 @@ def test_fact_6_without_pooling_the_deconvnet_is_blind(way):
 
 
 def test_multiplying_by_the_value_of_the_relu_is_another_map(monkeypatch, net):
-    x, unit = picture(), Unit("8", 3)
+    x, unit = random_image(), Unit("8", 3)
     right = project(net, x, unit)
     monkeypatch.setitem(rules.NAMED, "deconvnet", lambda g, y: g.clamp(min=0) * y)
     wrong = project(net, x, unit)
@@ -405,14 +405,14 @@ def test_multiplying_by_the_value_of_the_relu_is_another_map(monkeypatch, net):
 def test_a_walk_that_does_not_rectify_is_seen(monkeypatch, net, name, broken):
     monkeypatch.setattr(layers, name, broken)
     with pytest.raises(AssertionError):
-        assert difference(net, picture(), Unit("8", 3)) < 1e-6
+        assert difference(net, random_image(), Unit("8", 3)) < 1e-6
 
 
 # --- units ------------------------------------------------------------------------------------------------
 
 
 def test_the_start_at_a_relu_and_at_its_convolution():
-    model, x = models.load("shapesnet"), picture(64, dtype=torch.float32)
+    model, x = models.load("shapesnet"), random_image(64, dtype=torch.float32)
     unit = strongest_unit(model, x, "relu3", 7)
     at_relu, at_bn = project(model, x, unit), project(model, x, unit._replace(layer="bn3"))
     assert at_relu.any() and torch.equal(at_relu, at_bn)  # where the unit is on, its ReLU changes nothing
@@ -427,7 +427,7 @@ def test_the_start_at_a_relu_and_at_its_convolution():
 
 
 def test_a_projection_stays_inside_the_receptive_field():
-    model, x = models.load("shapesnet").double(), picture(64)
+    model, x = models.load("shapesnet").double(), random_image(64)
     for row, col in [(0, 0), (0, 15), (7, 8), (15, 0), (15, 15)]:  # borders too
         box = receptive.field(model, "bn3", 64).rectangle(row, col)
         for rule in RULES:
@@ -440,7 +440,7 @@ def test_a_projection_stays_inside_the_receptive_field():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_map_is_all_its_places_at_once_and_not_their_sum(rule):
-    model, x = overlapping(), picture(15)
+    model, x = overlapping(), random_image(15)
     whole = project(model, x, Unit("3", 1), rule)
     sizes = shapes(model, x)["3"]
     each = sum(project(model, x, Unit("3", 1, r, c), rule) for r in range(sizes[2]) for c in range(sizes[3]))
@@ -456,7 +456,7 @@ def test_strongest_is_the_first_of_the_largest():
     assert strongest_unit(model, x, "dense", 9) == Unit("dense", 9)
     flat = make(nn.MaxPool2d(2))
     assert strongest_unit(flat, torch.ones(1, 1, 6, 6).double(), "0", 0) == Unit("0", 0, 0, 0)
-    with pytest.raises(ValueError, match="that of one picture, not of 2"):
+    with pytest.raises(ValueError, match="that of one image, not of 2"):
         strongest_unit(model, torch.cat([x, x]), "relu4", 9)
     with pytest.raises(ValueError, match="no channel 128"):
         strongest_unit(model, x, "relu4", 128)
@@ -465,7 +465,7 @@ def test_strongest_is_the_first_of_the_largest():
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("batch", (1, 2, 5, 100))
 def test_several_pictures_and_units_in_one_pass_are_those_one_by_one(net, rule, batch):
-    x = picture(n=5)
+    x = random_image(n=5)
     units = [Unit("3", 0), Unit("3", 7, 5, 5), Unit("3", 0, 0, 0), Unit("3", 4, 0, 5), Unit("3", 7)]
     together = project(net, x, units, rule, batch=batch)
     apart = torch.cat([project(net, x[n : n + 1], unit, rule) for n, unit in enumerate(units)])
@@ -480,7 +480,7 @@ def test_what_comes_after_the_layer_is_never_computed():
         def forward(self, x):
             raise RuntimeError("too far")
 
-    model, x = make(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), Breaks()), picture()
+    model, x = make(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), Breaks()), random_image()
     assert difference(model, x, Unit("2", 1)) < 1e-12
     assert difference(model, x, Unit("0", 1)) < 1e-12  # signed: before its ReLU in place
     unit = Unit("0", 1)
@@ -493,28 +493,28 @@ def test_what_comes_after_the_layer_is_never_computed():
 
 def test_of_a_layer_that_runs_twice_the_first_run_counts():
     shared = make(nn.Conv2d(3, 3, 3), relu := nn.ReLU(), nn.Conv2d(3, 3, 3), relu)
-    x = picture()
+    x = random_image()
     alone = shared[:2]
     assert torch.equal(project(shared, x, Unit("3", 1)), project(alone, x, Unit("1", 1)))
     assert torch.equal(layer_by_layer(shared, x, Unit("3", 1)), layer_by_layer(alone, x, Unit("1", 1)))
 
 
 def test_steps_have_the_names_and_shapes_of_the_layers():
-    model, x = models.load("photonet").double(), picture(64)
+    model, x = models.load("photonet").double(), random_image(64)
     steps = layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5), steps=True)
-    names = "relu3 bn3 conv3 pool2 relu2 bn2 conv2 pool1 relu1 bn1 conv1 norm picture".split()
+    names = "relu3 bn3 conv3 pool2 relu2 bn2 conv2 pool1 relu1 bn1 conv1 norm image".split()
     assert [step.layer for step in steps] == names
-    sizes = shapes(model, x) | {"picture": x.shape}
+    sizes = shapes(model, x) | {"image": x.shape}
     assert all(step.signal.shape == sizes[step.layer] for step in steps)
     assert torch.equal(steps[-1].signal, layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5)))
     for step in steps[:-1]:  # rectified just below a ReLU
         if step.layer.startswith("bn"):
             assert (step.signal >= 0).all() and step.signal.any()
     nested = make(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Conv2d(4, 2, 3))
-    walk = layer_by_layer(nested, picture(), Unit("1", 1), steps=True)
-    assert [step.layer for step in walk] == ["1", "0.1", "0.0", "picture"]
-    functional = layer_by_layer(seeded(Functional, torch.float64), picture(), Unit("fc2", 1), steps=True)
-    names = "fc2 relu fc1 flatten relu conv2 max_pool2d relu conv1 picture".split()
+    walk = layer_by_layer(nested, random_image(), Unit("1", 1), steps=True)
+    assert [step.layer for step in walk] == ["1", "0.1", "0.0", "image"]
+    functional = layer_by_layer(seeded(Functional, torch.float64), random_image(), Unit("fc2", 1), steps=True)
+    names = "fc2 relu fc1 flatten relu conv2 max_pool2d relu conv1 image".split()
     assert [step.layer for step in functional] == names
 
 
@@ -523,7 +523,7 @@ def test_steps_have_the_names_and_shapes_of_the_layers():
 
 def test_nothing_is_changed_also_after_an_error():
     for name in ("sequential", "in place", "residual", "F.relu in place"):
-        model, x, last = seeded(SMALL[name], torch.float64), picture(n=2), LAST.get(name, "fc2")
+        model, x, last = seeded(SMALL[name], torch.float64), random_image(n=2), LAST.get(name, "fc2")
         next(model.modules()).training = True  # a state of its own, to be put back
         given = x.clone().requires_grad_()
         before = state(model, x, given)
@@ -545,7 +545,7 @@ def test_nothing_is_changed_also_after_an_error():
 
 
 def test_dropout_and_random_numbers_stay_as_they_were():
-    model, x = make(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.MaxPool2d(2)).train(), picture()
+    model, x = make(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.MaxPool2d(2)).train(), random_image()
     chance = torch.get_rng_state()
     assert torch.equal(project(model, x, Unit("3", 1)), project(model, x, Unit("3", 1)))
     assert difference(model, x, Unit("3", 1)) < 1e-12
@@ -554,7 +554,7 @@ def test_dropout_and_random_numbers_stay_as_they_were():
 
 @pytest.mark.parametrize("outside", (torch.no_grad, torch.inference_mode))
 def test_gradients_off_outside_do_not_matter(net, outside):
-    x = picture()
+    x = random_image()
     expected = project(net, x, Unit("8", 1))
     with outside():
         assert torch.equal(project(net, x.clone(), Unit("8", 1)), expected)
@@ -573,14 +573,14 @@ class Odd(nn.Module):
         "div of something else": lambda h: torch.div(torch.ones(1), h + 9),
         "padding with mode 'reflect'": lambda h: F.pad(h, (1, 1, 1, 1), mode="reflect"),
         "dropout that is on": lambda h: F.dropout(h, 0.5),
-        "mixes the pictures": lambda h: F.batch_norm(h, None, None, training=True),
+        "mixes the images": lambda h: F.batch_norm(h, None, None, training=True),
         "overwritten in part": lambda h: (h := h.clone(), h[:, 0].zero_(), h)[2],
         "mean pool with ceil_mode": lambda h: F.avg_pool2d(h, 4, ceil_mode=True),
         "transpose": lambda h: h.transpose(2, 3),
         "chunk": lambda h: h.chunk(2, 1)[0],
         "clamp": lambda h: h.clamp(min=0),
         "another type": lambda h: h.float().double(),
-        "mean over the pictures": lambda h: h - h.mean((0, 2, 3), keepdim=True),
+        "mean over the images": lambda h: h - h.mean((0, 2, 3), keepdim=True),
         "with an option": lambda h: h.mean((2, 3), dtype=torch.float64),
         "through a view": lambda h: (h := h + 0, h.flatten(1).relu_(), h)[2],
     }
@@ -596,7 +596,7 @@ class Odd(nn.Module):
 
 @pytest.mark.parametrize("kind", Odd.KINDS)
 def test_what_has_no_way_back_is_refused_with_its_name(kind):
-    model, x = seeded(lambda: Odd(kind), torch.float64), picture(n=2)
+    model, x = seeded(lambda: Odd(kind), torch.float64), random_image(n=2)
     before = state(model, x)
     with pytest.raises(ValueError, match="on the way .*" + kind):
         layer_by_layer(model, x, Unit("last", 0))
@@ -606,7 +606,7 @@ def test_what_has_no_way_back_is_refused_with_its_name(kind):
 
 @pytest.mark.parametrize("rule", ("deconvnet", "guided"))
 def test_a_rule_without_a_relu_is_refused_and_not_the_gradient_in_silence(rule):
-    x = picture()
+    x = random_image()
     for hidden in (nn.Sigmoid(), nn.Tanh(), nn.Softmax(1)):
         model = make(nn.Conv2d(3, 4, 3), hidden, nn.Conv2d(4, 2, 3))
         with pytest.raises(
@@ -633,14 +633,14 @@ def test_what_does_not_depend_on_the_picture_is_said():
     for frozen in (False, True):
         model = seeded(Cut, torch.float64).requires_grad_(not frozen)
         for way in (project, layer_by_layer):
-            with pytest.raises(ValueError, match="last does not depend on the picture|on the way is detach"):
-                way(model, picture(), Unit("last", 1))
+            with pytest.raises(ValueError, match="last does not depend on the image|on the way is detach"):
+                way(model, random_image(), Unit("last", 1))
 
 
 def test_impossible_wishes_are_refused(net):
-    x = picture(n=2)
+    x = random_image(n=2)
     for way in (project, layer_by_layer):
-        with pytest.raises(ValueError, match=r"pictures are \(N, C, H, W\)"):
+        with pytest.raises(ValueError, match=r"images are \(N, C, H, W\)"):
             way(net, x[0], Unit("8", 1))
         with pytest.raises(ValueError, match="at least one"):
             way(net, x[:0], Unit("8", 1))
@@ -648,7 +648,7 @@ def test_impossible_wishes_are_refused(net):
             way(net, (x * 255).byte(), Unit("8", 1))
         with pytest.raises(ValueError, match="not finite"):
             way(net, x / 0, Unit("8", 1))
-        with pytest.raises(ValueError, match="one for each of 2 pictures, not 3"):
+        with pytest.raises(ValueError, match="one for each of 2 images, not 3"):
             way(net, x, [Unit("8", 1)] * 3)
         with pytest.raises(ValueError, match="of one layer, not of 3, 8"):
             way(net, x, [Unit("3", 1), Unit("8", 1)])
@@ -662,7 +662,7 @@ def test_impossible_wishes_are_refused(net):
         project(net, x, Unit("8", 1), "deconv")
     with pytest.raises(LookupError, match="no initial signal 'ones'. Did you mean 'one'"):
         project(net, x, Unit("8", 1), initial="ones")
-    with pytest.raises(ValueError, match="1 picture or more"):
+    with pytest.raises(ValueError, match="1 image or more"):
         project(net, x, Unit("8", 1), batch=0)
     assert deconvnet.INITIAL_SIGNALS == ("activation", "one")
 
@@ -712,8 +712,8 @@ def test_a_relu_in_disguise_is_refused_instead_of_giving_the_gradient_unsaid(rel
     model = Disguised(relu)
     for rule in ("deconvnet", "guided"):
         with pytest.raises(ValueError, match="the rule .* is defined for ReLU"):
-            project(model, picture().float(), Unit("last", 1), rule)
-    project(model, picture().float(), Unit("last", 1), "gradient")
+            project(model, random_image().float(), Unit("last", 1), rule)
+    project(model, random_image().float(), Unit("last", 1), "gradient")
 
 
 def test_a_branch_that_the_walk_cannot_see_is_refused():
@@ -727,12 +727,12 @@ def test_a_branch_that_the_walk_cannot_see_is_refused():
             return self.last(y + OwnRelu.apply(y))
 
     with pytest.raises(ValueError, match="does not announce"):
-        layer_by_layer(Two(), picture().float(), Unit("last", 1))
+        layer_by_layer(Two(), random_image().float(), Unit("last", 1))
 
 
 def test_a_first_layer_that_works_in_place_is_no_hindrance():
     model = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 2, 3), nn.ReLU(inplace=True)).double()
-    x = picture() - 0.5
+    x = random_image() - 0.5
     before = x.clone()
     for way in (project, layer_by_layer):
         assert way(model, x, Unit("2", 1)).shape == x.shape and torch.equal(x, before)
@@ -743,5 +743,5 @@ def test_an_activation_that_is_not_finite_is_refused():
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     nn.init.constant_(model[0].bias, float("nan"))
     for way in (project, layer_by_layer):
-        with pytest.raises(ValueError, match="not finite in picture 0"):
-            way(model, picture().float(), Unit("1", 1))
+        with pytest.raises(ValueError, match="not finite in image 0"):
+            way(model, random_image().float(), Unit("1", 1))

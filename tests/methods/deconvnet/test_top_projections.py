@@ -44,6 +44,6 @@ def test_refusals(scanned):
     for channels in ([], [96], [-1]):
         with pytest.raises(ValueError, match="channels are numbers from 0 to 95"):
             top_projections.project_top_patches(model, images, found, field, channels=channels)
-    part = top.scan(model, images, "relu3", k=4, shard=(0, 20))  # two pictures cannot fill four places
+    part = top.scan(model, images, "relu3", k=4, shard=(0, 20))  # two images cannot fill four positions
     with pytest.raises(ValueError, match="not full"):
         top_projections.project_top_patches(model, images, part, field, channels=[0])

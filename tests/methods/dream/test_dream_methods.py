@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from probed_nets import SMALL, picture, seeded, state
+from probed_nets import SMALL, random_image, seeded, state
 from torch import nn
 
 from cnnlab.data import digits, photos
@@ -58,16 +58,16 @@ def test_a_dream_has_more_of_what_the_layer_sees_and_keeps_the_photo(photonet):
 
 
 def test_one_octave_without_moves_is_plain_normalised_ascent():
-    model, x = seeded(SMALL["residual"], torch.float64), picture(16, n=2)
+    model, x = seeded(SMALL["residual"], torch.float64), random_image(16, n=2)
     found = dream.deep_dream(model, x, dream.channel("bn2", 1), octaves=1, steps=2, step_size=0.03, jitter=0)
     step = x
     for _ in range(2):
         leaf = step.clone().requires_grad_()
         with Recorder(model, "bn2", grad=True) as acts:
             model(leaf)
-        (slope,) = torch.autograd.grad(acts["bn2"][:, 1].mean(dim=(1, 2)).sum(), leaf)
-        length = torch.stack([each.abs().sum() / each.numel() for each in slope])
-        step = (step + 0.03 * slope / length.view(2, 1, 1, 1)).clamp(0, 1)
+        (gradient,) = torch.autograd.grad(acts["bn2"][:, 1].mean(dim=(1, 2)).sum(), leaf)
+        length = torch.stack([each.abs().sum() / each.numel() for each in gradient])
+        step = (step + 0.03 * gradient / length.view(2, 1, 1, 1)).clamp(0, 1)
     torch.testing.assert_close(found.images, step)
 
 
@@ -167,13 +167,13 @@ def test_inversion_of_a_layer_that_keeps_all_gives_the_picture():
     model = nn.Sequential(nn.Conv2d(1, 4, 2, stride=2, bias=False)).double()  # 4 numbers of each 4 pixels
     with torch.no_grad():
         model[0].weight.copy_(torch.eye(4).view(4, 1, 2, 2))
-    x = picture(8, channels=1) * 0.8 + 0.1
+    x = random_image(8, channels=1) * 0.8 + 0.1
     found = dream.invert(model, x, "0", steps=400, smooth=0, parametrisation="pixel", learning_rate=0.1)
     assert (found.images - x).abs().max() < 1e-3 and float(found.error) < 1e-6
 
 
 def test_inversion_stops_and_refuses(net):
-    x, before = picture(16, n=2).float(), state(net)
+    x, before = random_image(16, n=2).float(), state(net)
     assert dream.invert(net, x, "3", steps=5, progress=by_hand).rendered.stopped == "interrupted"
     assert dream.invert(net, x, "3", steps=5, progress=lambda d, *_: d == 2).rendered.stopped == "stopped"
     with pytest.raises(RuntimeError, match="mine"):
@@ -234,8 +234,8 @@ def test_superstimuli_stop_and_refuse(net):
     wish = {"size": 16, "steps": 4, "batch": 3}
     told = []
 
-    def stop(done, total, pictures, value):
-        told.append((done, total, len(pictures)))
+    def stop(done, total, images, value):
+        told.append((done, total, len(images)))
         return len(told) == 6
 
     part = dream.superstimuli(net, "3", progress=stop, **wish)
@@ -271,7 +271,7 @@ def test_a_dead_channel_is_marked_among_live_ones():
 
 
 def test_a_place_is_spelled_by_its_strongest_channels(net):
-    x = picture(16).float()
+    x = random_image(16).float()
     here = answers(net, x, "4")[0, :, 2, 3]
     found = dream.top_channels(net, x, "4", 2, 3, k=3)
     order = sorted(range(8), key=lambda c: (-float(here[c]), c))
@@ -287,7 +287,7 @@ def test_a_place_is_spelled_by_its_strongest_channels(net):
 
 
 def test_the_grid_has_a_picture_for_each_place_in_the_direction_of_its_answer(net):
-    x, before = picture(16).float(), state(net)
+    x, before = random_image(16).float(), state(net)
     found = dream.grid(net, x, "3", cells=(2, 3), size=16, steps=6, power=0, batch=4)
     maps = answers(net, x, "3")[0]  # (8, 6, 6)
     assert found.images.shape == (2, 3, 3, 16, 16) and found.stopped == "finished"
@@ -316,13 +316,13 @@ def test_silent_places_are_grey():
 
 
 def test_wrong_places_are_refused(net):
-    x = picture(16).float()
-    with pytest.raises(ValueError, match="has no place 6, 0: it has 6 rows and 6 columns"):
+    x = random_image(16).float()
+    with pytest.raises(ValueError, match="has no position 6, 0: it has 6 rows and 6 columns"):
         dream.top_channels(net, x, "3", 6, 0)
     with pytest.raises(ValueError, match="k is a whole number"):
         dream.top_channels(net, x, "3", 0, 0, k=0)
     with pytest.raises(ValueError, match="one image is asked for"):
-        dream.top_channels(net, picture(16, n=2).float(), "3", 0, 0)
+        dream.top_channels(net, random_image(16, n=2).float(), "3", 0, 0)
     with pytest.raises(ValueError, match="cells are as many or fewer"):
         dream.grid(net, x, "3", cells=7)
     for way in (lambda *a: dream.top_channels(*a, 0, 0), dream.grid):

@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_refused():
     for objective in (dream.channel("a", 4), dream.neuron("a", [0, 4]), dream.channel("a", -1)):
         with pytest.raises(ValueError, match="a has no channel"):
             objective(s)
-    with pytest.raises(ValueError, match="no place 5, 0"):
+    with pytest.raises(ValueError, match="no position 5, 0"):
         dream.neuron("a", 0, 5, 0)(s)
     with pytest.raises(ValueError, match="needs row and col"):
         dream.neuron("a", 0, 5)

@@ -43,10 +43,10 @@ def test_slopes_of_a_parametrisation_are_right(space):
 @pytest.mark.parametrize("channels", (1, 3))
 def test_the_slope_by_hand_is_that_of_autograd(space, size, channels):
     numbers = space.start(2, (channels, *size), generator()).double().requires_grad_()
-    picture = space.to_image(numbers, size)
-    down = torch.randn(picture.shape, generator=generator(), dtype=torch.float64)
-    (wanted,) = torch.autograd.grad(picture, numbers, down)
-    found = space.backward(down, picture.detach())
+    image = space.to_image(numbers, size)
+    down = torch.randn(image.shape, generator=generator(), dtype=torch.float64)
+    (wanted,) = torch.autograd.grad(image, numbers, down)
+    found = space.backward(down, image.detach())
     assert found.shape == numbers.shape and wanted.abs().max() > 1e-3
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
 
@@ -102,7 +102,7 @@ def test_a_wrong_parametrisation_is_refused():
 # --- transforms --------------------------------------------------------------------------------------------
 
 
-def picture(rows=9, columns=9):
+def random_image(rows=9, columns=9):
     return torch.rand(2, 3, rows, columns, generator=generator(), dtype=torch.float64)
 
 
@@ -114,7 +114,7 @@ def moved(x, *chain, padding_mode="mirror", seed=0):
 @pytest.mark.parametrize("shape", ((9, 9), (7, 12)))
 @pytest.mark.parametrize("seed", range(4))
 def test_jitter_is_a_crop_of_the_padded_picture(shape, seed):
-    x = picture(*shape)
+    x = random_image(*shape)
     random = Random(seed)
     right, down = random.randint(-3, 3), random.randint(-3, 3)
     grey = torch.nn.functional.pad(x, (3, 3, 3, 3), value=0.5)
@@ -127,7 +127,7 @@ def test_jitter_is_a_crop_of_the_padded_picture(shape, seed):
 
 
 def test_scale_and_rotation_by_hand():
-    x = picture()
+    x = random_image()
     torch.testing.assert_close(moved(x, scale(1, 1)), x)
     torch.testing.assert_close(moved(x, rotate(0)), x)
     for turns in (1, 2, 3):
@@ -138,7 +138,7 @@ def test_scale_and_rotation_by_hand():
 
 
 def test_pad_widens_the_view():
-    x = picture(5, 7)
+    x = random_image(5, 7)
     assert torch.allclose(
         moved(x, pad(2), padding_mode="grey"), torch.nn.functional.pad(x, (2, 2, 2, 2), value=0.5)
     )
@@ -148,7 +148,7 @@ def test_pad_widens_the_view():
 
 
 def test_a_chain_is_its_parts_in_order():
-    x = picture(11, 11)
+    x = random_image(11, 11)
     ends = []
     for chain in ([rotate(90, 90), jitter(2)], [jitter(2), rotate(90, 90)]):
         step, random = x, Random(3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import Views
-from probed_nets import SMALL, Functional, picture, seeded, state
+from probed_nets import SMALL, Functional, random_image, seeded, state
 from torch import nn
 
 from cnnlab.methods import dream
@@ -14,7 +14,7 @@ from cnnlab.nets.adam import Adam
 from cnnlab.probing import Recorder
 
 LAYER = {"residual": "bn2", **dict.fromkeys(("sequential", "in place"), "4"), "shared": "3"}
-START = picture(n=2).float()
+START = random_image(n=2).float()
 
 
 def objectives(layer):
@@ -118,7 +118,7 @@ def test_adam_is_that_of_torch():
 
 
 def test_the_first_slope_is_that_of_plain_autograd():
-    model, x = seeded(SMALL["residual"], torch.float64), picture(n=2).clamp(0.1, 0.9)
+    model, x = seeded(SMALL["residual"], torch.float64), random_image(n=2).clamp(0.1, 0.9)
     found = dream.render(
         model,
         dream.logit(1),
@@ -130,9 +130,11 @@ def test_the_first_slope_is_that_of_plain_autograd():
         redirect_steps=0,
     )
     leaf = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
+    (gradient,) = torch.autograd.grad(model(leaf)[:, 1].sum(), leaf)
     torch.testing.assert_close(found.history[0], model(x)[:, 1].detach())
-    assert ((found.images - x).sign() == slope.sign())[slope.abs() > 1e-6].all()  # Adam's first: the sign
+    assert ((found.images - x).sign() == gradient.sign())[
+        gradient.abs() > 1e-6
+    ].all()  # Adam's first: the sign
 
 
 def test_seeds_reproduce_and_a_picture_does_not_depend_on_its_neighbours():
@@ -157,8 +159,8 @@ def test_stopping_keeps_the_picture_so_far():
     before = state(model)
     seen = []
 
-    def after_three(done, total, pictures, value):
-        seen.append((done, total, pictures, value))
+    def after_three(done, total, images, value):
+        seen.append((done, total, images, value))
         return done == 3
 
     def by_hand(done, *_):
@@ -217,7 +219,7 @@ def test_it_works_where_the_caller_wants_no_gradients():
 
 
 def test_the_callers_picture_stays_and_is_the_start():
-    model, x = seeded(SMALL["sequential"]), picture().float()
+    model, x = seeded(SMALL["sequential"]), random_image().float()
     before, bits = state(model, x), x.clone()
     found = dream.render(model, dream.channel("3", 2), start=x, steps=0, parametrisation="pixel")
     assert (found.images - x).abs().max() < 1 / 500
@@ -305,7 +307,7 @@ def test_what_cannot_be_is_refused():
     asked(LookupError, "no class 'cat'", dream.logit("cat"))
     asked(TypeError, "an objective is made by", "conv2")
     asked(ValueError, "the objective is about 2, n_images is 3", dream.channel("3", [0, 1]), n_images=3)
-    asked(ValueError, "start has 3", dream.channel("3", [0, 1]), start=picture(n=3).float())
+    asked(ValueError, "start has 3", dream.channel("3", [0, 1]), start=random_image(n=3).float())
     asked(ValueError, "n_images is a whole number", n_images=0)
     asked(ValueError, "ask for n_images=2", dream.diversity("3"))
     asked(ValueError, "steps is a whole number", steps=-1)
@@ -314,9 +316,9 @@ def test_what_cannot_be_is_refused():
     asked(ValueError, "size is a side", size=(16, 16, 16))
     asked(ValueError, "start is 'noise'", start="zeros")
     asked(ValueError, r"start is \(N, C, H, W\)", start=torch.zeros(3, 16, 16))
-    asked(ValueError, r"pixels in \[0, 1\]", start=picture().float() * 255)
-    asked(ValueError, r"pixels in \[0, 1\]", start=picture().float() / 0)
-    asked(ValueError, "resize one of them", start=picture(8).float())
+    asked(ValueError, r"pixels in \[0, 1\]", start=random_image().float() * 255)
+    asked(ValueError, r"pixels in \[0, 1\]", start=random_image().float() / 0)
+    asked(ValueError, "resize one of them", start=random_image(8).float())
     asked(ValueError, "transforms are 'standard'", transforms="all")
     asked(LookupError, "no parametrisation 'pixels'", parametrisation="pixels")
     asked(LookupError, "no padding mode 'black'", padding_mode="black")
@@ -345,7 +347,7 @@ def test_the_model_may_be_used_by_progress():
     with torch.no_grad():
         plain = model(torch.full((1, 3, 16, 16), 0.5))
 
-    def look(done, total, pictures, value):
+    def look(done, total, images, value):
         with Recorder(model, "conv1") as acts:
             assert torch.allclose(model(torch.full((1, 3, 16, 16), 0.5)), plain, atol=1e-5)
         assert acts["conv1"].shape[1] == 6

@@ -41,7 +41,7 @@ def test_covers_of_several_pictures_are_those_of_each(shapesnet, scenes):
     for k in range(3):
         alone = occlusion.heatmap(shapesnet, scenes.images[k : k + 1], int(scenes.labels[k]), **options)
         torch.testing.assert_close(together.map[k : k + 1], alone.map)
-    with pytest.raises(ValueError, match="one class for each picture"):
+    with pytest.raises(ValueError, match="one class for each image"):
         all_methods.occlusion_maps(shapesnet, scenes.images[:2], torch.zeros(2, 3, dtype=torch.int64))
 
 

@@ -53,5 +53,5 @@ def test_nothing_is_left_behind_and_wrong_numbers_are_refused():
     assert state(model) == before
     with pytest.raises(ValueError, match="n is from 1 to 6"):
         clever_hans.report(model, gradient_x_input, n=7, tested=6)
-    with pytest.raises(ValueError, match="maps of 8x8 for pictures of 64x64"):
+    with pytest.raises(ValueError, match="maps of 8x8 for images of 64x64"):
         clever_hans.report(model, lambda *_: torch.rand(2, 1, 8, 8), n=2, tested=6)

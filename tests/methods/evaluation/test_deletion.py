@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from probed_nets import SMALL, picture, seeded, state
+from probed_nets import SMALL, random_image, seeded, state
 from torch import nn
 
 from cnnlab.data import shapes
@@ -13,10 +13,10 @@ from cnnlab.probing import Unit
 
 
 def slow(model, image, target, map_, fill, steps, output, insert):
-    """One picture (C, H, W), one pixel at a time, with Python's own sort."""
+    """One image (C, H, W), one pixel at a time, with Python's own sort."""
     columns = image.shape[2]
     values = map_.double().sum(dim=0).flatten().tolist()
-    order = sorted(range(len(values)), key=lambda place: (-values[place], place))
+    order = sorted(range(len(values)), key=lambda position: (-values[position], position))
     now, other = (fill.clone(), image) if insert else (image.clone(), fill)
     found, done = [], 0
     for step in range(steps + 1):
@@ -33,7 +33,7 @@ def slow(model, image, target, map_, fill, steps, output, insert):
 @pytest.mark.parametrize("name", ("sequential", "in place", "residual", "F.relu_"))
 @pytest.mark.parametrize("insert", (False, True))
 def test_curves_are_those_of_a_loop_over_pixels(name, insert):
-    model, x = seeded(SMALL[name], torch.float64), picture(n=2)
+    model, x = seeded(SMALL[name], torch.float64), random_image(n=2)
     maps = (torch.randn(2, 3, 16, 16) * 2).round()  # with ties
     fill = torch.rand(2, 3, 16, 16, dtype=torch.float64)
     walk, target = insertion if insert else deletion, [1, 4]
@@ -71,7 +71,7 @@ def test_a_2x2_picture_by_hand():
 
 
 def test_fills_a_number_a_colour_a_picture_and_a_blurred_one():
-    model, x = seeded(SMALL["sequential"]), picture(n=2, dtype=torch.float32)
+    model, x = seeded(SMALL["sequential"]), random_image(n=2, dtype=torch.float32)
     maps, colour = torch.randn(2, 1, 16, 16), torch.tensor([0.2, 0.4, 0.6])
     whole = torch.full_like(x, 0.25)
     assert torch.equal(
@@ -87,17 +87,17 @@ def test_fills_a_number_a_colour_a_picture_and_a_blurred_one():
     torch.testing.assert_close(soft.mean(), x.mean(), rtol=0.05, atol=0)
     torch.testing.assert_close(blurred(whole), whole)
     deletion(model, x, 0, maps, fill=soft, steps=2)
-    assert blurred(picture(n=1, channels=1)).dtype == torch.float64
+    assert blurred(random_image(n=1, channels=1)).dtype == torch.float64
     for wrong in (torch.rand(4), torch.rand(3, 3, 16, 16), torch.rand(16, 16)):
-        with pytest.raises(ValueError, match=r"a number, a colour \(3,\) or pictures \(2, 3, 16, 16\), not"):
+        with pytest.raises(ValueError, match=r"a number, a colour \(3,\) or images \(2, 3, 16, 16\), not"):
             deletion(model, x, 0, maps, fill=wrong)
 
 
 def test_blurring_is_a_weighted_mean_of_the_neighbours():
     spot = torch.zeros(1, 1, 21, 21, dtype=torch.float64)
     spot[0, 0, 10, 10] = 1
-    places = torch.arange(21) - 10.0
-    bell = torch.exp(-(places**2) / 2 / 1.5**2) * (places.abs() <= 5)
+    positions = torch.arange(21) - 10.0
+    bell = torch.exp(-(positions**2) / 2 / 1.5**2) * (positions.abs() <= 5)
     expected = bell[:, None] * bell / bell.sum() ** 2
     torch.testing.assert_close(blurred(spot, sigma=1.5)[0, 0], expected.double(), rtol=1e-4, atol=1e-7)
     with pytest.raises(ValueError, match="sigma must be a positive number"):
@@ -135,7 +135,7 @@ def test_insertion_is_deletion_of_the_rest_and_starts_from_a_blur(explained):
 
 
 def test_a_unit_and_a_single_picture():
-    model, x = seeded(SMALL["residual"], torch.float64), picture()
+    model, x = seeded(SMALL["residual"], torch.float64), random_image()
     found = deletion(model, x, Unit("conv3", 1), torch.rand(1, 1, 16, 16), output="logit", steps=3)
     with torch.no_grad():
         y = {}
@@ -151,7 +151,7 @@ def test_a_unit_and_a_single_picture():
 
 
 def test_nothing_is_left_behind():
-    model, x = seeded(SMALL["in place"], torch.float64).train(), picture(n=2).requires_grad_()
+    model, x = seeded(SMALL["in place"], torch.float64).train(), random_image(n=2).requires_grad_()
     maps, fill = torch.randn(2, 3, 16, 16, requires_grad=True), torch.rand(2, 3, 16, 16, dtype=torch.float64)
     before = state(model, x, maps, fill)
     found = deletion(model, x, 1, maps, fill=fill, steps=5)
@@ -166,18 +166,18 @@ def test_nothing_is_left_behind():
 
 
 def test_refusals():
-    model, x = seeded(SMALL["sequential"]), picture(n=2, dtype=torch.float32)
+    model, x = seeded(SMALL["sequential"]), random_image(n=2, dtype=torch.float32)
     maps = torch.rand(2, 1, 16, 16)
     for wrong in (0, 257, 2.5, True):
         with pytest.raises(ValueError, match="steps are 1 to 256, the number of pixels"):
             deletion(model, x, 0, maps, steps=wrong)
-    with pytest.raises(ValueError, match="a pass takes 1 picture or more"):
+    with pytest.raises(ValueError, match="a pass takes 1 image or more"):
         deletion(model, x, 0, maps, batch=0)
-    with pytest.raises(ValueError, match="one class for each picture"):
+    with pytest.raises(ValueError, match="one class for each image"):
         deletion(model, x, torch.zeros(2, 3, dtype=torch.int64), maps)
-    with pytest.raises(ValueError, match="maps of 8x8 for pictures of 16x16: .*upsample_to_image"):
+    with pytest.raises(ValueError, match="maps of 8x8 for images of 16x16: .*upsample_to_image"):
         insertion(model, x, 0, torch.rand(2, 1, 8, 8))
-    with pytest.raises(ValueError, match="one map for each of 2 pictures"):
+    with pytest.raises(ValueError, match="one map for each of 2 images"):
         insertion(model, x, 0, maps[:1])
     with pytest.raises(ValueError, match="the fill holds a number that is not finite"):
         insertion(model, x, 0, maps, fill=float("nan"))
@@ -186,9 +186,9 @@ def test_refusals():
 
 
 def test_fills_that_are_none_are_named():
-    model, x = seeded(SMALL["sequential"], torch.float64), picture()
+    model, x = seeded(SMALL["sequential"], torch.float64), random_image()
     for wrong in (None, "grey", [1, [2]]):
-        with pytest.raises(TypeError, match="a fill is a number, a colour or pictures, not"):
+        with pytest.raises(TypeError, match="a fill is a number, a colour or images, not"):
             deletion(model, x, 0, x, fill=wrong)
-    with pytest.raises(ValueError, match=r"pictures are \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"images are \(N, C, H, W\)"):
         blurred(x[0])

@@ -87,7 +87,7 @@ def test_the_gradient_times_the_picture_of_shapesnet_beats_both_lines(scenes):
     assert found["random"] == pytest.approx(localisation.mask_area(masks).mean().item(), abs=0.005)
     assert found["|input|"] == pytest.approx(localisation.input_baseline(scenes.images, masks).mean().item())
     assert found["gradient x input"] > found["|input|"] + 0.15 > found["random"]
-    with pytest.raises(ValueError, match="cam: maps of 8x8 for pictures of 64x64"):
+    with pytest.raises(ValueError, match="cam: maps of 8x8 for images of 64x64"):
         localisation.table({"cam": torch.rand(24, 1, 8, 8)}, scenes.images, masks)
     with pytest.raises(ValueError, match="'random' is the name of a line"):
         localisation.table({"random": gradient}, scenes.images, masks)
@@ -109,7 +109,7 @@ def test_refusals():
         localisation.relevance_mass(maps, torch.rand(2, 4, 4))
     with pytest.raises(ValueError, match=r"masks are \(N, H, W\), at least one; not \(4, 4\)"):
         localisation.mask_area(torch.ones(4, 4) > 0)
-    with pytest.raises(ValueError, match="one map for each of 3 pictures, not 2"):
+    with pytest.raises(ValueError, match="one map for each of 3 images, not 2"):
         localisation.relevance_mass(maps, torch.ones(3, 4, 4) > 0)
     with pytest.raises(ValueError, match="not finite"):
         localisation.relevance_mass(maps / 0, torch.ones(2, 4, 4) > 0)

@@ -22,9 +22,9 @@ def test_channels_are_added_with_their_signs_in_double_precision():
         (
             torch.rand(1, 1, 8, 8),
             ValueError,
-            r"maps of 8x8 for pictures of 4x4: .* saliency.upsample_to_image",
+            r"maps of 8x8 for images of 4x4: .* saliency.upsample_to_image",
         ),
-        (torch.rand(2, 1, 4, 4), ValueError, "one map for each of 1 pictures, not 2"),
+        (torch.rand(2, 1, 4, 4), ValueError, "one map for each of 1 images, not 2"),
         (torch.rand(4, 4), ValueError, r"\(N, C, H, W\), at least one; not \(4, 4\)"),
         (torch.rand(0, 1, 4, 4), ValueError, "at least one"),
         (torch.full((1, 1, 4, 4), float("nan")), ValueError, "not finite"),
@@ -46,7 +46,7 @@ def test_a_method_may_answer_with_a_tensor_or_an_attribution():
     for answer in (maps, whole):
         found = explain_with(lambda *_, answer=answer: answer, model, images, 0)
         assert torch.equal(found, maps) and not found.requires_grad
-    for wrong, says in ((torch.rand(3, 1, 2, 2), "2 pictures were given"), (torch.tensor(1.0), "2 pictures")):
+    for wrong, says in ((torch.rand(3, 1, 2, 2), "2 images were given"), (torch.tensor(1.0), "2 images")):
         with pytest.raises(ValueError, match=says):
             explain_with(lambda *_, wrong=wrong: wrong, model, images, 0)
     with pytest.raises(TypeError, match="not NoneType"):

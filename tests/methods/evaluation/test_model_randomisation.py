@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from probed_nets import SMALL, picture, seeded, state
+from probed_nets import SMALL, random_image, seeded, state
 from torch import nn
 
 from cnnlab.data import shapes
@@ -30,7 +30,7 @@ def gradient(model, images, target):
 
 
 def edges(model, images, target):
-    """A method that looks at the picture alone."""
+    """A method that looks at the image alone."""
     return images - F.avg_pool2d(images, 3, 1, 1)
 
 
@@ -53,7 +53,7 @@ class Backwards(nn.Module):
 
 
 def test_layers_come_in_the_order_in_which_they_ran_the_last_first():
-    model, x = seeded(Backwards), picture(8, dtype=torch.float32)
+    model, x = seeded(Backwards), random_image(8, dtype=torch.float32)
     found = weight_layers_top_down(model, x)
     assert list(found) == ["", "head", "attention", "body.1", "body.0", "stem"]
     assert found[""] == ["scale"] and found["stem"] == ["stem.weight", "stem.bias"]
@@ -77,7 +77,7 @@ def test_a_layer_that_runs_twice_stands_where_it_ran_first():
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_layer_of_awkward_nets_is_found_and_nothing_is_left_behind(name):
-    model, x = seeded(SMALL[name], torch.float64).train(), picture()
+    model, x = seeded(SMALL[name], torch.float64).train(), random_image()
     before = state(model, x)
     found = weight_layers_top_down(model, x)
     whole = [each for names in found.values() for each in names]
@@ -93,7 +93,7 @@ def test_the_layers_of_shapesnet():
 
 
 def test_a_cascade_shuffles_the_top_and_only_the_top():
-    model, x = seeded(SMALL["residual"]).train(), picture(dtype=torch.float32)
+    model, x = seeded(SMALL["residual"]).train(), random_image(dtype=torch.float32)
     groups, before = weight_layers_top_down(model, x), state(model, x)
     values = {name: value.clone() for name, value in model.state_dict().items()}
     former = None
@@ -135,7 +135,7 @@ def test_the_numbers_of_a_batch_norm_move_together_and_shared_weights_once():
 @pytest.mark.parametrize("name", ("sequential", "shared", "residual", "F.relu in place"))
 @pytest.mark.parametrize("together", (True, False))
 def test_check_is_the_cascade_explained_and_correlated(name, together):
-    model, x = seeded(SMALL[name], torch.float64), picture(n=2)
+    model, x = seeded(SMALL[name], torch.float64), random_image(n=2)
     target = torch.tensor([1, 3])
     before = state(model, x)
     found = sanity_check(model, x, target, gradient, seed=5, together=together)
@@ -168,7 +168,7 @@ def test_the_gradient_of_shapesnet_depends_on_its_weights_and_an_edge_detector_d
 
 
 def test_some_depths_are_those_rows_of_all():
-    model, x = seeded(SMALL["sequential"]), picture(n=2, dtype=torch.float32)
+    model, x = seeded(SMALL["sequential"]), random_image(n=2, dtype=torch.float32)
     every, some = sanity_check(model, x, 1, gradient), sanity_check(model, x, 1, gradient, depths=[4, 2])
     assert every.depths == (0, 1, 2, 3, 4) and some.depths == (0, 2, 4) and some.layers == every.layers
     torch.testing.assert_close(some.maps, every.maps[[0, 2, 4]], rtol=0, atol=0)
@@ -178,7 +178,7 @@ def test_some_depths_are_those_rows_of_all():
 
 
 def test_attributions_coarse_maps_units_and_constant_maps():
-    model, x = seeded(SMALL["sequential"]), picture(n=2, dtype=torch.float32)
+    model, x = seeded(SMALL["sequential"]), random_image(n=2, dtype=torch.float32)
 
     def coarse(model, images, target):
         with torch.no_grad():
@@ -192,7 +192,7 @@ def test_attributions_coarse_maps_units_and_constant_maps():
 
 
 def test_nothing_is_left_behind_also_after_an_error_and_in_inference_mode():
-    model, x = seeded(SMALL["residual"]).train(), picture(dtype=torch.float32)
+    model, x = seeded(SMALL["residual"]).train(), random_image(dtype=torch.float32)
     before = state(model, x)
 
     def careless(model, images, target):
@@ -218,14 +218,14 @@ def test_nothing_is_left_behind_also_after_an_error_and_in_inference_mode():
 
 
 def test_refusals():
-    model, x = seeded(SMALL["sequential"]), picture(dtype=torch.float32)
+    model, x = seeded(SMALL["sequential"]), random_image(dtype=torch.float32)
     with pytest.raises(ValueError, match="depth is from 0 to 4, the layers with weights, not 5"):
         cascading_randomisation(model, x, 5)
     with pytest.raises(LookupError, match="no tensor '8.wieght'. Did you mean '8.weight'"):
         shuffle_weights(model, ["8.wieght"])
     with pytest.raises(ValueError, match="depends on no weight, so there is nothing to shuffle"):
         weight_layers_top_down(nn.Sequential(nn.Flatten(), nn.Softmax(1)), x)
-    with pytest.raises(ValueError, match="1 pictures were given"):
+    with pytest.raises(ValueError, match="1 images were given"):
         sanity_check(model, x, 0, lambda *_: torch.rand(2, 3, 16, 16))
     with pytest.raises(ValueError, match="not finite"):
         sanity_check(model, x, 0, lambda _model, images, _target: images / 0)
@@ -249,7 +249,7 @@ class Frozen(nn.Module):
 
 
 def test_weights_without_a_gradient_and_a_norm_without_weights_are_shuffled_too():
-    model, x = seeded(Frozen), picture(dtype=torch.float32)
+    model, x = seeded(Frozen), random_image(dtype=torch.float32)
     before = state(model, x)
     found = weight_layers_top_down(model, x)
     assert list(found) == ["head", "norm", "body"] and state(model, x) == before
@@ -280,7 +280,7 @@ def test_models_that_keep_a_map_of_their_last_pass_are_copied():
             self.last = self.fc(x.flatten(1))
             return self.last
 
-    x = picture(dtype=torch.float32)
+    x = random_image(dtype=torch.float32)
     old = nn.utils.weight_norm if hasattr(nn.utils, "weight_norm") else None
     for model in (seeded(Keeps), nn.Sequential(nn.Flatten(), nn.Linear(768, 5))):
         if isinstance(model, nn.Sequential) and old is not None:
@@ -299,11 +299,11 @@ def test_models_that_keep_a_map_of_their_last_pass_are_copied():
 
 
 def test_poor_arguments_are_named_before_any_work():
-    model, x = seeded(SMALL["sequential"]), picture(dtype=torch.float32)
+    model, x = seeded(SMALL["sequential"]), random_image(dtype=torch.float32)
     for wrong, error, text in [
         ({"depths": 2}, TypeError, "depths are several numbers"),
         ({"explain": "gradient"}, TypeError, "a method is a function"),
-        ({"target": torch.zeros(1, 2, dtype=torch.int64)}, ValueError, "one class for each picture"),
+        ({"target": torch.zeros(1, 2, dtype=torch.int64)}, ValueError, "one class for each image"),
         ({"model": lambda x: x}, TypeError, "comes first, not function"),
         ({"seed": 0.5}, ValueError, "seed is a whole number"),
     ]:

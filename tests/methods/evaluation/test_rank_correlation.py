@@ -76,7 +76,7 @@ def test_what_has_no_order_is_refused_or_counts_what_was_asked():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="maps of 8x8 for pictures of 4x4"):
+    with pytest.raises(ValueError, match="maps of 8x8 for images of 4x4"):
         rank_correlation.spearman(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 8, 8))
     with pytest.raises(ValueError, match="coarse: maps of 8x8"):
         rank_correlation.spearman_matrix({"fine": torch.rand(1, 1, 4, 4), "coarse": torch.rand(1, 1, 8, 8)})

@@ -25,10 +25,10 @@ def whole_numbers(*shape, seed=0):
     return torch.randint(-4, 5, shape, generator=given).double()
 
 
-def patched(size, places, cells=(6, 7), channels=2):
+def patched(size, positions, cells=(6, 7), channels=2):
     base = whole_numbers(1, channels, *cells)
-    values = whole_numbers(len(places), channels, *size, seed=1)
-    return PatchedMaps(base, values, *zip(*places, strict=True))
+    values = whole_numbers(len(positions), channels, *size, seed=1)
+    return PatchedMaps(base, values, *zip(*positions, strict=True))
 
 
 def convolved(x, weight, bias=None, exact=False, **options):
@@ -60,8 +60,8 @@ def test_it_is_the_convolution_of_the_whole_maps(options, kernel):
     bias = whole_numbers(4, seed=3)
     for size in ((2, 3), (1, 1), (4, 5)):
         corners = [(i, j) for i in (0, 6 - size[0]) for j in (0, 7 - size[1])]
-        for places in (corners, corners[:1], [(1, 1), (1, 1), (0, 2)]):
-            x = patched(size, places)
+        for positions in (corners, corners[:1], [(1, 1), (1, 1), (0, 2)]):
+            x = patched(size, positions)
             expected = F.conv2d(x.dense(), weight, bias, **options)
             before = x.base.clone(), x.values.clone()
             found, _ = convolved(x, weight, bias, **options)
@@ -82,22 +82,22 @@ def test_only_the_cells_of_the_patch_count():
 
 
 def test_where_it_is_computed_anew(monkeypatch):
-    weight, places = whole_numbers(3, 2, 3, 3), [(1, 2)] * 5
+    weight, positions = whole_numbers(3, 2, 3, 3), [(1, 2)] * 5
     anew = 5 * 4 * 5 * weight.numel()
-    assert convolved(patched((2, 3), places), weight, padding=1, exact=True)[1].multiply_adds == anew
+    assert convolved(patched((2, 3), positions), weight, padding=1, exact=True)[1].multiply_adds == anew
     for dtype in (torch.float16, torch.bfloat16):
-        x = patched((2, 3), places)
+        x = patched((2, 3), positions)
         x = PatchedMaps(x.base.to(dtype), x.values.to(dtype), x.top, x.left)
         assert convolved(x, weight.to(dtype), padding=1)[1].multiply_adds == anew
-    for infinite in (3e308, torch.inf):  # the picture's convolution is infinite, or its map is
-        x = patched((2, 3), places)
+    for infinite in (3e308, torch.inf):  # the image's convolution is infinite, or its map is
+        x = patched((2, 3), positions)
         x.base[0, :, 5, 6] = infinite
         assert convolved(x, weight, padding=1)[1].multiply_adds == anew
     monkeypatch.setattr(convolution_rules, "_CHANNELS", 3)
-    assert convolved(patched((2, 3), places), weight, padding=1)[1].multiply_adds == anew
+    assert convolved(patched((2, 3), positions), weight, padding=1)[1].multiply_adds == anew
     narrow = whole_numbers(4, 1, 3, 3)
     monkeypatch.setattr(convolution_rules, "_CHANNELS", 2)  # of each group
-    found = convolved(patched((2, 3), places), narrow, padding=1, groups=2)[1].multiply_adds
+    found = convolved(patched((2, 3), positions), narrow, padding=1, groups=2)[1].multiply_adds
     assert found == 5 * 4 * 5 * narrow.numel()
 
 
@@ -134,13 +134,13 @@ def products_of_neighbours(x):
 
 @pytest.mark.parametrize("fill", (0.0, 0.5))
 def test_infinite_maps(fill):
-    picture = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    image = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for dark in (False, True):
         if dark:
-            picture[0, 0, 3:5, 2:8] = 0
+            image[0, 0, 3:5, 2:8] = 0
         model = Call(products_of_neighbours)
-        found = occlusion.scan(model, picture, window=2, stride=2, fill=fill, engine="incremental")
-        expected = torch.cat([model(one) for one in covered(picture, (2, 2), (2, 2), fill)])
+        found = occlusion.scan(model, image, window=2, stride=2, fill=fill, engine="incremental")
+        expected = torch.cat([model(one) for one in covered(image, (2, 2), (2, 2), fill)])
         torch.testing.assert_close(found.outputs.flatten(0, 1), expected, rtol=1e-9, atol=0)
 
 
@@ -159,16 +159,16 @@ SHARP = {
 
 @pytest.mark.parametrize("by", SHARP.values(), ids=SHARP)
 def test_what_looks_at_the_last_digits_gets_zeros_where_zeros_are(by):
-    """A dark picture with strokes: where they are covered, a convolution without bias is exactly 0."""
+    """A dark image with strokes: where they are covered, a convolution without bias is exactly 0."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        picture = torch.zeros(1, 1, 16, 16)
-        picture[..., 3:6, 2:12], picture[..., 8:15, 9:12] = torch.rand(3, 10), torch.rand(7, 3)
+        image = torch.zeros(1, 1, 16, 16)
+        image[..., 3:6, 2:12], image[..., 8:15, 9:12] = torch.rand(3, 10), torch.rand(7, 3)
         model = nn.Sequential(
             nn.Conv2d(1, 6, 3, padding=1, bias=False), Call(by), nn.AdaptiveAvgPool2d(4), nn.Flatten()
         )
-    found = occlusion.scan(model, picture, window=4, stride=2, engine="incremental")
-    expected = torch.cat([model(one) for one in covered(picture, (4, 4), (2, 2), 0.0)]).detach()
+    found = occlusion.scan(model, image, window=4, stride=2, engine="incremental")
+    expected = torch.cat([model(one) for one in covered(image, (4, 4), (2, 2), 0.0)]).detach()
     torch.testing.assert_close(found.outputs.flatten(0, 1), expected, rtol=0, atol=1e-5)
 
 

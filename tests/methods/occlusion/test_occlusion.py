@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from occlusion_loop import ENGINES, Call, covered, error, loop, make
-from probed_nets import SMALL, picture, seeded, sequential, state, torchvision_net
+from probed_nets import SMALL, random_image, seeded, sequential, state, torchvision_net
 from torch import nn
 
 from cnnlab.methods import occlusion
@@ -19,7 +19,7 @@ from cnnlab.probing import Recorder, Unit
 
 @pytest.fixture(autouse=True, params=(1, 32), ids=("added", "anew"))
 def channels(request, monkeypatch):
-    """Convolutions of few channels are computed anew; here they are also added to that of the picture."""
+    """Convolutions of few channels are computed anew; here they are also added to that of the image."""
     monkeypatch.setattr(convolution_rules, "_CHANNELS", request.param)
 
 
@@ -144,7 +144,7 @@ def test_every_layer_is_that_of_the_loop(kind):
     model = make(
         nn.Conv2d(3, 4, 3, padding=1), middle, nn.Conv2d(4, 3, 2, padding=1), nn.ReLU(), nn.Flatten()
     )
-    x = picture(11)
+    x = random_image(11)
     for window, stride in [((4, 4), (3, 3)), ((2, 5), (1, 2)), ((1, 1), (1, 1))]:
         assert error(model, x, window, stride) < 1e-10
 
@@ -154,7 +154,9 @@ def test_every_layer_is_that_of_the_loop(kind):
 @pytest.mark.parametrize("name", SMALL)
 def test_every_build_of_a_net_and_every_chunk(name, engine, batch):
     assert (
-        error(seeded(SMALL[name], torch.float64), picture(16), (3, 5), (2, 5), engine=engine, batch=batch)
+        error(
+            seeded(SMALL[name], torch.float64), random_image(16), (3, 5), (2, 5), engine=engine, batch=batch
+        )
         < 1e-10
     )
 
@@ -179,15 +181,15 @@ def test_odd_sizes_and_windows_that_do_not_divide(engine, size, window, stride):
 
 
 @pytest.mark.parametrize(
-    "fill", (0.7, torch.tensor([0.1, 0.5, 0.9]), picture(16, seed=5), picture(16, seed=5)[0])
+    "fill", (0.7, torch.tensor([0.1, 0.5, 0.9]), random_image(16, seed=5), random_image(16, seed=5)[0])
 )
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_number_a_colour_and_a_picture_cover(engine, fill):
     model, whole = seeded(sequential, torch.float64), fill
     if isinstance(fill, torch.Tensor) and fill.dim() == 1:
         whole = fill.double()[None, :, None, None]
-    expected = loop(model, picture(16), (5, 5), (3, 3), whole)
-    found = occlusion.scan(model, picture(16), window=5, stride=3, fill=fill, engine=engine)
+    expected = loop(model, random_image(16), (5, 5), (3, 3), whole)
+    found = occlusion.scan(model, random_image(16), window=5, stride=3, fill=fill, engine=engine)
     assert (
         (found.unoccluded - found.outputs).flatten(0, 1) - expected
     ).abs().max() < 1e-6  # the colour is float32
@@ -198,12 +200,12 @@ def test_a_number_a_colour_and_a_picture_cover(engine, fill):
 )
 def test_torchvision_nets(name, size):
     model = torchvision_net(name).double()
-    assert error(model, picture(size), (13, 13), (13, 13)) < 1e-8  # the drops are small
+    assert error(model, random_image(size), (13, 13), (13, 13)) < 1e-8  # the drops are small
 
 
 def test_the_rules_are_used():
     """Not slower by going through whole maps: a small window costs little of a deep net."""
-    model, x = models.load("photonet"), picture(96, dtype=torch.float32)
+    model, x = models.load("photonet"), random_image(96, dtype=torch.float32)
     found = occlusion.scan(model, x, window=8, stride=8, engine="incremental")
     assert found.work < 0.2 * 144
     batches = occlusion.scan(model, x, window=8, stride=8, engine="batches")
@@ -218,14 +220,16 @@ def test_a_batch_norm_is_folded_into_the_convolution_before_it(monkeypatch):
     model = make(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Flatten()
     )
-    assert error(model, picture(11)) < 1e-10 and len(made) == 1  # once for all windows; none after a pool
+    assert (
+        error(model, random_image(11)) < 1e-10 and len(made) == 1
+    )  # once for all windows; none after a pool
 
 
 @pytest.mark.parametrize(
     "name", ("add", "max_pool2d", "conv2d", "cat", "batch_norm", "relu", "dropout", "__getitem__")
 )
 def test_without_a_rule_it_is_whole_maps_and_the_same(monkeypatch, name):
-    model, x = seeded(SMALL["residual"], torch.float64), picture(16)
+    model, x = seeded(SMALL["residual"], torch.float64), random_image(16)
     rules = {
         key: rule
         for key, rule in pointwise_rules.RULES.items()
@@ -240,11 +244,11 @@ def test_without_a_rule_it_is_whole_maps_and_the_same(monkeypatch, name):
     ).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("broken", ("margin", "outside", "sum", "place", "change", "spread"))
+@pytest.mark.parametrize("broken", ("margin", "outside", "sum", "position", "change", "spread"))
 def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken):
     """A rule that is wrong at the middle window is not used at all; elsewhere the tests above would fail."""
     monkeypatch.setattr(convolution_rules, "_CHANNELS", 1 if broken in ("change", "spread") else 32)
-    model, x = seeded(SMALL["residual"], torch.float64), picture(16)
+    model, x = seeded(SMALL["residual"], torch.float64), random_image(16)
     crop, padded_base, added = (
         patch_maps.PatchedMaps.crop,
         window_rules.padded_base,
@@ -254,7 +258,7 @@ def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken)
     def margin(self, top, left, rows, cols, padded=None):
         return crop(self, top, tuple(i - (i > 0 and cols > 3) for i in left), rows, cols, padded)
 
-    def place(self, *where):
+    def position(self, *where):
         return crop(self.become(self.base, self.values.roll(1, 0)), *where)
 
     def outside(base, rows, cols, _value):
@@ -270,7 +274,7 @@ def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken)
         "change": (patch_maps.PatchedMaps, "change", lambda self: self.values),
         "spread": (patch_maps.PatchedMaps, "added_to", spread),
         "margin": (patch_maps.PatchedMaps, "crop", margin),
-        "place": (patch_maps.PatchedMaps, "crop", place),
+        "position": (patch_maps.PatchedMaps, "crop", position),
         "outside": (window_rules, "padded_base", outside),
         "sum": (pointwise_rules, "_around", only_the_first),
     }
@@ -295,7 +299,7 @@ def test_a_broken_rule_is_seen_and_its_numbers_are_not_used(monkeypatch, broken)
 def test_captum(name, size, window, stride, engine):
     trained = name in ("photonet", "simpleconvnet")
     model = models.load(name) if trained else seeded(lambda: models.build(name))
-    x = picture(size, channels=model.input_size[0], dtype=torch.float32)
+    x = random_image(size, channels=model.input_size[0], dtype=torch.float32)
     c = x.shape[1]
     with torch.no_grad():
         expected = captum.attr.Occlusion(model).attribute(
@@ -315,7 +319,7 @@ def linear(size=6):
 
 
 def test_fact_15_of_a_linear_model_it_is_weight_times_change():
-    model, x, b = linear(), picture(6, channels=1), 0.25
+    model, x, b = linear(), random_image(6, channels=1), 0.25
     change = (model[1].weight * (x - b).flatten()).detach().view(3, 6, 6)
     for k in range(3):
         one = occlusion.heatmap(model, x, k, window=1, stride=1, fill=b)
@@ -326,7 +330,7 @@ def test_fact_15_of_a_linear_model_it_is_weight_times_change():
 
 
 def test_a_pixel_gets_the_mean_of_its_windows_by_hand():
-    model, x = linear(5), picture(5, channels=1)
+    model, x = linear(5), random_image(5, channels=1)
     found = occlusion.drops(model, x, 0, window=2, stride=2)
     (a, b, c), (d, e, f), (g, h, i) = found.values
     spread = found.per_pixel()[0, 0]
@@ -343,7 +347,7 @@ def test_a_pixel_gets_the_mean_of_its_windows_by_hand():
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_classes_names_probabilities_and_several(engine):
-    model, x = models.load("photonet"), picture(64, dtype=torch.float32)
+    model, x = models.load("photonet"), random_image(64, dtype=torch.float32)
     options = {"window": 16, "stride": 12, "engine": engine}
     scan = occlusion.scan(model, x, **options)
     five = top_classes(model, x)
@@ -366,11 +370,11 @@ def test_classes_names_probabilities_and_several(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("unit", (Unit("4", 3), Unit("4", 3, 2, 5), Unit("2", 1), Unit("6", 3), Unit("8", 1)))
 def test_units(engine, unit):
-    model, x = seeded(lambda: sequential(lambda: nn.ReLU(inplace=True)), torch.float64), picture(16)
+    model, x = seeded(lambda: sequential(lambda: nn.ReLU(inplace=True)), torch.float64), random_image(16)
 
-    def value(picture):
+    def value(image):
         with Recorder(model, unit.layer) as acts, torch.no_grad():
-            model(picture)
+            model(image)
         return unit.activation(acts[unit.layer]).mean()
 
     expected = torch.stack([value(x) - value(one) for one in covered(x, (4, 4), (3, 3))])
@@ -382,11 +386,11 @@ def test_units(engine, unit):
 # --- what cannot be followed --------------------------------------------------------------------------------
 
 
-LIMIT = float((picture(9) - 0.5).mean())  # some covered pictures are above it, some below
+LIMIT = float((random_image(9) - 0.5).mean())  # some covered images are above it, some below
 
 
 class Decides(nn.Module):
-    """Another way for bright pictures."""
+    """Another way for bright images."""
 
     def __init__(self):
         super().__init__()
@@ -427,7 +431,7 @@ def test_what_cannot_be_followed_falls_back_and_says_so(monkeypatch, name):
         runner, "_COST", runner.Cost(cell=35, call=0)
     )  # or so small a net would not even be tried
     build, reason = FALLBACKS[name]
-    model, x = build(), picture(9) - 0.5
+    model, x = build(), random_image(9) - 0.5
     found = occlusion.scan(model, x, window=3, stride=2)
     assert found.engine == "batches" and reason in found.reason
     drops = (found.unoccluded - found.outputs).flatten(0, 1)
@@ -437,10 +441,10 @@ def test_what_cannot_be_followed_falls_back_and_says_so(monkeypatch, name):
 
 
 def test_auto_takes_batches_for_small_nets_and_wide_windows():
-    small, x = models.load("simpleconvnet"), picture(28, channels=1, dtype=torch.float32)
+    small, x = models.load("simpleconvnet"), random_image(28, channels=1, dtype=torch.float32)
     found = occlusion.scan(small, x, window=7, stride=2)
     assert found.engine == "batches" and "estimated to be faster" in found.reason
-    model, x = models.load("photonet"), picture(64, dtype=torch.float32)
+    model, x = models.load("photonet"), random_image(64, dtype=torch.float32)
     assert occlusion.scan(model, x, window=8, stride=4).engine == "incremental"
     assert occlusion.scan(model, x, window=60, stride=1).engine == "batches"
 
@@ -450,7 +454,7 @@ def test_auto_takes_batches_for_small_nets_and_wide_windows():
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_progress_and_stopping_keep_what_is_there(engine):
-    model, x, heard = seeded(sequential), picture(16, dtype=torch.float32), []
+    model, x, heard = seeded(sequential), random_image(16, dtype=torch.float32), []
     whole = occlusion.drops(
         model, x, 1, window=4, engine=engine, batch=10, progress=lambda *at: heard.append(at)
     )
@@ -469,8 +473,8 @@ def test_progress_and_stopping_keep_what_is_there(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ("sequential", "in place", "residual"))
 def test_nothing_is_left_behind(engine, name):
-    model, x = seeded(SMALL[name]).train(), picture(16, dtype=torch.float32).requires_grad_()
-    fill = picture(16, seed=3, dtype=torch.float32)
+    model, x = seeded(SMALL[name]).train(), random_image(16, dtype=torch.float32).requires_grad_()
+    fill = random_image(16, seed=3, dtype=torch.float32)
     before = state(model, x, fill)
     expected = occlusion.scan(model, x, window=4, fill=fill, engine=engine).outputs
     assert state(model, x, fill) == before and not expected.requires_grad
@@ -494,9 +498,9 @@ def test_nothing_is_left_behind(engine, name):
 @pytest.mark.parametrize(
     "change, kind, message",
     [
-        ({"image": picture(16, n=2)}, ValueError, "one picture"),
-        ({"image": picture(16)[0]}, ValueError, "pictures are"),
-        ({"image": picture(16) / 0}, ValueError, "not finite"),
+        ({"image": random_image(16, n=2)}, ValueError, "one image"),
+        ({"image": random_image(16)[0]}, ValueError, "images are"),
+        ({"image": random_image(16) / 0}, ValueError, "not finite"),
         ({"window": 17}, ValueError, "17x17 does not fit in 16x16"),
         ({"window": 0}, ValueError, "window is a number"),
         ({"window": 2.0}, ValueError, "window is a number"),
@@ -507,7 +511,7 @@ def test_nothing_is_left_behind(engine, name):
         ({"fill": float("nan")}, ValueError, "not finite"),
         ({"fill": "black"}, TypeError, "fill is"),
         ({"engine": "fast"}, LookupError, "no engine 'fast'"),
-        ({"batch": 0}, ValueError, "1 picture or more"),
+        ({"batch": 0}, ValueError, "1 image or more"),
         ({"target": 5}, LookupError, "no class 5"),
         ({"target": "cat"}, LookupError, "no class 'cat'"),
         ({"target": Unit("9", 0)}, LookupError, "no layer '9'"),
@@ -516,13 +520,13 @@ def test_nothing_is_left_behind(engine, name):
     ],
 )
 def test_wrong_input_is_refused_with_the_reason(change, kind, message):
-    given = {"image": picture(16), "target": 1, "window": 4, **change}
+    given = {"image": random_image(16), "target": 1, "window": 4, **change}
     with pytest.raises(kind, match=message):
         occlusion.drops(seeded(sequential, torch.float64), given.pop("image"), given.pop("target"), **given)
 
 
 def test_an_answer_that_is_not_finite_or_no_row_of_classes_is_refused():
-    x = picture(9)
+    x = random_image(9)
     with pytest.raises(ValueError, match="where a model gives"):
         occlusion.drops(make(nn.Conv2d(3, 4, 3)), x, 0, window=3)
     broken = make(nn.Conv2d(3, 4, 3), Call(lambda x: x.log()), nn.Flatten())
@@ -539,7 +543,7 @@ def test_pictures_that_do_not_fit_are_said_to():
 
 
 def test_numbers_of_numpy_are_numbers():
-    model, x = seeded(sequential), picture(16).float()
+    model, x = seeded(sequential), random_image(16).float()
     plain = occlusion.drops(model, x, 1, window=4, stride=2, fill=0.5, batch=3)
     found = occlusion.drops(
         model, x, 1, window=np.int64(4), stride=(np.int32(2), 2), fill=np.float32(0.5), batch=np.int64(3)

@@ -88,7 +88,7 @@ def test_the_tutorial_in_the_round_up():
     assert (found - Windows((32, 32), (4, 4), (2, 2)).per_pixel(expected.view(15, 15))).abs().max() < 1e-12
 
 
-# --- pictures that share a batch ----------------------------------------------------------------------------
+# --- images that share a batch ----------------------------------------------------------------------------
 
 MIXES = {
     "by the brightest": lambda x: x / x.max(),
@@ -110,9 +110,7 @@ def test_a_model_that_mixes_its_batch_gets_its_pictures_one_by_one(name, engine,
     model, x = make(Call(MIXES[name]), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten()), sunny()
     found = occlusion.scan(model, x, window=4, stride=2, engine=engine, batch=batch)
     assert far(model, x, found, (4, 4), (2, 2)) < 1e-10
-    assert found.engine == "batches" and (
-        "mixes the pictures" in found.reason or "at a number" in found.reason
-    )
+    assert found.engine == "batches" and ("mixes the images" in found.reason or "at a number" in found.reason)
     with pytest.raises(ValueError, match="no rule for the first|at a number"):
         occlusion.scan(model, x, window=4, stride=2, engine="incremental")
 
@@ -133,8 +131,8 @@ def test_the_window_with_the_largest_drop_is_run_again_alone(monkeypatch, engine
     assert error(model, x, engine=engine) < 1e-10
     right, calls = outputs.output, []
 
-    def wrong(model, unit, pictures):
-        found = right(model, unit, pictures)
+    def wrong(model, unit, images):
+        found = right(model, unit, images)
         calls.append(len(found))
         if len(found) > 3:
             found[-1] += 1
@@ -147,13 +145,13 @@ def test_the_window_with_the_largest_drop_is_run_again_alone(monkeypatch, engine
 
 
 def test_wrong_regions_are_seen_late_and_batches_take_over(monkeypatch):
-    """Too late for the trial: then the whole run goes again, by pictures, and says so."""
+    """Too late for the trial: then the whole run goes again, by images, and says so."""
     model, x = make(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten()), sunny()
     right, told = outputs.output, []
 
-    def wrong(model, unit, pictures):
-        found = right(model, unit, pictures)
-        if type(pictures) is region_tensor.RegionTensor and len(found) > 3:
+    def wrong(model, unit, images):
+        found = right(model, unit, images)
+        if type(images) is region_tensor.RegionTensor and len(found) > 3:
             found[-1] += 1
         return found
 
@@ -376,8 +374,8 @@ def test_an_answer_that_is_no_number_is_the_most_suspicious(monkeypatch):
     model, x = make(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten()), sunny()
     right = outputs.output
 
-    def wrong(model, unit, pictures):
-        found = right(model, unit, pictures)
+    def wrong(model, unit, images):
+        found = right(model, unit, images)
         if len(found) > 3:
             found[-1] = torch.nan
         return found

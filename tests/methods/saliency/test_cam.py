@@ -68,7 +68,7 @@ def test_other_networks_and_wrong_classes_are_refused(net):
         class_activation_map(net, image, "taby cat")
     with pytest.raises(LookupError, match="from 0 to 19"):
         class_activation_map(net, image, 20)
-    with pytest.raises(ValueError, match="for N = 2 pictures"):
+    with pytest.raises(ValueError, match="for N = 2 images"):
         class_activation_map(net, image, torch.tensor([1, 2, 3]))
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_changed():
 
 
 def test_a_large_bias_does_not_hide_another_end():
-    """A maximum over all places instead of the mean: beside a bias of 50000 the difference looks small."""
+    """A maximum over all positions instead of the mean: beside a bias of 50000 the difference looks small."""
 
     def make(pool):
         torch.manual_seed(0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import AWKWARD, awkward, ends_in_a_mean
-from probed_nets import picture, seeded, torchvision_net
+from probed_nets import random_image, seeded, torchvision_net
 from torch import nn
 
 from cnnlab.data import photos
@@ -30,15 +30,15 @@ def near(one, other, share=1e-10):
 
 def plainly(maps, score):
     """Grad-CAM of maps that are still in the graph of the score."""
-    (slopes,) = torch.autograd.grad(score.sum(), maps)
-    return (slopes.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True)
+    (gradients,) = torch.autograd.grad(score.sum(), maps)
+    return (gradients.mean((2, 3), keepdim=True) * maps.detach()).sum(1, keepdim=True)
 
 
 # --- facts ------------------------------------------------------------------------------------------------
 
 
 def test_fact_12_and_13_cam_grad_cam_and_the_logit():
-    model, x = ends_in_a_mean(), picture(n=3)
+    model, x = ends_in_a_mean(), random_image(n=3)
     target = torch.tensor([[1, 2], [3, 0], [4, 4]])
     one, other = grad_cam(model, x, target), cam(model, x, target)
     assert one.map.shape == other.map.shape == (3, 2, 1, 6, 6) and one.score.shape == (3, 2)
@@ -55,7 +55,7 @@ def test_fact_12_and_13_cam_grad_cam_and_the_logit():
 def test_cam_of_networks_that_end_in_their_own_way(name, share):
     """resnet18 names its parts otherwise, the other one averages by a function and shares its ReLU."""
     model = torchvision_net("resnet18").double() if name == "resnet18" else awkward("residual")
-    x = picture(64 if name == "resnet18" else 16, n=2)
+    x = random_image(64 if name == "resnet18" else 16, n=2)
     found = cam(model, x, 2)
     assert near(found.map.mean((1, 2, 3)) + model.fc.bias[2], model(x)[:, 2], share)
 
@@ -71,14 +71,14 @@ def test_cam_is_refused_where_it_would_not_be_exact():
 
     for model in (Scaled(), awkward("sequential"), torchvision_net("squeezenet1_0").double()):
         with pytest.raises(ValueError, match="Use grad_cam"):
-            class_activation_map(model, picture(64 if hasattr(model, "classifier") else 16), 1)
+            class_activation_map(model, random_image(64 if hasattr(model, "classifier") else 16), 1)
     net = ends_in_a_mean()
     with pytest.raises(ValueError, match="explains the logit of a class"):
-        cam(net, picture(), 1, output="probability")
+        cam(net, random_image(), 1, output="probability")
     with pytest.raises(ValueError, match="explains the logit of a class"):
-        class_activation_map(net, picture(), Unit("3", 1))
+        class_activation_map(net, random_image(), Unit("3", 1))
     with pytest.raises(LookupError, match="from 0 to 4"):
-        class_activation_map(net, picture(), 5)
+        class_activation_map(net, random_image(), 5)
 
 
 # --- peers and every build --------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def test_cam_is_refused_where_it_would_not_be_exact():
 @pytest.mark.parametrize("output", ("logit", "probability"))
 def test_captum(net, size, inner, output):
     model = torchvision_net(net) if net in ("alexnet", "resnet18") else models.load(net)
-    model, x, target = model.double(), picture(size, n=2), torch.tensor([1, 3])
+    model, x, target = model.double(), random_image(size, n=2), torch.tensor([1, 3])
     inner = inner if inner is not None else last_feature_maps(model, x)
     assert last_feature_maps(model, x) == inner
     asked = model if output == "logit" else lambda x: model(x).softmax(1)
@@ -120,7 +120,7 @@ def test_captums_guided_grad_cam_is_the_product_of_the_two():
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_every_build(name):
-    model, x = awkward(name), picture(n=3)
+    model, x = awkward(name), random_image(n=3)
     last = LAST.get(name, "conv2")
     assert last_feature_maps(model, x) == last
     kept = {}
@@ -148,7 +148,7 @@ def behind(model, x):
 
 
 def test_an_earlier_layer_and_a_unit():
-    model, x = awkward("in place"), picture(n=2)
+    model, x = awkward("in place"), random_image(n=2)
     early = model[0](x)
     early = early.detach().requires_grad_()
     inner = model[3](F.max_pool2d(early.relu(), 2))
@@ -167,7 +167,7 @@ def test_an_earlier_layer_and_a_unit():
 
 
 def test_nothing_before_the_layer_is_differentiated():
-    model, x = awkward("sequential"), picture()
+    model, x = awkward("sequential"), random_image()
     before = []
     handles = [
         model[k].register_forward_hook(lambda m, i, o: before.append(o.requires_grad)) for k in (0, 1, 2, 3)
@@ -180,7 +180,7 @@ def test_nothing_before_the_layer_is_differentiated():
 
 
 def test_one_pass_forward_where_the_last_layer_is_where_it_usually_is():
-    x, runs = picture(64), []
+    x, runs = random_image(64), []
     for model in (models.load("photonet").double(), torchvision_net("resnet18").double()):
         handle = model.register_forward_hook(lambda *_: runs.append(1))
         assert tuple(grad_cam(model, x, 1).passes) == (1, 1)
@@ -188,11 +188,14 @@ def test_one_pass_forward_where_the_last_layer_is_where_it_usually_is():
         assert len(runs) == 1
         runs.clear()
     dense_first = nn.Sequential(nn.Sequential(awkward("sequential")))
-    assert tuple(grad_cam(dense_first, picture(n=3), 1, batch=2).passes) == (5, 3)  # the first two ran twice
+    assert tuple(grad_cam(dense_first, random_image(n=3), 1, batch=2).passes) == (
+        5,
+        3,
+    )  # the first two ran twice
 
 
 def test_rectified_to_nothing_is_zeros():
-    model, x = ends_in_a_mean(), picture()
+    model, x = ends_in_a_mean(), random_image()
     with torch.no_grad():
         model[7].weight.copy_(-model[7].weight.abs())
     assert (grad_cam(model, x, 1).map <= 0).all() and grad_cam(model, x, 1).map.any()
@@ -201,12 +204,12 @@ def test_rectified_to_nothing_is_zeros():
 
 
 def test_what_is_refused():
-    model, x = awkward("shared"), picture(n=2)
+    model, x = awkward("shared"), random_image(n=2)
     for wrong, error, text in [
         ({"layer": "nine"}, LookupError, "no layer 'nine'"),
         ({"layer": "1"}, ValueError, "ran 3 times in one pass"),
         ({"layer": "6"}, ValueError, "does not put out maps"),
-        ({"batch": 0}, ValueError, "1 picture or more"),
+        ({"batch": 0}, ValueError, "1 image or more"),
         ({"target": 9}, LookupError, "from 0 to 4"),
     ]:
         with pytest.raises(error, match=text):
@@ -229,7 +232,7 @@ def test_what_is_refused():
         grad_cam(seeded(Aside, torch.float64), x, 1)
 
 
-# --- coarse maps on the picture ---------------------------------------------------------------------------
+# --- coarse maps on the image ---------------------------------------------------------------------------
 
 
 def unpadded():
@@ -291,7 +294,7 @@ def test_maps_of_another_grid_and_unknown_windows_are_refused():
 
 
 def test_grad_cam_finds_where_the_object_is():
-    """A detector of one bright spot: the map on the picture is largest where the spot is."""
+    """A detector of one bright spot: the map on the image is largest where the spot is."""
     model = seeded(lambda: nn.Sequential(nn.Conv2d(1, 1, 5, stride=4, bias=False), nn.ReLU(),
                                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)))  # fmt: skip
     with torch.no_grad():
@@ -356,13 +359,13 @@ def test_maps_that_are_read_by_another_way_are_refused(how):
     model = seeded(lambda: ReadsKept(how), torch.float64)
     for layer_ in (None, "e"):
         with pytest.raises(ValueError, match="the model keeps its maps"):
-            grad_cam(model, picture(), 1, layer=layer_)
+            grad_cam(model, random_image(), 1, layer=layer_)
     fine = seeded(lambda: ReadsKept(lambda h, e: h.mean((2, 3)) * len(e.kept)), torch.float64)
-    assert grad_cam(fine, picture(), 1).map.any()
+    assert grad_cam(fine, random_image(), 1).map.any()
     fine = seeded(lambda: ReadsKept(lambda h, e: h.mean((2, 3))), torch.float64)
     assert near(
-        grad_cam(fine, picture(), 1).map,
-        grad_cam(fine, picture(), 1, layer="e").map,
+        grad_cam(fine, random_image(), 1).map,
+        grad_cam(fine, random_image(), 1, layer="e").map,
     )
 
 
@@ -405,8 +408,8 @@ def test_four_axes_are_not_always_maps(make, first):
     model = seeded(make, torch.float64)
     for door in (last_feature_maps, lambda *given: grad_cam(*given, 1)):
         with pytest.raises(ValueError, match="cannot be told whether these are maps .* Name one: layer="):
-            door(model, picture())
-    assert grad_cam(model, picture(), 1, layer=first).map.shape == (1, 1, 4, 4)
+            door(model, random_image())
+    assert grad_cam(model, random_image(), 1, layer=first).map.shape == (1, 1, 4, 4)
 
 
 def test_maps_of_one_cell_and_after_a_pool_by_a_function():
@@ -415,7 +418,9 @@ def test_maps_of_one_cell_and_after_a_pool_by_a_function():
             nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 14), nn.ReLU(), nn.Flatten(), nn.Linear(4, 5)
         )
     )
-    assert last_feature_maps(small, picture(dtype=torch.float32)) == "0"  # one cell is no place to look at
+    assert (
+        last_feature_maps(small, random_image(dtype=torch.float32)) == "0"
+    )  # one cell is no position to look at
 
     class Pools(nn.Module):
         def __init__(self):
@@ -425,4 +430,4 @@ def test_maps_of_one_cell_and_after_a_pool_by_a_function():
         def forward(self, x):
             return self.fc(self.relu(F.max_pool2d(self.conv(x), 3)).mean((2, 3)))
 
-    assert last_feature_maps(seeded(Pools, torch.float64), picture()) == "relu"
+    assert last_feature_maps(seeded(Pools, torch.float64), random_image()) == "relu"

@@ -1,11 +1,12 @@
-"""Slopes against captum, finite differences and closed forms; guided backprop at every ReLU or not at all."""
+"""Gradients against captum, finite differences and closed forms; guided backprop at every ReLU or not at
+all."""
 
 import captum.attr
 import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import AWKWARD, Formula, awkward, pixels, without_bias
-from probed_nets import Functional, picture, seeded, sequential, torchvision_net
+from probed_nets import Functional, random_image, seeded, sequential, torchvision_net
 from torch import nn
 
 from cnnlab.methods.saliency.gradient import gradient, gradient_x_input
@@ -13,7 +14,7 @@ from cnnlab.methods.saliency.guided_backprop import guided_backprop, rectified_b
 from cnnlab.methods.targets import top_classes
 from cnnlab.nets import models
 from cnnlab.probing import Unit, memory_format
-from cnnlab.probing.memory_format import as_usual
+from cnnlab.probing.memory_format import to_fast_memory_format
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Setting backward hooks on ReLU", "ignore:Setting forward, backward hooks"
@@ -35,7 +36,7 @@ def by_captum(peer, model, x, target, **options):
 @pytest.mark.parametrize("name", AWKWARD)
 @pytest.mark.parametrize("output", ("logit", "probability"))
 def test_gradient_is_autograds_on_every_build(name, output):
-    model, x = awkward(name), picture(n=3)
+    model, x = awkward(name), random_image(n=3)
     numbers = torch.tensor([1, 4, 0])
     found = gradient(model, x, numbers, output=output, batch=2)
     leaf = x.clone().requires_grad_()
@@ -49,14 +50,14 @@ def test_gradient_is_autograds_on_every_build(name, output):
 
 
 def test_gradient_by_finite_differences():
-    model, x = awkward("sequential"), picture()
+    model, x = awkward("sequential"), random_image()
     found = gradient(model, x, 3).map
     near_zero = 1e-6 * found.abs().max().item()  # a difference of two scores loses ten of their digits
-    for place in [(0, 0, 5, 5), (0, 2, 0, 0), (0, 1, 15, 7)]:
+    for position in [(0, 0, 5, 5), (0, 2, 0, 0), (0, 1, 15, 7)]:
         up, down = x.clone(), x.clone()
-        up[place], down[place] = up[place] + 1e-6, down[place] - 1e-6
-        slope = (model(up) - model(down))[0, 3] / 2e-6
-        assert found[place].item() == pytest.approx(slope.item(), rel=1e-6, abs=near_zero)
+        up[position], down[position] = up[position] + 1e-6, down[position] - 1e-6
+        difference = (model(up) - model(down))[0, 3] / 2e-6
+        assert found[position].item() == pytest.approx(difference.item(), rel=1e-6, abs=near_zero)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_gradient_by_finite_differences():
 def test_captum_on_the_networks_of_the_course(net, size):
     model = models.load(net) if size == 64 and net != "resnet18" else torchvision_net(net)
     # In float32 a ReLU near zero is on in one order of adding and off in another.
-    model, x, target = model.double(), picture(size, n=2), torch.tensor([1, 3])
+    model, x, target = model.double(), random_image(size, n=2), torch.tensor([1, 3])
     found = gradient(model, x, target)
     assert near(found.map, by_captum(captum.attr.Saliency, model, x, target, abs=False), 1e-10)
     times = gradient_x_input(model, x, target)
@@ -81,7 +82,7 @@ def test_captum_on_the_networks_of_the_course(net, size):
 
 @pytest.mark.parametrize("method", (gradient, gradient_x_input, guided_backprop))
 def test_the_five_best_by_one_pass_forward(method):
-    model, x = awkward("residual"), picture(n=3)
+    model, x = awkward("residual"), random_image(n=3)
     five = top_classes(model, x, 5)
     runs = []
     handle = model.register_forward_pre_hook(lambda _, given: runs.append(len(given[0])))
@@ -98,7 +99,7 @@ def test_the_five_best_by_one_pass_forward(method):
 
 
 def test_a_unit_and_its_whole_map():
-    model, x = awkward("in place"), picture(n=2)
+    model, x = awkward("in place"), random_image(n=2)
     leaf = x.clone().requires_grad_()
     maps = model[3](model[2](F.relu(model[0](leaf))))
     for unit, score in [(Unit("3", 2, 1, 4), maps[:, 2, 1, 4]), (Unit("3", 2), maps[:, 2].mean((1, 2)))]:
@@ -110,10 +111,10 @@ def test_a_unit_and_its_whole_map():
 
 def test_fact_10_without_biases_gradient_x_input_sums_to_the_logit():
     for name in ("sequential", "F.relu", "residual"):
-        model, x = without_bias(name), picture(n=2)
+        model, x = without_bias(name), random_image(n=2)
         found = gradient_x_input(model, x, 2)
         assert torch.allclose(found.total, found.score, atol=1e-14) and found.score.abs().min() > 1e-4
-    with_bias = gradient_x_input(awkward("sequential"), picture(n=2), 2)
+    with_bias = gradient_x_input(awkward("sequential"), random_image(n=2), 2)
     assert not torch.allclose(with_bias.total, with_bias.score, atol=1e-3)
 
 
@@ -175,7 +176,7 @@ def walked(model, x, target, rule):
 @pytest.mark.parametrize("rule", ("guided", "deconvnet"))
 @pytest.mark.parametrize("how", ("sequential", "in place", "shared", *Functional.CALLS))
 def test_fact_5_every_relu_however_it_is_called(how, rule):
-    x = picture(n=2)
+    x = random_image(n=2)
     expected = walked(seeded(sequential, torch.float64), x, 3, rule)
     model = awkward(how)
     found = rectified_backprop(model, x, 3, rule)
@@ -211,13 +212,13 @@ class ReluBy(nn.Module):
 @pytest.mark.parametrize("rule", ("guided", "deconvnet"))
 def test_a_relu_in_place_on_a_view(how, rule):
     one, other = (seeded(lambda how=how: ReluBy(how), torch.float64) for how in (how, F.relu))
-    found, expected = (rectified_backprop(model, picture(n=2), 1, rule).map for model in (one, other))
+    found, expected = (rectified_backprop(model, random_image(n=2), 1, rule).map for model in (one, other))
     assert near(found, expected, 1e-12)
 
 
 @pytest.mark.parametrize("rule", ("guided", "deconvnet"))
 def test_the_rule_needs_one_pass_and_a_second_where_the_graph_does_not_show_all(rule):
-    x = picture(n=3)
+    x = random_image(n=3)
     for name in ("sequential", "residual", "F.relu in place"):
         assert rectified_backprop(awkward(name), x, 1, rule, batch=2).passes == (3, 3), name
 
@@ -226,7 +227,7 @@ def test_the_rule_needs_one_pass_and_a_second_where_the_graph_does_not_show_all(
 
 
 def test_guided_of_a_residual_net_and_of_a_probability():
-    model, x = awkward("residual"), picture(n=2)
+    model, x = awkward("residual"), random_image(n=2)
     assert not near(guided_backprop(model, x, 3).map, gradient(model, x, 3).map, 0.1)
     net = awkward("sequential")
     found = guided_backprop(net, x, torch.tensor([[3, 1]] * 2), output="probability")
@@ -238,7 +239,7 @@ def test_fact_6_two_pictures_through_conv_and_relu():
     model = seeded(
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten()), torch.float64
     )
-    one, other = picture(seed=0), picture(seed=1)
+    one, other = random_image(seed=0), random_image(seed=1)
     blind = [rectified_backprop(model, x, 7, "deconvnet").map for x in (one, other)]
     assert torch.equal(*blind) and blind[0].any()
     assert not torch.equal(guided_backprop(model, one, 7).map, guided_backprop(model, other, 7).map)
@@ -256,7 +257,7 @@ def test_guided_refuses_what_would_be_the_gradient_in_silence():
 
         return seeded(Net, torch.float64)
 
-    x = picture()
+    x = random_image()
     hidden = [
         lambda h: h.clamp(min=0),
         lambda h: torch.maximum(h, torch.zeros(1).double()),
@@ -281,15 +282,15 @@ def test_guided_refuses_what_would_be_the_gradient_in_silence():
 
 
 def test_what_is_refused():
-    model, x = awkward("sequential"), picture(n=2)
+    model, x = awkward("sequential"), random_image(n=2)
     for wrong, error, text in [
         ({"target": 5}, LookupError, "from 0 to 4"),
         ({"target": -1}, LookupError, "from 0"),
         ({"target": "cat"}, LookupError, "no class 'cat'"),
-        ({"target": torch.zeros(3, dtype=torch.int64)}, ValueError, "for N = 2 pictures"),
+        ({"target": torch.zeros(3, dtype=torch.int64)}, ValueError, "for N = 2 images"),
         ({"target": 1.0}, TypeError, "a target is"),
         ({"output": "logits"}, LookupError, "Did you mean 'logit'"),
-        ({"batch": 0}, ValueError, "1 picture or more"),
+        ({"batch": 0}, ValueError, "1 image or more"),
         ({"images": x[0]}, ValueError, r"not \(3, 16, 16\)"),
         ({"images": x * float("nan")}, ValueError, "not finite"),
         ({"target": Unit("3", 1), "output": "probability"}, ValueError, "not a probability"),
@@ -298,7 +299,7 @@ def test_what_is_refused():
             with pytest.raises(error, match=text):
                 method(model, **({"images": x, "target": 1} | wrong))
     constant = Formula(lambda x: torch.ones(len(x)).double())
-    with pytest.raises(ValueError, match="does not depend on the picture"):
+    with pytest.raises(ValueError, match="does not depend on the image"):
         gradient(constant, x, 0)
     with pytest.raises(ValueError, match="gradient is not finite"):
         gradient(Formula(lambda x: x.sqrt().sum(1)), torch.zeros(1, 1, 2, 2), 0)
@@ -311,15 +312,15 @@ def test_torchvisions_networks_get_their_channels_side_by_side(name, side, monke
     """And the numbers of a plain pass back; a class of the same name by somebody else gets no such trust."""
     import torchvision
 
-    monkeypatch.setattr(memory_format, "_FILTERS_PER_CELL", 10**6)  # however small the picture
+    monkeypatch.setattr(memory_format, "_FILTERS_PER_CELL", 10**6)  # however small the image
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = torchvision.models.get_model(name, weights=None, num_classes=5).double().eval()
     x = torch.rand(2, 3, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert as_usual(model, x).is_contiguous(memory_format=torch.channels_last)
+    assert to_fast_memory_format(model, x).is_contiguous(memory_format=torch.channels_last)
     leaf = x.clone().requires_grad_()
     (expected,) = torch.autograd.grad(model(leaf.clone())[:, 3].sum(), leaf)
     assert near(gradient(model, x, 3).map, expected, 1e-10)
     own = type(type(model).__name__, (type(model),), {"__module__": "__main__"})
     model.__class__ = own
-    assert not as_usual(model, x).is_contiguous(memory_format=torch.channels_last)
+    assert not to_fast_memory_format(model, x).is_contiguous(memory_format=torch.channels_last)

@@ -4,7 +4,7 @@ import captum.attr
 import pytest
 import torch
 from explained_nets import AWKWARD, Formula, awkward, pixels, without_bias
-from probed_nets import picture, torchvision_net
+from probed_nets import random_image, torchvision_net
 
 from cnnlab.methods.attribution import weighted_mean
 from cnnlab.methods.saliency.integrated_gradients import integrated_gradients, path
@@ -25,7 +25,7 @@ def near(one, other, share):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", AWKWARD)
 def test_fact_7_and_9_completeness(name, rule):
-    model, x = awkward(name), picture(n=2)
+    model, x = awkward(name), random_image(n=2)
     found = integrated_gradients(model, x, torch.tensor([1, 3]), baseline=0.5, steps=200, rule=rule)
     grey = torch.full_like(x, 0.5)
     assert torch.allclose(found.score, model(x)[[0, 1], [1, 3]])
@@ -42,14 +42,14 @@ def test_fact_7_linear_exact_with_one_step_and_squares(rule):
     x, base = pixels(0.7, 0.1, -2), pixels(0.2, 0.4, 1)
     found = integrated_gradients(Formula(lambda x: x @ w + 7), x, 0, baseline=base, steps=1, rule=rule)
     assert torch.allclose(found.map, w * (x - base), atol=1e-15) and found.gap.abs() < 1e-15
-    # x^2: the mean slope of the way is that in its middle
+    # x^2: the mean gradient of the way is that in its middle
     for steps in (1, 2, 5):
         found = integrated_gradients(Formula(lambda x: (x**2).sum(1)), x, 0, steps=steps, rule=rule)
         assert torch.allclose(found.map, x**2, atol=1e-14)
 
 
 def test_gauss_legendre_is_exact_up_to_degree_2n_minus_1_and_the_midpoint_is_not():
-    model, x = Formula(lambda x: (x**6).sum(1)), pixels(1.0, -2.0)  # slopes of degree 5
+    model, x = Formula(lambda x: (x**6).sum(1)), pixels(1.0, -2.0)  # gradients of degree 5
     exact = integrated_gradients(model, x, 0, steps=3, rule="gauss-legendre")
     assert torch.allclose(exact.map, x**6, rtol=1e-12)
     for steps in (3, 50):
@@ -69,14 +69,14 @@ def test_fact_8_a_product_is_shared(rule):
 def test_fact_10_without_biases_it_is_gradient_times_input(rule, steps):
     from cnnlab.methods.saliency.gradient import gradient_x_input
 
-    model, x = without_bias("residual"), picture(n=2)
+    model, x = without_bias("residual"), random_image(n=2)
     found = integrated_gradients(model, x, 1, steps=steps, rule=rule)
     assert near(found.map, gradient_x_input(model, x, 1).map, 1e-12) and found.gap.abs().max() < 1e-14
 
 
 def test_a_pixel_like_the_baseline_gets_nothing():
-    model, x = awkward("sequential"), picture()
-    base = picture(seed=5)
+    model, x = awkward("sequential"), random_image()
+    base = random_image(seed=5)
     base[..., :4, :] = x[..., :4, :]
     found = integrated_gradients(model, x, 1, baseline=base, steps=5).map
     assert not found[..., :4, :].any() and found[..., 4:, :].all()
@@ -88,7 +88,7 @@ def test_a_pixel_like_the_baseline_gets_nothing():
 @pytest.mark.parametrize("rule, peer", [("midpoint", "riemann_middle"), ("gauss-legendre", "gausslegendre")])
 @pytest.mark.parametrize("name", ("sequential", "shared", "F.relu in place", "residual"))
 def test_captum(rule, peer, name):
-    model, x, base = awkward(name), picture(n=3), picture(n=3, seed=9)
+    model, x, base = awkward(name), random_image(n=3), random_image(n=3, seed=9)
     target = torch.tensor([1, 0, 4])
     expected, delta = captum.attr.IntegratedGradients(model).attribute(
         x, base, target, n_steps=20, method=peer, return_convergence_delta=True
@@ -103,7 +103,7 @@ def test_captum(rule, peer, name):
 )
 def test_captum_on_the_networks_of_the_course(net, size):
     model = torchvision_net(net) if net in ("alexnet", "resnet18") else models.load(net)
-    model, x = model.double(), picture(size)
+    model, x = model.double(), random_image(size)
     expected = captum.attr.IntegratedGradients(model).attribute(
         x, target=3, n_steps=6, method="riemann_middle"
     )
@@ -115,7 +115,7 @@ def test_captum_on_the_networks_of_the_course(net, size):
 
 @pytest.mark.parametrize("batch", (1, 3, 4, 1000))
 def test_chunks_change_nothing(batch):
-    model, x = awkward("residual", torch.float32), picture(n=4, dtype=torch.float32)
+    model, x = awkward("residual", torch.float32), random_image(n=4, dtype=torch.float32)
     target = torch.tensor([[1, 2], [3, 0], [4, 4], [0, 1]])
     found = integrated_gradients(model, x, target, steps=5, batch=batch)
     assert found.map.shape == (4, 2, 3, 16, 16) and found.gap.shape == (4, 2)
@@ -128,8 +128,8 @@ def test_chunks_change_nothing(batch):
 
 
 def test_memory_does_not_grow_with_the_steps():
-    """No tensor larger than a chunk is ever made: neither the pictures of a pass nor anything kept."""
-    model, x = awkward("sequential"), picture()
+    """No tensor larger than a chunk is ever made: neither the images of a pass nor anything kept."""
+    model, x = awkward("sequential"), random_image()
     largest = {}
 
     class Watch(torch.overrides.TorchFunctionMode):
@@ -149,7 +149,7 @@ def test_memory_does_not_grow_with_the_steps():
 
 
 def test_a_baseline_in_every_form():
-    model, x = awkward("sequential"), picture(n=2)
+    model, x = awkward("sequential"), random_image(n=2)
     colour = (0.2, 0.5, 0.9)
     whole = torch.tensor(colour).double()[:, None, None].expand(3, 16, 16)
     expected = captum.attr.IntegratedGradients(model).attribute(
@@ -172,12 +172,12 @@ def test_a_baseline_in_every_form():
     for steps in (0, 2.5, True):
         with pytest.raises(ValueError, match="steps is a whole number"):
             integrated_gradients(model, x, 1, steps=steps)
-    with pytest.raises(ValueError, match="1 picture or more"):
+    with pytest.raises(ValueError, match="1 image or more"):
         integrated_gradients(model, x, 1, batch=0)
 
 
 def test_a_unit_and_a_probability():
-    model, x = awkward("in place"), picture(n=2)
+    model, x = awkward("in place"), random_image(n=2)
     found = integrated_gradients(model, x, Unit("3", 2), steps=300)
     maps = model[3](model[2](model[0](x).relu()))[:, 2].mean((1, 2))
     assert (
@@ -189,11 +189,11 @@ def test_a_unit_and_a_probability():
 
 
 def test_progress_and_a_stop_on_the_way():
-    model, x = Formula(lambda x: (x**2).sum(1)), picture(n=3)
+    model, x = Formula(lambda x: (x**2).sum(1)), random_image(n=3)
     heard = []
     integrated_gradients(model, x, 0, steps=10, batch=4, progress=lambda *now: heard.append(now))
     assert heard == [(done, 30) for done in (4, 8, 12, 16, 20, 24, 28, 30)]
-    # Stopped at once: with batch 2 the third picture has no point yet, so it goes on until it has one.
+    # Stopped at once: with batch 2 the third image has no point yet, so it goes on until it has one.
     found = integrated_gradients(model, x, 0, steps=100, batch=2, progress=lambda *now: True)
     assert tuple(found.passes) == (4 + 6, 4) and (found.map.sum((1, 2, 3)) > 0).all()
     # Some way on the points lie evenly, and the answer is a rough one of the whole, not of the first part.
@@ -205,7 +205,7 @@ def test_progress_and_a_stop_on_the_way():
 
 def test_the_mean_of_a_mean():
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
-    values = torch.rand(4, 3, 2, 5, dtype=torch.float64)  # points, pictures
+    values = torch.rand(4, 3, 2, 5, dtype=torch.float64)  # points, images
     for batch in (1, 2, 5, 12, 99):
         found = weighted_mean(3, weights, lambda n, k: values[k, n], batch=batch)
         assert torch.allclose(found, (weights[:, None, None, None] * values).sum(0), atol=1e-15)
@@ -233,7 +233,7 @@ def test_path_is_what_it_says():
 
 @pytest.mark.parametrize("batch", (1, 4, 100))
 def test_path_of_several_pictures_and_targets(batch):
-    model, x = awkward("residual"), picture(n=2)
+    model, x = awkward("residual"), random_image(n=2)
     target = torch.tensor([[1, 2, 3], [3, 0, 4]])
     found = path(model, x, target, baseline=0.3, steps=40, batch=batch)
     assert found.scores.shape == found.gradients.shape == found.sizes.shape == found.sums.shape == (2, 3, 41)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from explained_nets import AWKWARD, awkward, ends_in_a_mean
-from probed_nets import picture, seeded, state
+from probed_nets import random_image, seeded, state
 from torch import nn
 
 from cnnlab.data import shapes
@@ -31,7 +31,7 @@ def all_maps(found):
 
 
 def nets(method):
-    """Models that a method can take, with a size of its pictures."""
+    """Models that a method can take, with a size of its images."""
     if method == "CAM":
         return {"mean": ends_in_a_mean(), "residual": awkward("residual")}
     if method == "guided Grad-CAM":  # where the cells of a network with branches lie cannot always be told
@@ -43,7 +43,7 @@ def nets(method):
 def test_every_method_on_every_build_leaves_everything_as_it_was(method):
     run = QUICK[method]
     for model in nets(method).values():
-        x = picture(n=2)
+        x = random_image(n=2)
         next(model.modules()).training = True  # a state of its own, to be put back
         given = x.clone().requires_grad_()
         before = state(model, x, given)
@@ -83,7 +83,7 @@ class Breaks(nn.Module):
 
 @pytest.mark.parametrize("method", [name for name in QUICK if name != "CAM"])
 def test_an_error_on_the_way_back_leaves_everything_as_it_was(method):
-    model, x = nn.Sequential(*ends_in_a_mean()[:6], Breaks(), *ends_in_a_mean()[6:]), picture(n=2)
+    model, x = nn.Sequential(*ends_in_a_mean()[:6], Breaks(), *ends_in_a_mean()[6:]), random_image(n=2)
     before = state(model, x)
     with pytest.raises((KeyError, ValueError)):
         QUICK[method](model, x, 1)
@@ -93,10 +93,10 @@ def test_an_error_on_the_way_back_leaves_everything_as_it_was(method):
 @pytest.mark.parametrize("method", QUICK)
 @pytest.mark.parametrize("outside", (torch.no_grad, torch.inference_mode))
 def test_gradients_off_outside_do_not_matter(method, outside):
-    model, x = ends_in_a_mean(), picture(n=2)
+    model, x = ends_in_a_mean(), random_image(n=2)
     expected = QUICK[method](model, x, 1)
     with outside():
-        inside = picture(n=2)  # in inference mode a tensor of its kind
+        inside = random_image(n=2)  # in inference mode a tensor of its kind
         for target in (1, torch.tensor([1, 1])):
             found = QUICK[method](model, inside, target)
             assert torch.equal(all_maps(found), all_maps(expected))
@@ -110,7 +110,7 @@ SHORT = [name for name in METHODS if name not in ("integrated gradients", "Smoot
 
 @pytest.mark.parametrize("method", SHORT)
 def test_chunks_and_neighbours_change_nothing(method):
-    model, x = ends_in_a_mean().float(), picture(n=5, dtype=torch.float32)
+    model, x = ends_in_a_mean().float(), random_image(n=5, dtype=torch.float32)
     target = torch.tensor([[0, 1], [2, 3], [4, 0], [1, 2], [3, 3]])
     expected = METHODS[method](model, x, target)
     for batch in (1, 2, 5):
@@ -139,7 +139,7 @@ def test_by_name_and_by_probability(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_grey_pictures(method):
-    model, x = models.load("simpleconvnet"), picture(28, channels=1, dtype=torch.float32)
+    model, x = models.load("simpleconvnet"), random_image(28, channels=1, dtype=torch.float32)
     if method == "CAM":
         with pytest.raises(ValueError, match="Use grad_cam"):
             METHODS[method](model, x, "3")
@@ -153,7 +153,7 @@ def test_a_batch_norm_that_mixes_pictures_is_refused():
                           nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).double()  # fmt: skip
     for run in METHODS.values():
         with pytest.raises(ValueError, match="batch norm without running statistics"):
-            run(model, picture(n=2), 1)
+            run(model, random_image(n=2), 1)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "CAM"])
@@ -174,7 +174,7 @@ def test_a_model_whose_answer_depends_on_the_layout_gets_the_usual_one(method):
         def forward(self, x):
             return self.fc((self.conv(x) + 0).relu().mean((2, 3)))
 
-    (trap, plain), x = (seeded(kind, torch.float64) for kind in (Trap, Plain)), picture(n=2)
+    (trap, plain), x = (seeded(kind, torch.float64) for kind in (Trap, Plain)), random_image(n=2)
     other = x.contiguous(memory_format=torch.channels_last)
     assert not torch.allclose(trap(x), trap(other), atol=1e-4) and torch.allclose(trap(x), plain(other))
     expected = QUICK[method](plain, x, 1)

@@ -7,7 +7,7 @@ import captum.attr
 import pytest
 import torch
 from explained_nets import AWKWARD, Formula, awkward, pixels
-from probed_nets import picture
+from probed_nets import random_image
 
 from cnnlab.methods.saliency.grad_cam import grad_cam
 from cnnlab.methods.saliency.gradient import gradient
@@ -20,7 +20,7 @@ from cnnlab.probing import Unit
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_fact_14_without_noise_it_is_the_gradient(name):
-    model, x = awkward(name), picture(n=2)
+    model, x = awkward(name), random_image(n=2)
     expected = gradient(model, x, 1).map
     assert torch.allclose(smoothgrad(model, x, 1, sigma=0.0, samples=3).map, expected, atol=1e-15)
     assert torch.allclose(smoothgrad(model, x, 1, sigma=1e-9, samples=3).map, expected, atol=1e-9)
@@ -52,7 +52,7 @@ def test_fact_14_one_relu_becomes_the_normal_distribution(sigma, b):
 
 
 def test_captum_on_average():
-    model, x = models.load("photonet").double(), picture(64)
+    model, x = models.load("photonet").double(), random_image(64)
     torch.manual_seed(3)
     tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(model))
     theirs = tunnel.attribute(
@@ -71,7 +71,7 @@ def test_captum_on_average():
 
 @pytest.mark.parametrize("batch", (1, 2, 3, 7, 100))
 def test_the_noise_does_not_depend_on_chunks_or_places(batch):
-    model, x = awkward("residual", torch.float32), picture(n=3, dtype=torch.float32)
+    model, x = awkward("residual", torch.float32), random_image(n=3, dtype=torch.float32)
     target = torch.tensor([[1, 2], [3, 0], [4, 4]])
     found = smoothgrad(model, x, target, samples=5, seed=4, batch=batch)
     assert found.map.shape == (3, 2, 3, 16, 16) and tuple(found.passes) == (18, 30)
@@ -90,7 +90,7 @@ def test_the_mean_is_over_pictures_with_noise_of_this_size():
         seen.append(images)
         return gradient(model, images, target, output=output)._replace(map=images)
 
-    x = picture(32)
+    x = random_image(32)
     found = smoothgrad(Formula(lambda x: x.sum(1)), x, 0, method=given, sigma=0.2, samples=8).map
     noise = torch.cat(seen) - x
     assert noise.std().item() == pytest.approx(0.2, rel=0.05) and abs(noise.mean().item()) < 0.01
@@ -100,7 +100,7 @@ def test_the_mean_is_over_pictures_with_noise_of_this_size():
 @pytest.mark.parametrize("method", (guided_backprop, grad_cam, partial(integrated_gradients, steps=3)))
 @pytest.mark.parametrize("target", (1, torch.tensor([[1, 2]] * 2), Unit("6", 2)))
 def test_of_any_method(method, target):
-    model, x = awkward("sequential"), picture(n=2)
+    model, x = awkward("sequential"), random_image(n=2)
     found = smoothgrad(model, x, target, method=method, samples=4, sigma=0.1)
     once = method(model, x, target)
     assert found.map.shape == once.map.shape and torch.allclose(found.score, once.score)
@@ -110,14 +110,14 @@ def test_of_any_method(method, target):
 
 
 def test_a_probability_is_handed_on():
-    model, x = awkward("sequential"), picture()
+    model, x = awkward("sequential"), random_image()
     found = smoothgrad(model, x, 2, output="probability", sigma=1e-9, samples=2)
     assert torch.allclose(found.map, gradient(model, x, 2, output="probability").map, atol=1e-9)
     assert found.score.item() == pytest.approx(model(x).softmax(1)[0, 2].item())
 
 
 def test_progress_and_a_stop():
-    model, x = awkward("sequential"), picture()
+    model, x = awkward("sequential"), random_image()
     heard = []
     smoothgrad(model, x, 1, samples=10, batch=4, progress=lambda *now: heard.append(now))
     assert heard == [(4, 10), (8, 10), (10, 10)]
@@ -129,8 +129,8 @@ def test_progress_and_a_stop():
 @pytest.mark.parametrize(
     "wrong, text",
     [({"sigma": -0.1}, "sigma"), ({"sigma": float("nan")}, "sigma"), ({"samples": 0}, "samples"),
-     ({"samples": 2.5}, "samples"), ({"batch": 0}, "1 picture or more")],
+     ({"samples": 2.5}, "samples"), ({"batch": 0}, "1 image or more")],
 )  # fmt: skip
 def test_what_is_refused(wrong, text):
     with pytest.raises(ValueError, match=text):
-        smoothgrad(awkward("sequential"), picture(), 1, **wrong)
+        smoothgrad(awkward("sequential"), random_image(), 1, **wrong)

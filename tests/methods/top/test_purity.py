@@ -1,4 +1,4 @@
-"""How much the strongest pictures of a unit have in common: against counting, and against chance."""
+"""How much the strongest images of a unit have in common: against counting, and against chance."""
 
 from collections import Counter
 from itertools import product
@@ -14,8 +14,8 @@ from cnnlab.nets import models
 
 
 def ranking(index, seen):
-    places = torch.zeros_like(index)
-    return Top(torch.zeros(index.shape), index, places, places, "relu1", seen)
+    positions = torch.zeros_like(index)
+    return Top(torch.zeros(index.shape), index, positions, positions, "relu1", seen)
 
 
 def test_share_is_what_counting_gives():
@@ -50,11 +50,11 @@ def test_deep_units_of_shapesnet_agree_on_the_shape_and_early_ones_on_the_colour
 def test_refusals():
     index = torch.zeros(1, 3, dtype=torch.int64)
     for labels in (torch.zeros(4), torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1, dtype=torch.int64)):
-        with pytest.raises(ValueError, match="4 pictures were scanned"):
+        with pytest.raises(ValueError, match="4 images were scanned"):
             purity.label_purity(ranking(index, 4), labels)
     with pytest.raises(ValueError, match="not full"):
         purity.label_purity(ranking(index - 1, 4), torch.zeros(4, dtype=torch.int64))
-    with pytest.raises(ValueError, match="9 pictures cannot be drawn 2000 times from 4"):
+    with pytest.raises(ValueError, match="9 images cannot be drawn 2000 times from 4"):
         purity.chance_purity(torch.zeros(4, dtype=torch.int64))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from probed_nets import SMALL, Functional, Residual, picture, seeded, sequential, state
+from probed_nets import SMALL, Functional, Residual, random_image, seeded, sequential, state
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
@@ -43,7 +43,7 @@ def net():
 
 @pytest.fixture
 def images():
-    return (picture(n=23, dtype=torch.float32) * 2).round()
+    return (random_image(n=23, dtype=torch.float32) * 2).round()
 
 
 def stored(net, images, name):
@@ -55,7 +55,7 @@ def stored(net, images, name):
 
 
 def by_sorting(maps, k, per_image=1):
-    """(value, picture, row, col) of the k strongest for each channel, by Python's sort over everything."""
+    """(value, image, row, col) of the k strongest for each channel, by Python's sort over everything."""
     answer = []
     for channel in range(maps.shape[1]):
         candidates = []
@@ -94,30 +94,34 @@ def test_there_were_ties(net, images):
 
 @pytest.mark.parametrize("channels_last", (False, True))
 def test_real_numbers_and_any_batch(channels_last):
-    net, images = seeded(sequential), picture(n=40, dtype=torch.float32)
+    net, images = seeded(sequential), random_image(n=40, dtype=torch.float32)
     expected = by_sorting(stored(net, images, "4"), 6)
     for batch in (1, 7, 40):
         found = top.scan(net, images, "4", k=6, batch=batch, channels_last=channels_last)
         for mine, right in zip(listed(found), expected, strict=True):
-            assert [place[1:] for place in mine] == [place[1:] for place in right]
-            assert [place[0] for place in mine] == pytest.approx([place[0] for place in right], abs=1e-6)
+            assert [position[1:] for position in mine] == [position[1:] for position in right]
+            assert [position[0] for position in mine] == pytest.approx(
+                [position[0] for position in right], abs=1e-6
+            )
 
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_networks_of_every_build(name):
     net = seeded(SMALL[name], torch.float64)
-    images = picture(n=5)
+    images = random_image(n=5)
     layer = {"residual": "bn2"}.get(name, "conv2" if hasattr(net, "conv2") else "3")
     found = top.scan(net, images, layer, k=4, batch=2)
     assert found.values.dtype == torch.float64
     for mine, right in zip(listed(found), by_sorting(stored(net, images, layer), 4), strict=True):
-        assert [place[1:] for place in mine] == [place[1:] for place in right]
-        assert np.allclose([place[0] for place in mine], [place[0] for place in right], atol=1e-12)
+        assert [position[1:] for position in mine] == [position[1:] for position in right]
+        assert np.allclose(
+            [position[0] for position in mine], [position[0] for position in right], atol=1e-12
+        )
 
 
 def test_grey_pictures_and_a_dense_layer():
     net = whole_numbers(seeded(lambda: sequential(channels=1)))
-    images = (picture(n=6, channels=1, dtype=torch.float32) * 3).round()
+    images = (random_image(n=6, channels=1, dtype=torch.float32) * 3).round()
     found = top.scan(net, images, "6", k=6, per_image=3, batch=4)
     assert listed(found) == by_sorting(stored(net, images, "6"), 6, 3)
     assert not found.row.any() and not found.col.any()
@@ -144,7 +148,7 @@ def test_scans_of_two_sets_are_merged_by_shifting(net, images):
     one, two = top.scan(net, images[:10], "1", k=9), top.scan(net, images[10:], "1", k=9)
     assert same(one.merge(two.shifted(10)), top.scan(net, images, "1", k=9))
     assert same(two.shifted(10).shifted(-10), two)
-    with pytest.raises(ValueError, match=r"picture \d+ is in both"):
+    with pytest.raises(ValueError, match=r"image \d+ is in both"):
         one.merge(two)
     with pytest.raises(ValueError, match="below 0"):
         two.shifted(-1)
@@ -159,7 +163,7 @@ def test_scans_of_two_sets_are_merged_by_shifting(net, images):
 
 @pytest.mark.parametrize("outside", (0.0, -7.0))
 def test_patches_against_cutting_by_hand(outside):
-    net, images = seeded(sequential), picture(n=12, dtype=torch.float32)
+    net, images = seeded(sequential), random_image(n=12, dtype=torch.float32)
     found, field = top.scan(net, images, "0", k=7), receptive.field(net, "0", 16)
     # All four corners of the map, and every border, are asked for.
     corners = torch.tensor([[0, 0], [0, 15], [15, 0], [15, 15], [0, 7], [7, 0], [8, 8]])
@@ -181,7 +185,7 @@ def test_patches_against_cutting_by_hand(outside):
 
 def test_a_patch_alone_gives_the_activation_that_was_found():
     """What was cut out is what the unit saw: nothing else is needed to compute its value."""
-    net, images = seeded(sequential), picture(n=12, dtype=torch.float32)
+    net, images = seeded(sequential), random_image(n=12, dtype=torch.float32)
     found, field = top.scan(net, images, "0", k=3), receptive.field(net, "0", 16)
     cut = top.patches(images, found, field)
     values = nn.functional.conv2d(cut.flatten(0, 1), net[0].weight, net[0].bias).view(6, 3, 6)
@@ -215,12 +219,12 @@ def test_data_sets_lists_and_only_what_is_needed(net, images):
 
 @pytest.fixture
 def folder(tmp_path):
-    path = tmp_path / "pictures"
+    path = tmp_path / "images"
     (path / "b").mkdir(parents=True)
-    for k, image in enumerate(picture(20, n=11, dtype=torch.float32)):
+    for k, image in enumerate(random_image(20, n=11, dtype=torch.float32)):
         pixels = (image * 255).byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(path / ("b" if k % 2 else ".") / f"{k:02}.png")
-    (path / "notes.txt").write_text("no picture")
+    (path / "notes.txt").write_text("no image")
     return path
 
 
@@ -234,7 +238,7 @@ def test_a_folder(net, folder):
     assert torch.equal(top.patches(folder, expected, field), top.patches(images, expected, field))
     with pytest.raises(ValueError, match="Give size="):
         top.scan(net, folder, "1")
-    (folder / "b" / "05.png").write_bytes(b"no picture at all")
+    (folder / "b" / "05.png").write_bytes(b"no image at all")
     with pytest.raises(ValueError, match=r"b/05.png: .*Or take the file out"):
         top.scan(net, folder, "1", k=4, size=16)
 
@@ -247,7 +251,7 @@ def test_the_size_comes_from_the_networks_of_the_course(folder):
 
 
 class Counting(nn.Sequential):
-    """Knows how many pictures went through it."""
+    """Knows how many images went through it."""
 
     ran = []
 
@@ -274,7 +278,7 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(net, images, folder, tmp_p
         given, options["size"], n = folder, 16, 11
     else:
         given, n = (images, 23) if kind == "tensor" else (Counted(images), 23)
-        options |= {"key": "some pictures"} if kind == "data set" else {}
+        options |= {"key": "some images"} if kind == "data set" else {}
     expected, net, told = top.scan(net, given, "1", **{**options, "cache": None}), Counting(*net), []
     with pytest.raises(KeyboardInterrupt):
         top.scan(net, given, "1", **options, progress=stopping_at(2))
@@ -283,7 +287,7 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(net, images, folder, tmp_p
         given.read.clear()
     found = top.scan(net, given, "1", **options, progress=lambda *done: told.append(done))
     assert same(found, expected)
-    # One picture is asked for the name of the cache, one runs to the end first.
+    # One image is asked for the name of the cache, one runs to the end first.
     assert sum(Counting.ran) == n - 6 + 2 and told[0] == (9, n) and told[-1] == (n, n)
     assert kind != "data set" or given.read == [0, *range(6, 23)]
     Counting.ran.clear()
@@ -400,7 +404,7 @@ def test_two_processes_find_what_one_finds(folder, tmp_path, capsys):
     one, two = tmp_path / "one" / "top.safetensors", tmp_path / "two.safetensors"
     arguments = ["simpleconvnet", "relu2", str(folder), "--k", "7", "--batch", "2"]
     assert main(["top", *arguments, "--output", str(one)]) == 0
-    assert "the 7 strongest of 11 pictures for 16 channels" in capsys.readouterr().out
+    assert "the 7 strongest of 11 images for 16 channels" in capsys.readouterr().out
     ran = torchrun(*arguments, "--output", str(two), "--cache", str(tmp_path / "kept"))
     assert ran.returncode == 0, ran.stderr
     assert same(top.Top.read(two), top.Top.read(one)) and ran.stdout.count("strongest") == 1
@@ -464,7 +468,7 @@ def test_it_runs_in_eval_mode(net, images):
 
 
 def test_the_pass_ends_at_the_layer(net, images):
-    tail = nn.Linear(7, 7)  # would fail if it ran; the first picture runs to the end, and shows what is wrong
+    tail = nn.Linear(7, 7)  # would fail if it ran; the first image runs to the end, and shows what is wrong
     with pytest.raises(RuntimeError):
         top.scan(nn.Sequential(net[0], tail), images, "0")
     Counting.ran.clear()
@@ -475,7 +479,7 @@ def test_the_pass_ends_at_the_layer(net, images):
 def test_numbers_that_are_not_finite_are_named(net, images):
     broken = images.clone()
     broken[17, 1, 3, 3] = float("nan")
-    with pytest.raises(ValueError, match="picture 17 holds a number that is not finite"):
+    with pytest.raises(ValueError, match="image 17 holds a number that is not finite"):
         top.scan(net, broken, "1", batch=4)
 
     class Log(nn.Module):
@@ -485,21 +489,21 @@ def test_numbers_that_are_not_finite_are_named(net, images):
     positive = images.clamp(min=1)
     for wrong in (-1.0, 0.0):  # nan and, all over, -inf
         positive[13, 0] = wrong
-        with pytest.raises(ValueError, match="for picture 13, '0' puts out a number that is not finite"):
+        with pytest.raises(ValueError, match="for image 13, '0' puts out a number that is not finite"):
             top.scan(nn.Sequential(Log()), positive, "0", batch=4)
-    positive[13, 0, 0, 0] = 5  # one place is fine, the second strongest is not
+    positive[13, 0, 0, 0] = 5  # one position is fine, the second strongest is not
     assert top.scan(nn.Sequential(Log()), positive, "0", batch=4).values.isfinite().all()
-    with pytest.raises(ValueError, match="for picture 13, '0' puts out a number that is not finite"):
+    with pytest.raises(ValueError, match="for image 13, '0' puts out a number that is not finite"):
         top.scan(nn.Sequential(Log()), positive, "0", batch=4, per_image=2)
     large = torch.full((3, 1, 4, 4), 3e38)  # finite, but their sum is not
     assert top.scan(nn.Sequential(nn.Identity()), large, "0", k=3).values.isfinite().all()
 
 
 def test_impossible_wishes_are_refused(net, images):
-    with pytest.raises(ValueError, match="k is 24, but 23 pictures with at most 1 places"):
+    with pytest.raises(ValueError, match="k is 24, but 23 images with at most 1 positions"):
         top.scan(net, images, "1", k=24)
-    with pytest.raises(ValueError, match="k is 24, but 23 pictures with at most 1 places"):
-        top.scan(net, images, "6", k=24, per_image=2)  # a dense layer has one place
+    with pytest.raises(ValueError, match="k is 24, but 23 images with at most 1 positions"):
+        top.scan(net, images, "6", k=24, per_image=2)  # a dense layer has one position
     assert top.scan(net, images, "1", k=24, per_image=2).full()
     for options in ({"k": 0}, {"batch": 0}, {"per_image": 1.5}, {"k": True}):
         with pytest.raises(ValueError, match="is a whole number, 1 or more"):
@@ -507,18 +511,18 @@ def test_impossible_wishes_are_refused(net, images):
     for shard in ((2, 2), (-1, 2), (0, 24), (0.0, 2)):
         with pytest.raises(ValueError, match="shard is"):
             top.scan(net, images, "1", shard=shard)
-    with pytest.raises(ValueError, match="there are no pictures"):
+    with pytest.raises(ValueError, match="there are no images"):
         top.scan(net, images[:0], "1")
-    with pytest.raises(ValueError, match=r"pictures are \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"images are \(N, C, H, W\)"):
         top.scan(net, images[0], "1")
     with pytest.raises(TypeError, match="give its .images"):
         top.scan(net, digits.load("test"), "1")
     for wrong in (iter(images), {"a": images[0]}, 5):
-        with pytest.raises(TypeError, match="pictures come as a tensor"):
+        with pytest.raises(TypeError, match="images come as a tensor"):
             top.scan(net, wrong, "1")
-    with pytest.raises(TypeError, match="item 0 is no picture"):
+    with pytest.raises(TypeError, match="item 0 is no image"):
         top.scan(net, [np.zeros((3, 16, 16))], "1", k=1)
-    with pytest.raises(ValueError, match="pictures of one size"):
+    with pytest.raises(ValueError, match="images of one size"):
         top.scan(net, [images[0], images[1, :, :8]], "1", k=1)
     with pytest.raises(ValueError, match="ran 3 times in one pass"):
         top.scan(seeded(Residual), images, "relu")
@@ -533,9 +537,9 @@ def test_impossible_patches_are_refused(net, images):
     found, field = top.scan(net, images, "1", k=3), receptive.field(net, "1", 16)
     with pytest.raises(ValueError, match="no channel 6: 1 has channels 0 to 5"):
         top.patches(images, found, field, channels=[6])
-    with pytest.raises(ValueError, match="this field is for pictures"):
+    with pytest.raises(ValueError, match="this field is for images"):
         top.patches(images, found, receptive.field(net[:3], "1", 20))
-    with pytest.raises(ValueError, match=r"names picture \d+, but here are 2"):
+    with pytest.raises(ValueError, match=r"names image \d+, but here are 2"):
         top.patches(images[:2], found, field)
     with pytest.raises(ValueError, match="no channels"):
         top.patches(images, found, field, channels=[])
@@ -545,13 +549,13 @@ def test_impossible_patches_are_refused(net, images):
 
 
 def test_memory_is_bounded_by_the_batch():
-    """A data set of 400 pictures whose maps would fill 400 MB; at no time are more than some batches kept."""
+    """A data set of 400 images whose maps would fill 400 MB; at no time are more than some batches kept."""
     from torch.profiler import ProfilerActivity, profile
 
     net = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU())
 
     def largest(n):
-        images = picture(64, n=n, channels=1, dtype=torch.float32)
+        images = random_image(64, n=n, channels=1, dtype=torch.float32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:

@@ -81,7 +81,7 @@ def test_functional_dropout_drops_and_batch_norm_stays_as_in_eval_mode():
     assert (found.variance > 0).any()
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key])
-    # Beside other pictures, batch statistics would give another answer.
+    # Beside other images, batch statistics would give another answer.
     one = torch.stack(list(mc_dropout.samples(model, x[:1], n_samples=400))).mean(0)
     beside = torch.stack(list(mc_dropout.samples(model, 50 * x, n_samples=1))).mean(0)
     assert one.shape == (1, 3) and beside.shape == (3, 3)
@@ -115,7 +115,7 @@ def test_every_kind_of_dropout_drops(drop):
 
 
 class Series(nn.Module):
-    """The rows of a picture, one after the other, to layers that have dropout of their own."""
+    """The rows of an image, one after the other, to layers that have dropout of their own."""
 
     def __init__(self, kind):
         super().__init__()
@@ -201,7 +201,7 @@ def test_bad_numbers_of_samples(samples):
 
 
 def test_bad_pictures_and_answers():
-    with pytest.raises(ValueError, match="pictures are"):
+    with pytest.raises(ValueError, match="images are"):
         mc_dropout.predict(head(0.5), torch.rand(4, 4))
     with pytest.raises(ValueError, match="not finite"):
         mc_dropout.predict(head(0.5), torch.full((1, 1, 4, 4), torch.nan))
@@ -211,7 +211,7 @@ def test_bad_pictures_and_answers():
         mc_dropout.predict(lambda x: x, torch.rand(1, 1, 4, 4))
     for forward, said in (
         (lambda h: (h, h), "the model gave tuple"),
-        (lambda h: h[:1], "each of 3 pictures are wanted, and the model gave 1 rows"),
+        (lambda h: h[:1], "each of 3 images are wanted, and the model gave 1 rows"),
         (lambda h: h * torch.nan, "with nan or inf"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -222,7 +222,7 @@ def test_what_is_wrong_is_said_before_the_first_answer_is_asked_for():
     for wrong in ({"n_samples": 0}, {"n_samples": 2.5}, {"batch": 0}):
         with pytest.raises(ValueError, match="or more"):
             mc_dropout.samples(head(0.5), torch.rand(1, 1, 4, 4), **wrong)
-    with pytest.raises(ValueError, match="pictures are"):
+    with pytest.raises(ValueError, match="images are"):
         mc_dropout.samples(head(0.5), torch.rand(4, 4))
 
 

@@ -240,7 +240,7 @@ def test_vectors_train_too_and_nothing_cannot_be_judged(stripes):
     model = nn.Linear(36, 2)
     fit(model, flat, epochs=8, batch=16, learning_rate=0.05)
     assert evaluate(model, flat)[1] == 1
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         evaluate(model, Labelled(flat.images[:0], flat.labels[:0], ()))
 
 
@@ -275,7 +275,7 @@ def test_impossible_wishes_are_refused_before_anything_changes(stripes, options,
 
 
 def test_labels_and_pictures_that_do_not_fit_are_refused(stripes):
-    with pytest.raises(ValueError, match="60 labels, 59 pictures"):
+    with pytest.raises(ValueError, match="60 labels, 59 images"):
         fit(small(), stripes._replace(images=stripes.images[:59]))
     digits = Labelled(torch.zeros(2, 1, 28, 28), torch.tensor([0, 10]), ())
     with pytest.raises(ValueError, match="a label is 10, but the model has 10 outputs"):

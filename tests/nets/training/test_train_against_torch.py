@@ -13,8 +13,8 @@ from cnnlab.nets.training.train import evaluate, fit
 
 
 @pytest.fixture
-def pictures() -> Labelled:
-    """Two classes of noise; 22 pictures, so that the last batch of 8 is smaller than the others."""
+def data() -> Labelled:
+    """Two classes of noise; 22 images, so that the last batch of 8 is smaller than the others."""
     random = torch.Generator().manual_seed(5)
     images = torch.rand(22, 1, 6, 6, generator=random)
     labels = torch.arange(22) % 2
@@ -60,11 +60,11 @@ def written_out(model, data, *, epochs, learning_rate, decay, smoothing, augment
 
 
 @pytest.mark.parametrize("augment", (None, geometric(flip=True, shift=1)))
-def test_the_same_weights_and_the_same_history(pictures, augment):
+def test_the_same_weights_and_the_same_history(data, augment):
     ours, torchs = net(), net()
     options = {"epochs": 4, "learning_rate": 0.1, "smoothing": 0.1, "augment": augment, "seed": 7}
-    history = fit(ours, pictures, batch=8, optimiser="sgd", schedule="one-cycle", weight_decay=0.3, **options)
-    losses, rights = written_out(torchs, pictures, decay=0.3, **options)
+    history = fit(ours, data, batch=8, optimiser="sgd", schedule="one-cycle", weight_decay=0.3, **options)
+    losses, rights = written_out(torchs, data, decay=0.3, **options)
     for (name, one), other in zip(ours.state_dict().items(), torchs.state_dict().values(), strict=True):
         assert torch.allclose(one, other, atol=1e-5), name
     assert history.loss == pytest.approx(losses, abs=1e-5) and history.accuracy == pytest.approx(rights)
@@ -83,23 +83,23 @@ def test_the_rates_of_one_cycle_are_torchs(steps):
         cycle.step()
 
 
-def test_adam_pulls_weights_alone(pictures):
+def test_adam_pulls_weights_alone(data):
     """Where no gradient comes, decay alone shows: AdamW shrinks by rate * decay at every step."""
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(48, 2))
     with torch.no_grad():
         model[0].weight.fill_(0.5)
         model[2].weight.zero_()  # so nothing flows back to the first layer
     bias = model[0].bias.detach().clone()
-    fit(model, pictures, epochs=1, batch=22, learning_rate=0.01, weight_decay=5)
+    fit(model, data, epochs=1, batch=22, learning_rate=0.01, weight_decay=5)
     assert torch.allclose(model[0].weight, torch.full((3, 1, 3, 3), 0.5 * (1 - 0.05)))
     assert torch.equal(model[0].bias, bias)
 
 
-def test_dropout_follows_the_seed_and_two_such_trainings_do_not_mix(pictures):
+def test_dropout_follows_the_seed_and_two_such_trainings_do_not_mix(data):
     first, second = net(0.5), net(0.5)
-    fit(first, pictures, epochs=1, batch=8, seed=3)
+    fit(first, data, epochs=1, batch=8, seed=3)
     torch.manual_seed(99)
-    fit(second, pictures, epochs=1, batch=8, seed=3)
+    fit(second, data, epochs=1, batch=8, seed=3)
     assert torch.equal(first[5].weight, second[5].weight)
 
     inside, leave = threading.Event(), threading.Event()
@@ -109,21 +109,21 @@ def test_dropout_follows_the_seed_and_two_such_trainings_do_not_mix(pictures):
         assert leave.wait(180)
         return True
 
-    thread = threading.Thread(target=fit, args=(net(0.5), pictures), kwargs={"callback": wait, "batch": 8})
+    thread = threading.Thread(target=fit, args=(net(0.5), data), kwargs={"callback": wait, "batch": 8})
     thread.start()
     assert inside.wait(180)
     try:
         with pytest.raises(RuntimeError, match="another training with dropout"):
-            fit(net(0.5), pictures, epochs=1)
-        fit(net(0.0), pictures, epochs=1)  # without random numbers there is nothing to mix
+            fit(net(0.5), data, epochs=1)
+        fit(net(0.0), data, epochs=1)  # without random numbers there is nothing to mix
     finally:
         leave.set()
         thread.join()
-    fit(net(0.5), pictures, epochs=1, batch=8)  # and the way is free again
+    fit(net(0.5), data, epochs=1, batch=8)  # and the way is free again
 
 
 @pytest.mark.parametrize("end", ("watcher", "interrupted"))
-def test_what_was_learned_up_to_the_step_of_the_stop_stays(pictures, end):
+def test_what_was_learned_up_to_the_step_of_the_stop_stays(data, end):
     model, seen = net(), []
 
     def callback(history):
@@ -133,17 +133,17 @@ def test_what_was_learned_up_to_the_step_of_the_stop_stays(pictures, end):
                 raise KeyboardInterrupt
             return True
 
-    history = fit(model, pictures, epochs=5, batch=8, learning_rate=0.05, callback=callback, callback_every=1)
+    history = fit(model, data, epochs=5, batch=8, learning_rate=0.05, callback=callback, callback_every=1)
     assert history.stopped == end and history.best == 0 and len(history.step_loss) == 2
     assert torch.equal(model[5].weight, seen[-1]) and not torch.equal(seen[0], seen[1])
 
 
-def test_a_watcher_may_look_in_eval_mode(pictures):
+def test_a_watcher_may_look_in_eval_mode(data):
     watched, alone = net(), net()
-    fit(watched, pictures, epochs=2, batch=8, callback=lambda history: bool(watched.eval() is None))
-    fit(alone, pictures, epochs=2, batch=8)
+    fit(watched, data, epochs=2, batch=8, callback=lambda history: bool(watched.eval() is None))
+    fit(alone, data, epochs=2, batch=8)
     assert torch.equal(watched[1].running_mean, alone[1].running_mean)
-    assert evaluate(watched, pictures) == evaluate(alone, pictures)
+    assert evaluate(watched, data) == evaluate(alone, data)
 
 
 @pytest.mark.parametrize(
@@ -157,16 +157,16 @@ def test_a_watcher_may_look_in_eval_mode(pictures):
         ({"weight_decay": float("nan")}, "weight_decay is 0 or more"),
     ),
 )
-def test_numbers_that_make_no_sense_are_refused(pictures, options, text):
+def test_numbers_that_make_no_sense_are_refused(data, options, text):
     with pytest.raises(ValueError, match=text):
-        fit(net(), pictures, **options)
+        fit(net(), data, **options)
 
 
-def test_labels_that_are_no_class_numbers_are_refused(pictures):
-    for labels in (pictures.labels.float(), pictures.labels - 1):
+def test_labels_that_are_no_class_numbers_are_refused(data):
+    for labels in (data.labels.float(), data.labels - 1):
         with pytest.raises(ValueError, match="whole numbers from 0 on"):
-            fit(net(), pictures._replace(labels=labels))
-    broken = pictures._replace(images=pictures.images.clone())
+            fit(net(), data._replace(labels=labels))
+    broken = data._replace(images=data.images.clone())
     broken.images[3, 0, 0, 0] = float("inf")
     with pytest.raises(ValueError, match="validation set holds a number that is not finite"):
-        fit(net(), pictures, broken)
+        fit(net(), data, broken)

@@ -22,10 +22,10 @@ def net():
     return models.load("photonet")
 
 
-def said(net, picture) -> tuple[str, str]:
+def said(net, image) -> tuple[str, str]:
     """Name and probability, as a widget writes them."""
     with torch.no_grad():
-        chance, number = net(picture).softmax(dim=1)[0].max(dim=0)
+        chance, number = net(image).softmax(dim=1)[0].max(dim=0)
     return net.classes[int(number)], f"{chance:.0%}"
 
 
@@ -47,11 +47,11 @@ def test_the_dial_shows_what_each_attack_does(cat, net):
 
 def test_a_dial_at_zero_changes_nothing_and_never_leaves_its_budget(cat):
     still = adversarial.dial_view(0, cat)
-    pictures = [still[kind] for kind in ("random noise", "FGSM", "PGD")]
-    assert all((each == pictures[0]).all() for each in pictures)
+    images = [still[kind] for kind in ("random noise", "FGSM", "PGD")]
+    assert all((each == images[0]).all() for each in images)
     for eps in (1, 10):
         for kind in ("random noise", "FGSM", "PGD"):
-            change = adversarial.dial_view(eps, cat)[kind].astype(int) - pictures[0].astype(int)
+            change = adversarial.dial_view(eps, cat)[kind].astype(int) - images[0].astype(int)
             assert 0 < abs(change).max() <= eps
 
 

@@ -53,9 +53,9 @@ def test_what_is_remembered_is_what_torch_remembers(size, momentum):
         for chosen in order[: batches * size].split(size):
             torchs(net.conv(net.norm(images[chosen])))
     said = batchnorm.statistics_view(batches, size, momentum, channel)[""]
-    mean, deviation = (float(x) for x in re.findall(r"remembered +(-?[\d.]+)", said))
+    mean, std = (float(x) for x in re.findall(r"remembered +(-?[\d.]+)", said))
     assert mean == pytest.approx(torchs.running_mean[channel].item(), abs=0.006)
-    assert deviation == pytest.approx(torchs.running_var[channel].sqrt().item(), rel=0.01, abs=0.006)
+    assert std == pytest.approx(torchs.running_var[channel].sqrt().item(), rel=0.01, abs=0.006)
 
 
 def test_each_batch_has_its_own_mean_and_variance():
@@ -114,13 +114,13 @@ def test_it_trains_what_was_chosen_and_draws_every_layer(widget, norm, residual)
 
 
 def test_the_gain_is_that_of_the_first_weights(widget):
-    deviations = []
+    stds = []
     for gain in (0.5, 1.0):
         widget.init_gain.value, widget.learning_rate.value = gain, live_flight_recorder.RATES[0]
         widget.start()
         widget.wait(180)
-        deviations.append(widget._first["notes"][0].deviation)
-    assert deviations[1] == pytest.approx(2 * deviations[0], rel=0.02)
+        stds.append(widget._first["notes"][0].std)
+    assert stds[1] == pytest.approx(2 * stds[0], rel=0.02)
 
 
 def test_stop_ends_it_at_once_and_says_so(until):

@@ -24,8 +24,8 @@ def test_nothing_dropped_is_the_networks_own_answer():
     view = dropout.units_view(0.0, 3, 1)
     with torch.no_grad():
         logit = models.load("encoder")(dropout._digit(3))[0, 3].item()
-    plain, mean, deviation, formula, by_formula = numbers(view[""])
-    assert plain == mean == formula == pytest.approx(logit, abs=0.01) and deviation == by_formula == 0
+    plain, mean, std, formula, by_formula = numbers(view[""])
+    assert plain == mean == formula == pytest.approx(logit, abs=0.01) and std == by_formula == 0
     assert any(caption.startswith("0 of 256 units dropped") for caption in view)
 
 
@@ -37,8 +37,8 @@ def test_the_grey_units_are_those_said_and_the_spread_is_that_of_the_formula(rat
     units = torch.from_numpy(sheet[5::10, 5::10].copy())
     grey = int((units == GREY).all(dim=2).sum())
     assert f"{grey} of 256 units dropped" in caption and grey == pytest.approx(256 * rate, abs=40)
-    plain, mean, deviation, _, by_formula = numbers(view[""])
-    assert deviation == pytest.approx(by_formula, rel=0.08) and mean == pytest.approx(plain, abs=0.5)
+    plain, mean, std, _, by_formula = numbers(view[""])
+    assert std == pytest.approx(by_formula, rel=0.08) and mean == pytest.approx(plain, abs=0.5)
     other = dropout.units_view(rate, 8, 5)
     assert (next(sheet for said, sheet in other.items() if "dropped" in said) != sheet).any()  # other units
 
@@ -65,8 +65,8 @@ def test_the_curves_by_rate_say_what_the_sweep_measured():
 
 
 def test_a_turned_digit_is_doubted_as_mc_dropout_says():
-    picture, angle = dropout._digit(7), 30
-    every = torch.cat([dropout.rotate(picture, a) for a in range(0, 181, 10)])
+    image, angle = dropout._digit(7), 30
+    every = torch.cat([dropout.rotate(image, a) for a in range(0, 181, 10)])
     asked = mc_dropout.predict(models.load("encoder"), every, n_samples=25)
     entropy, information = numbers(dropout.turning_view(angle, 7)[""].splitlines()[1])
     assert entropy == pytest.approx(asked.entropy[3].item(), abs=0.01)

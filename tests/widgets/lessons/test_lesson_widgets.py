@@ -28,8 +28,8 @@ from cnnlab.widgets.lessons import (
 def sticker():
     """Stickers that do not know the network: what moves them is tested, not what they do."""
     stickers = {"grey": torch.full((3, 16, 16), 0.5), "noise": torch.rand(3, 16, 16)}
-    pictures = {name: photos.load(name, 64) for name in ("cat", "temple")}
-    return adversarial.stick(models.load("photonet"), stickers, pictures)
+    images = {name: photos.load(name, 64) for name in ("cat", "temple")}
+    return adversarial.stick(models.load("photonet"), stickers, images)
 
 
 WIDGETS = (
@@ -90,7 +90,7 @@ def test_every_end_is_drawn_and_something_changes(make):
 @pytest.mark.parametrize("position", (0, 17, 35))
 def test_scan_says_the_sum_that_torch_computes(position):
     view = convolution.scan_view(position, "sharpen", "a tiny photo")
-    x = convolution._small_pictures()["a tiny photo"]()
+    x = convolution._small_images()["a tiny photo"]()
     expected = F.conv2d(x[None, None], kernels.load("sharpen")[None, None]).flatten()[position].item()
     assert view[""].endswith(f"= {expected:.2f}")
 
@@ -197,10 +197,10 @@ def test_growth_says_what_was_measured_then():
 
 
 def test_the_place_under_the_frame_has_the_bars_of_its_vector():
-    picture, net = photos.load("cat", size=64), models.load("photonet")
+    image, net = photos.load("cat", size=64), models.load("photonet")
     with torch.no_grad():
-        maps = net[: list(dict(net.named_children())).index("relu4") + 1](picture)[0]
-    view = activations.positions_view(picture, "relu4", 24, 20)
+        maps = net[: list(dict(net.named_children())).index("relu4") + 1](image)[0]
+    view = activations.positions_view(image, "relu4", 24, 20)
     bars = next(part for caption, part in view.items() if "activations" in caption)
     vector = maps[:, 24 * maps.shape[1] // 64, 20 * maps.shape[2] // 64]
     wide = bars.shape[1] // len(vector)

@@ -36,9 +36,9 @@ def test_all_classes_of_a_picture_stand_on_the_scale_of_its_first_guess(photonet
     best = photonet(cat)[0].topk(2).indices.tolist()
     assert photonet.classes[best[0]] in one[""] and photonet.classes[best[1]] in other[""]
     leaf = cat.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(photonet(leaf)[0, best[1]], leaf)
+    (gradient,) = torch.autograd.grad(photonet(leaf)[0, best[1]], leaf)
     said = numbers(next(line for line in other[""].splitlines() if "sum of the map" in line))[0]
-    assert said == pytest.approx(slope.sum().item(), abs=0.006)
+    assert said == pytest.approx(gradient.sum().item(), abs=0.006)
 
 
 def test_a_class_can_be_named_and_every_method_answers(photonet, cat):
@@ -63,7 +63,7 @@ def test_a_white_baseline_can_be_seen_on_a_white_page(cat):
 
 def test_without_noise_smoothgrad_is_the_gradient(cat):
     view = saliency.smooth_view(cat, 0.0, 3)
-    plain, mean = (picture for caption, picture in view.items() if "to ±" in caption)
+    plain, mean = (image for caption, image in view.items() if "to ±" in caption)
     assert (plain == mean).all()
     agree = numbers(saliency.smooth_view(cat, 0.1, 20)[""])
     assert agree[1] > agree[0] + 0.05
@@ -105,8 +105,8 @@ def test_the_share_on_the_thing_is_that_of_a_plain_count():
     view = evaluation.truth_view(4, "network A", "gradient")
     scenes = shapes.scenes(5, seed=200, watermark=1.0)
     model, image = models.load("shapesnet"), scenes.images[4:5].clone().requires_grad_()
-    (slope,) = torch.autograd.grad(model(image)[0, int(scenes.labels[4])], image)
-    positive = slope[0].sum(dim=0).clamp(min=0)
+    (gradient,) = torch.autograd.grad(model(image)[0, int(scenes.labels[4])], image)
+    positive = gradient[0].sum(dim=0).clamp(min=0)
     for mask, line in (("deciding", 1), ("watermark", 2)):
         inside = (positive[scenes.masks[mask][4]].sum() / positive.sum()).item()
         assert view[""].splitlines()[line].strip().startswith(f"{inside:.0%}")
@@ -143,7 +143,7 @@ def test_the_probability_at_a_step_is_that_of_the_picture_shown():
     scenes = shapes.scenes(2, seed=200, watermark=1.0)
     view = evaluation.removal_view(1, "Grad-CAM", "strongest taken away", 8)
     shown = view[next(caption for caption in view if "1024 of 4096" in caption)][::3, ::3]
-    picture = torch.from_numpy(shown.copy()).permute(2, 0, 1)[None] / 255
+    image = torch.from_numpy(shown.copy()).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
-        chance = model(picture).softmax(dim=1)[0, int(scenes.labels[1])].item()
+        chance = model(image).softmax(dim=1)[0, int(scenes.labels[1])].item()
     assert int(re.search(r"now (\d+)%", view[""])[1]) == pytest.approx(100 * chance, abs=3)

@@ -36,7 +36,7 @@ class Convolution(NamedTuple):
 
     Attributes:
         run: (filters, bias, base) -> (P, K, h, w)
-        base: (1, K, H, W), what it makes of the whole picture.
+        base: (1, K, H, W), what it makes of the whole image.
     """
 
     run: Callable[[Tensor, Tensor | None, Tensor], Tensor]
@@ -85,8 +85,8 @@ def conv2d(
         and math.prod(input.size) <= _MAX_FRACTION * input.base.shape[2:].numel()
         and _safe(cache, input, base)
     ):
-        place, cells = window.meets(input, base), input.size
-        cache.cells += input.numel + len(input.top) * base.shape[1] * math.prod(place[2])
+        position, cells = window.meets(input, base), input.size
+        cache.cells += input.numel + len(input.top) * base.shape[1] * math.prod(position[2])
         _ = input.values  # now, as in `reach`
         padded = cache.memo(lambda: functools.lru_cache(maxsize=1)(padded_base), "frame of the base")
 
@@ -96,17 +96,17 @@ def conv2d(
                 for at, p, m in zip((input.top, input.left), sides, margin, strict=True)
             )
             added = PatchedMaps(base, convolved(input.change(), filters, None, margin), top, left)
-            return added.added_to(padded(base), *place)
+            return added.added_to(padded(base), *position)
 
     else:
         part = affected_region(cache, input, base, window)
-        place, cells = part[:3], part.size
+        position, cells = part[:3], part.size
 
         def run(filters: Tensor, bias: Tensor | None, base: Tensor) -> Tensor:  # noqa: ARG001
             return convolved(part.piece(), filters, bias, padding if part.is_dense else 0)
 
     cache.multiply_adds += len(input.top) * weight.numel() * math.prod(cells)
-    return PatchedMaps(base, Convolution(run, weight, bias, base), *place)
+    return PatchedMaps(base, Convolution(run, weight, bias, base), *position)
 
 
 def _safe(cache: BaseCache, x: PatchedMaps, base: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """What a pass costs: calls, multiplications, memory; and which function is not continuous.
 
-Type: with CostCounter() as seen: model(pictures). Every torch function of the pass is counted.
+Type: with CostCounter() as seen: model(images). Every torch function of the pass is counted.
 """
 
 import torch
@@ -47,7 +47,7 @@ class CostCounter(ValueReads):
         return output
 
 
-# A small change of what they get is a small change of what they make, at any place. With others it is not
+# A small change of what they get is a small change of what they make, at any position. With others it is not
 # known. Named without the underscores of what works in place, or is an operator.
 _GENTLE = set(
     "conv1d conv2d conv3d conv_transpose2d linear addmm matmul batch_norm dropout dropout2d alpha_dropout "

@@ -1,7 +1,7 @@
 """One feature map for every window, of which only the region that the window reached is stored.
 
 Type: PatchedMaps.crop(where, size) -> (P, C, rows, cols). Outside of its patch, the map of every window is
-that of the whole picture, the base. So a piece of it is put together out of both:
+that of the whole image, the base. So a piece of it is put together out of both:
 
     . . . . . .        . base, the same for all windows
     . o o # . .        # patch of this window, in `values`
@@ -37,7 +37,7 @@ class PaddedBase(NamedTuple):
     before: int
 
     def pieces(self, top: Starts, left: Starts, rows: int, cols: int) -> Tensor:
-        """(P, C, rows, cols) one piece for each place, in memory with the channels last."""
+        """(P, C, rows, cols) one piece for each position, in memory with the channels last."""
         height, width, channels = self.cells.shape
         # One from every cell on; they overlap in memory, but only those that are taken are copied.
         last = (height - rows) * width + width - cols + 1
@@ -59,7 +59,7 @@ class PatchedMaps:
     """P maps that differ from a base only inside a patch each, all patches of one size.
 
     Attributes:
-        base: (1, C, H, W), the map of the whole picture.
+        base: (1, C, H, W), the map of the whole image.
         values: (P, C, h, w), what stands in the patches.
         make: what will make the values; None as soon as they are there.
         top, left: where the patches begin, P of each; they lie inside the map.
@@ -91,7 +91,7 @@ class PatchedMaps:
         return len(self.top) * self.base.shape[1] * self.size[0] * self.size[1]
 
     def become(self, base: Tensor, values: Tensor | Callable[[], Tensor]) -> "PatchedMaps":
-        """Other values in the same places of another map."""
+        """Other values in the same positions of another map."""
         return PatchedMaps(base, values, self.top, self.left, self.size)
 
     def crop(
@@ -127,7 +127,7 @@ class PatchedMaps:
         return taken
 
     def _meeting(self, top: Starts, left: Starts, size: tuple[int, int]) -> Iterator[tuple[_Index, _Index]]:
-        """Where pieces at these places meet the patches: the cells of the pieces, and of the values."""
+        """Where pieces at these positions meet the patches: the cells of the pieces, and of the values."""
         down, right = (
             [mine - start for mine, start in zip(*both, strict=True)]
             for both in ((self.top, top), (self.left, left))

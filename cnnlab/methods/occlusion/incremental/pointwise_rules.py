@@ -27,7 +27,7 @@ def _batch_norm(cache: BaseCache, function: Callable, input: PatchedMaps, *rest:
     # torch.batch_norm(input, weight, bias, mean, var, training, …): in both it is the fifth of the rest.
     training = rest[4] if len(rest) > 4 else named.get("training", False)
     if training:
-        return None  # it mixes the pictures of a batch
+        return None  # it mixes the images of a batch
     base = cache.memo(lambda: function(input.base, *rest, **named))
     make = input.make
     if isinstance(make, Convolution) and function is F.batch_norm:
@@ -71,7 +71,7 @@ def _relu(cache: BaseCache, function: Callable, input: PatchedMaps, inplace: boo
 
 
 def _pointwise(cache: BaseCache, function: Callable, *args: object, **named: object) -> PatchedMaps | None:
-    """Every cell by itself; other tensors only if they are the same for all places."""
+    """Every cell by itself; other tensors only if they are the same for all positions."""
     given = [part for part in (*args, *named.values()) if isinstance(part, PatchedMaps)]
     others = [part for part in (*args, *named.values()) if isinstance(part, Tensor)]
     if any(part.shape[-2:].numel() != 1 or part.dim() == 4 and len(part) != 1 for part in others):

@@ -1,6 +1,6 @@
-"""A tensor that stands for P maps and computes only where they differ from the map of the whole picture.
+"""A tensor that stands for P maps and computes only where they differ from the map of the whole image.
 
-Type: model(RegionTensor) -> what the model makes of P pictures. It goes through the model's own code in place
+Type: model(RegionTensor) -> what the model makes of P images. It goes through the model's own code in place
 of a batch: every torch function that meets it is looked up in `pointwise_rules.RULES`. Where there is no
 rule, or the region has become most of the map, it turns into the P whole maps, and from there on everything
 is as usual. So nothing need be known about the model, and what has no rule is slower. A rule may still be
@@ -23,7 +23,8 @@ from cnnlab.methods.occlusion.windows import Windows
 
 
 class _Storage:
-    """What a RegionTensor stands for: groups of patches, later whole maps. In-place functions change it."""
+    """What a RegionTensor stands for: groups of patches, later whole maps. In-position functions change
+    it."""
 
     def __init__(self, cache: BaseCache, groups: list[PatchedMaps]):
         self.cache, self.groups = cache, groups
@@ -45,7 +46,7 @@ class RegionTensor(Tensor):
     """P maps in the shape (P, C, H, W), without memory of their own.
 
     Args:
-        cache: of the passes over one picture; its layout is that of the whole maps.
+        cache: of the passes over one image; its layout is that of the whole maps.
         groups: the maps, of one base; in each group all patches have one size.
     """
 
@@ -110,7 +111,7 @@ def _followed(func: Callable, args: tuple, kwargs: dict, regions: list[RegionTen
             return None
         first = bound.arguments.get("input")
         if first is not None and not (isinstance(first, PatchedMaps) and len(regions) == 1):
-            return None  # a filter that depends on the picture
+            return None  # a filter that depends on the image
         results.append(rule(*bound.args, **bound.kwargs))
         if results[-1] is None:
             return None
@@ -146,11 +147,11 @@ def _not_in_place(func: Callable, args: tuple, kwargs: dict) -> tuple[Callable, 
     """The call that gives the same result as a new tensor; and whether that was another one."""
     if func in IN_PLACE:
         return IN_PLACE[func], args, kwargs, True
-    place = _inplace(func)
+    position = _inplace(func)
     if kwargs.get("inplace"):
         return func, args, {**kwargs, "inplace": False}, True
-    if place is not None and len(args) > place and args[place]:
-        return func, (*args[:place], False, *args[place + 1 :]), kwargs, True
+    if position is not None and len(args) > position and args[position]:
+        return func, (*args[:position], False, *args[position + 1 :]), kwargs, True
     return func, args, kwargs, False
 
 
@@ -209,8 +210,8 @@ def of_windows(
 
 def _patches(windows: Windows, image: Tensor, fill: Tensor, numbers: Tensor) -> PatchedMaps:
     """In each patch the window, and where it was cut at the border some of the image."""
-    (rows, cols), size = windows.size, windows.picture
-    top, left = windows.places(numbers.to(image.device))
+    (rows, cols), size = windows.size, windows.image_size
+    top, left = windows.positions(numbers.to(image.device))
     first = top.clamp(max=size[0] - rows), left.clamp(max=size[1] - cols)
     before, over = (_pieces(part, *first, rows, cols) for part in (image, fill))
     down, right = (torch.arange(n, device=top.device) for n in (rows, cols))
@@ -219,9 +220,9 @@ def _patches(windows: Windows, image: Tensor, fill: Tensor, numbers: Tensor) -> 
     return PatchedMaps(image, torch.where(inside, over, before), *(tuple(i.tolist()) for i in first))
 
 
-def _pieces(picture: Tensor, top: Tensor, left: Tensor, rows: int, cols: int) -> Tensor:
-    """(1, C, H, W) -> (P, C, rows, cols), a piece of it from each place on."""
+def _pieces(image: Tensor, top: Tensor, left: Tensor, rows: int, cols: int) -> Tensor:
+    """(1, C, H, W) -> (P, C, rows, cols), a piece of it from each position on."""
     down = top[:, None] + torch.arange(rows, device=top.device)  # (P, rows)
     right = left[:, None] + torch.arange(cols, device=top.device)  # (P, cols)
-    channels_last = picture[0].permute(1, 2, 0)[down[:, :, None], right[:, None, :]]  # (P, rows, cols, C)
+    channels_last = image[0].permute(1, 2, 0)[down[:, :, None], right[:, None, :]]  # (P, rows, cols, C)
     return channels_last.permute(0, 3, 1, 2)

@@ -6,7 +6,7 @@ region is taken with a margin as wide as the window, and the function runs on th
 region is most of the map, on all of it. `convolution_rules` has the rule of convolutions; `pointwise_rules`
 has those of everything else, and the list of all.
 
-Along one axis, a picture of 6 cells, of which a window covers the cells 2 and 3, under a kernel of 3 cells
+Along one axis, an image of 6 cells, of which a window covers the cells 2 and 3, under a kernel of 3 cells
 with padding 1: the outputs 1 to 4 meet them, so 4 are computed again, from the 6 cells 0 to 5.
 
     cells             0 1 # # 4 5
@@ -29,7 +29,7 @@ MAX_FRACTION = 0.7  # if more than this of the outputs must be made again, all a
 
 
 class BaseCache:
-    """What the calls of a pass make out of the whole picture: computed in the first pass, kept for the next.
+    """What the calls of a pass make out of the whole image: computed in the first pass, kept for the next.
 
     A call is known by its function, by what it was called on, and by how many such calls came before it.
 
@@ -61,7 +61,7 @@ class BaseCache:
         self._call = (known, self._met[known])
 
     def memo(self, make: Callable[[], object], what: str = "result") -> object:
-        """make(), which depends on the whole picture only: called where this call is met first."""
+        """make(), which depends on the whole image only: called where this call is met first."""
         known = (*self._call, what)
         if known not in self._results:
             self._results[known] = make()
