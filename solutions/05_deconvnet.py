@@ -22,7 +22,7 @@ from cnnlab.data import datasets, photos
 from cnnlab.drawing import images, sheets, show
 from cnnlab.methods import deconvnet, top
 from cnnlab.nets import layers, models
-from cnnlab.probing import Unit, receptive, representative_layers, rules
+from cnnlab.probing import Unit, receptive, relu_rules, representative_layers
 from cnnlab.widgets.lessons import deconvnet as widgets
 
 F = torch.nn.functional
@@ -121,14 +121,14 @@ predict(
     "05.p1",
     "A unit was silent: x = -2. From above comes g = 3. What does the DECONVNET rule let through?",
     options=[-6, 0, 3],
-    truth=lambda: int(rules.deconvnet(torch.tensor(3.0), torch.tensor(-2.0).clamp(min=0))),
+    truth=lambda: int(relu_rules.deconvnet(torch.tensor(3.0), torch.tensor(-2.0).clamp(min=0))),
 )
 
 # %%
 x = torch.tensor([[1.0, -1.0, 5.0, 2.0], [2.0, -5.0, -7.0, 1.0], [-3.0, 2.0, 4.0, -1.0], [3.0, -2.0, 1.0, 6.0]])
 g = torch.tensor([[-2.0, 3.0, -1.0, 2.0], [6.0, -3.0, 1.0, -4.0], [2.0, -1.0, 3.0, 5.0], [-1.0, 4.0, -2.0, 1.0]])
 fig, axes = plt.subplots(1, 5, figsize=(14, 3.2), layout="constrained")
-tables = {"x: went in": x, "g: comes back": g, **{rule: apply(g, x.clamp(min=0)) for rule, apply in rules.NAMED.items()}}
+tables = {"x: went in": x, "g: comes back": g, **{rule: apply(g, x.clamp(min=0)) for rule, apply in relu_rules.NAMED.items()}}
 for ax, (title, table) in zip(axes, tables.items(), strict=True):
     images.numbers(table, ax=ax, title=title, is_signed=True, limits=(-7, 7))
 show(fig, alt="Five tables of 4 by 4 numbers: what went into the ReLU, what comes back, and what each of three rules lets through. "

@@ -54,7 +54,7 @@ def read(
 
 
 def load(path: str | Path, size: int = 224, *, max_bytes: int = 10_000_000) -> Tensor:
-    """The middle square of an image in a file of yours: for a lecture's parameter PICTURE.
+    """The middle square of an image in a file of yours: for a lecture's parameter IMAGE.
 
     Args:
         path: of the file.

@@ -8,7 +8,7 @@ from cnnlab.probing.at_rest import at_rest
 from cnnlab.probing.flight_recorder import FlightRecorder
 from cnnlab.probing.hooks import Recorder, edit, relu_rule
 from cnnlab.probing.model_state import eval_mode, frozen, preserved
-from cnnlab.probing.shapes import representative_layers, shapes
+from cnnlab.probing.output_shapes import representative_layers, shapes
 from cnnlab.probing.units import Unit, layer, layers, unique_modules
 
 __all__ = [

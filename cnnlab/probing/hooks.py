@@ -14,7 +14,7 @@ from torch.autograd.graph import Node
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from cnnlab.errors import unknown
-from cnnlab.probing import rules
+from cnnlab.probing import relu_rules
 from cnnlab.probing.units import check_not_compiled, layer, layers
 
 
@@ -164,7 +164,7 @@ def edit(model: nn.Module, name: str, function: Callable[[Tensor], Tensor]) -> I
 
 
 @contextmanager
-def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
+def relu_rule(model: nn.Module, rule: str | relu_rules.Rule) -> Iterator[None]:
     """Inside the block, forward passes of this model build gradients that pass every ReLU by this rule.
 
         with relu_rule(model, "guided"):
@@ -185,16 +185,16 @@ def relu_rule(model: nn.Module, rule: str | rules.Rule) -> Iterator[None]:
             none to change), if it meets an activation for which the rule is not defined (GELU, LeakyReLU …),
             or if the block ends without a pass.
     """
-    if isinstance(rule, str) and rule not in rules.NAMED:
-        raise unknown("rule", rule, rules.NAMED)
-    name, apply = (rule, rules.NAMED[rule]) if isinstance(rule, str) else ("custom", rule)
+    if isinstance(rule, str) and rule not in relu_rules.NAMED:
+        raise unknown("rule", rule, relu_rules.NAMED)
+    name, apply = (rule, relu_rules.NAMED[rule]) if isinstance(rule, str) else ("custom", rule)
     if not callable(apply):
         raise TypeError(f"a rule is a name or a function (g, y) -> gradient, not {type(rule).__name__}")
     if rule == "gradient":  # what autograd does anyway, for any activation
         yield
         return
     check_not_compiled(model)
-    inside = rules.Inside(model, name, apply)
+    inside = relu_rules.Inside(model, name, apply)
     # Of all modules, so that a part called by itself counts as a pass, too; not on each of them one by one,
     # which takes a tenth of the time that a small network needs for an image.
     with ExitStack() as stack:

@@ -78,7 +78,7 @@ def peak(way, layer):
     code = (
         "import re, sys, torch\nsys.path.insert(0, 'tests/benchmarks')\nimport top_scan as b\n"
         "torch.set_num_threads(1)\n"
-        f"given = b.models.load('photonet'), b.photos.crops(b.SIZE, b.PICTURES).images, {layer!r}\n"
+        f"given = b.models.load('photonet'), b.photos.crops(b.SIZE, b.IMAGES).images, {layer!r}\n"
         "top = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024\n"
         f"open('/proc/self/clear_refs', 'w').write('5')\nbefore = top()\n"
         f"b.WAYS[{way!r}](*given)\nprint(round(top() - before))"

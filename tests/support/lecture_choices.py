@@ -13,7 +13,7 @@ OTHER = {
     "03_activations": {"NET": "shapesnet", "PHOTO": "coins", "SEED": 3},
     "04_top9_patches": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "05_deconvnet": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
-    "06a_saliency": {"NET": "shapesnet", "DATA": "scenes", "PICTURE": str(OWN), "SEED": 3},
+    "06a_saliency": {"NET": "shapesnet", "DATA": "scenes", "IMAGE": str(OWN), "SEED": 3},
     "06b_believing_maps": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "07_deep_dream": {"NET": "simpleconvnet", "DATA": "digits", "SEED": 3},
     "08_dropout": {"FEW": 200, "WRONG": 0.3, "SEED": 3},

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.methods.deconvnet.backward_rules import ways
-from cnnlab.methods.deconvnet.linear_rules import NoWayBack, Ways, same
+from cnnlab.methods.deconvnet.backward_functions import NoWayBack, Ways, same
+from cnnlab.methods.deconvnet.backward_layers import ways
 
 IMAGE = "image"
 

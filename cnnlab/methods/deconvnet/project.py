@@ -5,8 +5,8 @@ rectified ways stayed open. All other activations of the unit's layer are set to
 goes back: unpool with the switches, rectify, convolve with the transposed filters.
 
 There are two ways to compute it, and they agree. `project` is back-propagation with another rule at the ReLUs
-(`cnnlab.probing.rules` has the three rules as one line each); `layer_by_layer` walks down as the paper draws
-it, without automatic differentiation.
+(`cnnlab.probing.relu_rules` has the three rules as one line each); `layer_by_layer` walks down as the paper
+draws it, without automatic differentiation.
 
 Papers: Zeiler & Fergus 2014 (deconvnet), Simonyan et al. 2014 (gradient; it is backprop but for the ReLUs),
 Springenberg et al. 2015 (guided).
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cnnlab.errors import unknown
-from cnnlab.probing import Recorder, Unit, layer, preserved, relu_graph, relu_rule, rules, unique_modules
+from cnnlab.probing import Recorder, Unit, layer, preserved, relu_graph, relu_rule, relu_rules, unique_modules
 
 INITIAL_SIGNALS = ("activation", "one")
 UNREACHED = "{} does not depend on the image by operations that a signal can go back through"
@@ -59,8 +59,8 @@ def project(
         LookupError: no such layer, rule or initial signal, or the layer does not run.
         ValueError: no such channel or position; an image is not finite; the network has no ReLU for the rule.
     """
-    if rule not in rules.NAMED:
-        raise unknown("rule", rule, rules.NAMED)
+    if rule not in relu_rules.NAMED:
+        raise unknown("rule", rule, relu_rules.NAMED)
     if initial not in INITIAL_SIGNALS:
         raise unknown("initial signal", initial, INITIAL_SIGNALS)
     units = one_each(model, image, unit)

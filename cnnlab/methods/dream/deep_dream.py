@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnlab.methods.dream import transforms
-from cnnlab.methods.dream.objective import Objective
+from cnnlab.methods.dream.objective_algebra import Objective
 from cnnlab.methods.dream.objective_gradient import ObjectiveGradient, check_image_input, prepare_image
 from cnnlab.methods.dream.render import Progress, Rendered
 from cnnlab.methods.dream.transforms import Warp

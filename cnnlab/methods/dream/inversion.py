@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from cnnlab.methods.dream import objectives
-from cnnlab.methods.dream.objective import Objective, Seen, term
+from cnnlab.methods.dream.objective_algebra import Objective, Seen, term
 from cnnlab.methods.dream.objective_gradient import check_image_input, layer_output
 from cnnlab.methods.dream.parametrisation import Fourier, Pixel
 from cnnlab.methods.dream.render import Progress, Rendered, ascend

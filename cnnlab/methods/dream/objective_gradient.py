@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnnlab.methods.dream.objective import Objective, Seen
-from cnnlab.probing import Recorder, frozen, layer as find, preserved, relu_rule, rules
+from cnnlab.methods.dream.objective_algebra import Objective, Seen
+from cnnlab.probing import Recorder, frozen, layer as find, preserved, relu_rule, relu_rules
 
 
 class Evaluation(NamedTuple):
@@ -174,7 +174,7 @@ def redirected_relu(g: Tensor, y: Tensor) -> Tensor:
         g: (B, C, …), the gradient from above, of something that is to rise.
         y: (B, C, …), the output of the ReLU.
     """
-    plain = rules.gradient(g, y)
+    plain = relu_rules.gradient(g, y)
     positions = tuple(range(2, g.dim())) if g.dim() > 2 else -1
     off = torch.linalg.vector_norm(plain, ord=float("inf"), dim=positions) == 0  # (B, C), or (B,)
     if off.any():

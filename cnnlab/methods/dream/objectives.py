@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnlab.errors import unknown
-from cnnlab.methods.dream.objective import Objective, Seen, term
+from cnnlab.methods.dream.objective_algebra import Objective, Seen, term
 from cnnlab.probing import Unit
 
 Which = int | Sequence[int]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.methods.dream import transforms
-from cnnlab.methods.dream.objective import Objective
+from cnnlab.methods.dream.objective_algebra import Objective
 from cnnlab.methods.dream.objective_gradient import ObjectiveGradient, image_shape
 from cnnlab.methods.dream.parametrisation import Fourier, Pixel, get_parametrisation
 from cnnlab.methods.dream.transforms import Transform, Warp

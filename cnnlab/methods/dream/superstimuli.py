@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnlab.errors import unknown
 from cnnlab.methods.dream import objectives
-from cnnlab.methods.dream.objective import Objective
+from cnnlab.methods.dream.objective_algebra import Objective
 from cnnlab.methods.dream.objective_gradient import image_shape, layer_output
 from cnnlab.methods.dream.render import ascend
 from cnnlab.methods.dream.transforms import Transform

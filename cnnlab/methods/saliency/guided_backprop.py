@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from cnnlab.errors import unknown
 from cnnlab.methods.attribution import Attribution, attribute_by_backprop
 from cnnlab.methods.targets import Target
-from cnnlab.probing import rules
+from cnnlab.probing import relu_rules
 
 
 def guided_backprop(
@@ -44,6 +44,6 @@ def rectified_backprop(
 
     Args, Returns, Raises: as `guided_backprop`.
     """
-    if rule not in rules.NAMED:
-        raise unknown("rule", rule, rules.NAMED)
+    if rule not in relu_rules.NAMED:
+        raise unknown("rule", rule, relu_rules.NAMED)
     return attribute_by_backprop(model, images, target, rule, output, batch)

@@ -10,7 +10,7 @@ from cnnlab.drawing import filter_images, sheets
 from cnnlab.drawing.raster import pixels
 from cnnlab.methods import deconvnet, top
 from cnnlab.methods.deconvnet import top_projections
-from cnnlab.probing import rules
+from cnnlab.probing import relu_rules
 from cnnlab.widgets import ImageInput, cached, explore
 
 _SIDE = 64  # pixels
@@ -25,10 +25,10 @@ def project():
         image=ImageInput(tuple(photos.names()), size=_SIDE, value="cat"),
         layer=list(cached.stage_names("photonet")),
         channel=(0, 191),
-        rule=list(rules.NAMED),
+        rule=list(relu_rules.NAMED),
         tops=lambda held: {"channel": cached.channels("photonet", held["layer"]) - 1},
         start={"layer": "relu3", "rule": "deconvnet", "channel": 54},
-        presets={rule: {"rule": rule} for rule in rules.NAMED},
+        presets={rule: {"rule": rule} for rule in relu_rules.NAMED},
         alt="a picture and the projection of a unit",
     )
 
@@ -131,7 +131,7 @@ def sheet(*, n: int = 600, seed: int = 0):
         title="Nine pieces and their projections",
         layer=layers,
         channel=(0, 191),
-        rule=list(rules.NAMED),
+        rule=list(relu_rules.NAMED),
         tops=lambda held: {"channel": cached.channels(*held["layer"].split(", ")) - 1},
         start={"layer": "photonet, relu3", "rule": "deconvnet", "channel": 43},
         alt="the strongest pieces of a unit, and their projections",

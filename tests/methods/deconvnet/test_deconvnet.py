@@ -12,7 +12,7 @@ from cnnlab.methods import deconvnet
 from cnnlab.methods.deconvnet.layer_by_layer import layer_by_layer
 from cnnlab.methods.deconvnet.project import project, strongest_unit
 from cnnlab.nets import layers, models
-from cnnlab.probing import Recorder, Unit, receptive, rules, shapes
+from cnnlab.probing import Recorder, Unit, output_shapes, receptive, relu_rules
 
 RULES = ("deconvnet", "gradient", "guided")
 LAST = {"sequential": "8", "in place": "8", "shared": "8", "residual": "fc"}
@@ -58,9 +58,9 @@ def test_the_three_rules_on_the_numbers_of_springenberg_figure_1():
     x = torch.tensor([[1.0, -1, 5], [2, -5, -7], [-3, 2, 4]])
     g = torch.tensor([[-2.0, 3, -1], [6, -3, 1], [2, -1, 3]])
     y = layers.relu(x)
-    assert rules.gradient(g, y).tolist() == [[-2, 0, -1], [6, 0, 0], [0, -1, 3]]
-    assert rules.deconvnet(g, y).tolist() == [[0, 3, 0], [6, 0, 1], [2, 0, 3]]
-    assert rules.guided(g, y).tolist() == [[0, 0, 0], [6, 0, 0], [0, 0, 3]]
+    assert relu_rules.gradient(g, y).tolist() == [[-2, 0, -1], [6, 0, 0], [0, -1, 3]]
+    assert relu_rules.deconvnet(g, y).tolist() == [[0, 3, 0], [6, 0, 1], [2, 0, 3]]
+    assert relu_rules.guided(g, y).tolist() == [[0, 0, 0], [6, 0, 0], [0, 0, 3]]
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_layer_by_layer_is_project_on_every_layer_of_our_networks(name):
     model = models.load(name).double()
     channels, rows, _ = model.input_size
     x = random_image(rows, n=2, channels=channels)
-    sizes = shapes(model, x)
+    sizes = output_shapes(model, x)
     assert list(sizes) == list(model._modules)
     for layer, size in sizes.items():
         unit = loud(model, x, layer)
@@ -193,7 +193,7 @@ def test_every_layer_there_is_a_rule_for(kind, position):
     middle = LAYERS[kind]()
     rest = [nn.ReLU(), nn.Conv2d(getattr(middle, "out_channels", 4), 5, 1)]
     model, x = make(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), middle, *rest), random_image(11, n=2)
-    _, _, rows, cols = shapes(model, x)["4"]
+    _, _, rows, cols = output_shapes(model, x)["4"]
     row, col = {"whole map": (None, None), "corner": (0, 0), "far corner": (rows - 1, cols - 1)}[position]
     found = [project(model, x, Unit("4", k, row, col)) for k in range(5)]
     assert position != "whole map" or sum(bool(each.any()) for each in found) >= 2
@@ -299,11 +299,11 @@ def test_gradient_is_the_activation_times_its_gradient(net):
     "stride, padding, dilation, groups", [(1, 0, 1, 1), (2, 1, 1, 2), (3, 2, 2, 1), (2, 0, 3, 4)]
 )
 def test_fact_1_the_transposed_convolution_is_the_adjoint(stride, padding, dilation, groups):
-    from cnnlab.methods.deconvnet import backward_rules
+    from cnnlab.methods.deconvnet import backward_layers
 
     x, weight = random_image(14, n=2, channels=4), torch.rand(8, 4 // groups, 3, 3, dtype=torch.float64) - 0.5
     y = F.conv2d(x, weight, torch.rand(8).double(), stride, padding, dilation, groups)
-    ((source, way),) = backward_rules.ways(
+    ((source, way),) = backward_layers.ways(
         F.conv2d, "conv2d", (x, weight, None, stride, padding, dilation, groups), {}, 1
     )
     g = torch.rand_like(y)
@@ -395,7 +395,7 @@ def test_fact_6_without_pooling_the_deconvnet_is_blind(way):
 def test_multiplying_by_the_value_of_the_relu_is_another_map(monkeypatch, net):
     x, unit = random_image(), Unit("8", 3)
     right = project(net, x, unit)
-    monkeypatch.setitem(rules.NAMED, "deconvnet", lambda g, y: g.clamp(min=0) * y)
+    monkeypatch.setitem(relu_rules.NAMED, "deconvnet", lambda g, y: g.clamp(min=0) * y)
     wrong = project(net, x, unit)
     assert (wrong - layer_by_layer(net, x, unit)).abs().max() > 0.1 * right.abs().max()
     assert F.cosine_similarity(wrong.flatten(), right.flatten(), dim=0) < 0.95
@@ -442,7 +442,7 @@ def test_a_projection_stays_inside_the_receptive_field():
 def test_a_map_is_all_its_places_at_once_and_not_their_sum(rule):
     model, x = overlapping(), random_image(15)
     whole = project(model, x, Unit("3", 1), rule)
-    sizes = shapes(model, x)["3"]
+    sizes = output_shapes(model, x)["3"]
     each = sum(project(model, x, Unit("3", 1, r, c), rule) for r in range(sizes[2]) for c in range(sizes[3]))
     assert torch.allclose(whole, each, atol=1e-12) == (rule == "gradient")
 
@@ -504,7 +504,7 @@ def test_steps_have_the_names_and_shapes_of_the_layers():
     steps = layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5), steps=True)
     names = "relu3 bn3 conv3 pool2 relu2 bn2 conv2 pool1 relu1 bn1 conv1 norm image".split()
     assert [step.layer for step in steps] == names
-    sizes = shapes(model, x) | {"image": x.shape}
+    sizes = output_shapes(model, x) | {"image": x.shape}
     assert all(step.signal.shape == sizes[step.layer] for step in steps)
     assert torch.equal(steps[-1].signal, layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5)))
     for step in steps[:-1]:  # rectified just below a ReLU

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnlab.methods.deconvnet import linear_rules
-from cnnlab.methods.deconvnet.linear_rules import NoWayBack, Ways
+from cnnlab.methods.deconvnet import backward_functions
+from cnnlab.methods.deconvnet.backward_functions import NoWayBack, Ways
 from cnnlab.nets import layers
 from cnnlab.nets.layer_shapes import Size, pair
-from cnnlab.probing import rules
+from cnnlab.probing import relu_rules
 
 
 def ways(function: Callable, name: str, args: tuple, kwargs: dict, given: int) -> Ways:
@@ -39,7 +39,7 @@ def ways(function: Callable, name: str, args: tuple, kwargs: dict, given: int) -
             f"on the way is {name}, for which the deconvnet has no rule: it goes back through convolutions, "
             "max and mean pools, ReLU, batch norm, linear layers, sums and concatenations"
         )
-    if given > 1 and rule not in (linear_rules.add, linear_rules.sub, linear_rules.cat):
+    if given > 1 and rule not in (backward_functions.add, backward_functions.sub, backward_functions.cat):
         raise NoWayBack(
             f"on the way is {name} of two signals, which is not linear: the way back would depend on both"
         )
@@ -203,18 +203,18 @@ _NAMED = {
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
     "batch_norm": _batch_norm,
     "mean": _mean,
-    "dropout dropout2d alpha_dropout feature_alpha_dropout": linear_rules.dropout,
-    "flatten reshape view squeeze unsqueeze unflatten": linear_rules.reshaped,
-    "clone contiguous to float double": linear_rules.unchanged,
-    "__getitem__": linear_rules.getitem,
-    "pad": linear_rules.pad,
-    "cat concat concatenate": linear_rules.cat,
-    "add __add__ __radd__ __iadd__": linear_rules.add,
-    "sub subtract __sub__ __isub__": linear_rules.sub,
-    "__rsub__": linear_rules.rsub,
-    "mul multiply __mul__ __rmul__": linear_rules.mul,
-    "div divide true_divide __truediv__": linear_rules.div,
-    "neg negative": linear_rules.neg,
+    "dropout dropout2d alpha_dropout feature_alpha_dropout": backward_functions.dropout,
+    "flatten reshape view squeeze unsqueeze unflatten": backward_functions.reshaped,
+    "clone contiguous to float double": backward_functions.unchanged,
+    "__getitem__": backward_functions.getitem,
+    "pad": backward_functions.pad,
+    "cat concat concatenate": backward_functions.cat,
+    "add __add__ __radd__ __iadd__": backward_functions.add,
+    "sub subtract __sub__ __isub__": backward_functions.sub,
+    "__rsub__": backward_functions.rsub,
+    "mul multiply __mul__ __rmul__": backward_functions.mul,
+    "div divide true_divide __truediv__": backward_functions.div,
+    "neg negative": backward_functions.neg,
 }
 # A name may live in several places, and with an underscore it works in place.
 RULES = {
@@ -224,4 +224,4 @@ RULES = {
     for home in (F, torch, Tensor, torch._C._nn)
     for tail in ("", "_")
     if hasattr(home, name + tail)
-} | dict.fromkeys(rules.RELUS, _relu)
+} | dict.fromkeys(relu_rules.RELUS, _relu)
