@@ -118,8 +118,8 @@ def _end(model: nn.Module, images: Tensor) -> _End:
             return _End(maps, dense.weight.detach(), logits)
     names = [name for name, _ in model.named_children()]
     raise ValueError(
-        "a class activation map needs a network that ends with a mean over all positions and one dense layer, "
-        f"as photonet (gap, flatten, dense); this one ends with {', '.join(names[-3:])}. Use grad_cam"
+        "a class activation map needs a network that ends with a mean over all positions and one dense "
+        f"layer, as photonet (gap, flatten, dense); this one ends with {', '.join(names[-3:])}. Use grad_cam"
     )
 
 
