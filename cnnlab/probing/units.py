@@ -77,7 +77,7 @@ def unique_modules(model: nn.Module) -> list[nn.Module]:
     For what looks through them several times for each image.
 
     >>> shared = nn.ReLU()
-    >>> [type(part).__name__ for part in each_part(nn.Sequential(nn.Linear(2, 2), shared, shared))]
+    >>> [type(part).__name__ for part in unique_modules(nn.Sequential(nn.Linear(2, 2), shared, shared))]
     ['Sequential', 'Linear', 'ReLU']
     """
     found: dict[nn.Module, None] = {}

@@ -1,4 +1,4 @@
-"""An attack goes through all images: a batch at a time, watched, stoppable, and with the model settled.
+"""An attack goes through all images: a batch at a time, watched, stoppable, and with the model frozen.
 
 Type: (classifier, steps of an attack) -> AttackResult. The steps are a generator: given a batch of images, it
 gives what it has after each step. So whatever stops it, there is something to keep.
@@ -126,7 +126,7 @@ def optimise_shared(
     *,
     what: str,
 ) -> tuple[Tensor, list[float], str]:
-    """Go through the steps, with the model settled.
+    """Go through the steps, with the model frozen.
 
     Args:
         classifier: what is attacked.
