@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """Subtract a mean and divide by a standard deviation, for each colour: the first layer of all networks here.
+    """Subtract a mean, divide by a standard deviation, for each colour: the first layer of all networks here.
 
     So images stay in [0, 1] everywhere outside a network, and a step of 8/255 means the same for all.
     """

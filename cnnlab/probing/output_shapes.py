@@ -22,7 +22,8 @@ def representative_layers(model: nn.Module, image: Tensor, most: int = 5) -> lis
     Raises:
         ValueError: no layer of the network puts out maps.
 
-    >>> representative_layers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()), torch.zeros(1, 1, 6, 6))
+    >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten())
+    >>> representative_layers(model, torch.zeros(1, 1, 6, 6))
     ['1']
     """
     if most < 1:

@@ -12,7 +12,7 @@ from cnnlab.data import datasets
 from cnnlab.data.labelled import Labelled
 from cnnlab.methods import top
 from cnnlab.nets import icons as sheets, models
-from cnnlab.probing import Recorder, output_shapes, receptive, representative_layers
+from cnnlab.probing import Recorder, receptive, representative_layers, shapes
 
 # What a reader calls it -> the network, its images.
 NETS = {
@@ -37,7 +37,7 @@ def stage_names(name: str) -> tuple[str, ...]:
 @functools.cache
 def channels(name: str, layer: str) -> int:
     """How many channels a layer has."""
-    return output_shapes(net(name), torch.zeros(1, *net(name).input_size))[layer][1]
+    return shapes(net(name), torch.zeros(1, *net(name).input_size))[layer][1]
 
 
 def record(name: str, layer: str, image: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from cnnlab.data import photos
 from cnnlab.nets import icons, models
-from cnnlab.probing import output_shapes, representative_layers
+from cnnlab.probing import representative_layers, shapes
 
 NETS = ("photonet", "shapesnet", "simpleconvnet")
 
@@ -24,7 +24,7 @@ def test_what_was_put_comes_back_nearly(tmp_path):
 def test_every_channel_of_every_stage_has_an_icon_that_is_not_grey(net):
     model = models.load(net)
     blank = torch.zeros(1, *model.input_size)
-    there = output_shapes(model, blank)
+    there = shapes(model, blank)
     assert icons.layers(net) == representative_layers(model, blank)
     for layer in icons.layers(net):
         sheet = icons.load(net, layer)

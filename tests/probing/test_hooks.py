@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from probed_nets import Residual, random_image, seeded, sequential, state
 from torch import nn
 
-from cnnlab.probing import Recorder, edit, eval_mode, output_shapes, relu_rule
+from cnnlab.probing import Recorder, edit, eval_mode, relu_rule, shapes
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def test_large_networks(large):
             assert not torch.equal(large(x), plain)
     for name in names:
         assert torch.equal(acts[name], stopped[name])
-        assert tuple(acts[name].shape) == output_shapes(large, x)[name]
+        assert tuple(acts[name].shape) == shapes(large, x)[name]
     with contextlib.suppress(Boom), Recorder(large, *names), relu_rule(large, "guided"):
         large(x)
         raise Boom

@@ -10,7 +10,7 @@ from probed_nets import Residual, random_image, seeded, sequential, state
 from torch import nn
 
 from cnnlab.nets import models
-from cnnlab.probing import Unit, layer, layers, output_shapes, representative_layers, unique_modules
+from cnnlab.probing import Unit, layer, layers, representative_layers, shapes, unique_modules
 
 
 def test_unit_picks_its_activation():
@@ -59,7 +59,7 @@ def test_shapes_in_the_order_in_which_layers_finish():
     model.spare = nn.Linear(2, 2)
     x = random_image(17, n=2, dtype=torch.float32)
     before = state(model, x)
-    assert output_shapes(model, x) == {
+    assert shapes(model, x) == {
         "conv1": (2, 6, 9, 9),
         "bn1": (2, 6, 9, 9),
         "conv2": (2, 6, 9, 9),
@@ -71,19 +71,19 @@ def test_shapes_in_the_order_in_which_layers_finish():
     }
     assert state(model, x) == before
     with pytest.raises(RuntimeError):
-        output_shapes(model, x[:, :1])
+        shapes(model, x[:, :1])
     assert state(model, x) == before
 
 
 def test_shapes_of_large_networks(large):
     x = random_image(64 if large.name != "alexnet" else 96, dtype=torch.float32)
-    assert list(output_shapes(large, x).values())[-1][:2] == (1, 1000)
+    assert list(shapes(large, x).values())[-1][:2] == (1, 1000)
 
 
 def test_a_first_relu_in_place_does_not_touch_the_picture():
     x = random_image() - 0.5
     before = x.clone()
-    output_shapes(nn.Sequential(nn.ReLU(inplace=True), *sequential().double()), x)
+    shapes(nn.Sequential(nn.ReLU(inplace=True), *sequential().double()), x)
     assert torch.equal(x, before)
 
 

@@ -39,7 +39,7 @@ def browser_view(image: Tensor, layer: str, channel: int, *, net: str = "photone
     """The picture, all maps of a layer on one scale, and one map large.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         layer: of the network.
         channel: which map is shown large.
         net: the embedded network.
@@ -91,7 +91,7 @@ def positions_view(image: Tensor, layer: str, row: int, column: int, *, net: str
     """What a place sees of the picture, and the activations of all channels there.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         layer: of the network.
         row, column: a pixel of the picture.
         net: the embedded network.
@@ -142,7 +142,7 @@ def nearest_view(piece: int, layer: str, *, net: str = "photonet", bank: int = 2
 
     Args:
         piece: which of the pieces that are not in the bank.
-        layer: of the network, or "picture" for the pixels themselves.
+        layer: of the network, or "image" for the pixels themselves.
         net, bank, seed: as in `nearest`.
 
     Returns:

@@ -45,7 +45,7 @@ def dial_view(eps: int, image: Tensor) -> dict:
 
     Args:
         eps: by how much every number may change, of 255.
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
 
     Returns:
         The pictures, the probability of the first answer at every size, and what the network says.
@@ -91,7 +91,7 @@ def towards_view(eps: int, target: str, image: Tensor) -> dict:
     Args:
         eps: by how much every number may change, of 255; an even number.
         target: the class to lead to.
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
 
     Returns:
         Three pictures, and the probabilities before and after.
@@ -116,7 +116,7 @@ def stick(model: nn.Module, stickers: dict[str, Tensor], images: dict[str, Tenso
     Args:
         model: a classifier.
         stickers: name -> (C, S, S), all of one size; the first is there at the start.
-        pictures: name -> (1, C, H, W), all of one size.
+        images: name -> (1, C, H, W), all of one size.
     """
     limit = next(iter(images.values())).shape[-1] - next(iter(stickers.values())).shape[-1]
     return explore(
@@ -145,8 +145,8 @@ def stick_view(
 
     Args:
         row, column: where its upper left corner lies.
-        sticker, picture: their names.
-        model, stickers, pictures: as in `stick`.
+        sticker, image: their names.
+        model, stickers, images: as in `stick`.
 
     Returns:
         The picture without and with it, and the most probable classes of both.

@@ -36,7 +36,7 @@ def scan_view(position: int, kernel: str, image: str) -> dict:
     Args:
         position: 0 to 35, counted row by row.
         kernel: the name of a classic 3x3 kernel.
-        picture: the name of one of the small pictures.
+        image: the name of one of the small pictures.
 
     Returns:
         Captioned tables of numbers; cells of the map that are not reached yet are empty.

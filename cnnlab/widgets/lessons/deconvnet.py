@@ -37,7 +37,7 @@ def project_view(image: Tensor, layer: str, channel: int, rule: str) -> dict:
     """The strongest place of a unit, and its projection.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         layer, channel: of photonet.
         rule: "deconvnet", "gradient" or "guided".
 
@@ -81,9 +81,9 @@ def walk():
         step=(0, last),
         tops=lambda held: {
             "channel": cached.channels("photonet", held["layer"]) - 1,
-            "step": len(_walked(held["picture"], held["layer"], 0)) - 1,
+            "step": len(_walked(held["image"], held["layer"], 0)) - 1,
         },
-        start={"picture": "cat", "layer": "relu4", "channel": 54},
+        start={"image": "cat", "layer": "relu4", "channel": 54},
         presets={"start": {"step": 0}},
         alt="the signal on its way from a unit to the pixels",
     )
@@ -93,7 +93,7 @@ def walk_view(image: str, layer: str, channel: int, step: int) -> dict:
     """The signal at one layer of the way down.
 
     Args:
-        picture: the name of a photo.
+        image: the name of a photo.
         layer, channel: the unit of photonet, at its strongest place.
         step: 0 is the unit's own layer, the last are the pixels.
 

@@ -42,7 +42,7 @@ def octaves_view(image: Tensor, layer: str, octaves: int, steps: int) -> dict:
     """A photo with more of what a layer sees in it.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         layer: of photonet.
         octaves: sizes at which is dreamt.
         steps: at each octave.
@@ -84,7 +84,7 @@ def dictionary_view(image: Tensor, layer: str, row: int, column: int) -> dict:
     """The strongest channels at one place, as icons that are the larger the stronger the channel answers.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         layer: of photonet, one with a sheet of icons.
         row, column: the place on its maps.
 

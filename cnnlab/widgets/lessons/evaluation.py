@@ -101,7 +101,7 @@ def shuffled_view(image: Tensor, method: str, shuffled: int) -> dict:
     """The map before and after.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         method: one of `all_methods.METHODS`.
         shuffled: how many layers, from the last one on.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from cnnlab.drawing.raster import html_image, pixels
 from cnnlab.methods import dream
 from cnnlab.nets import icons, models
-from cnnlab.probing import output_shapes, representative_layers
+from cnnlab.probing import representative_layers, shapes
 from cnnlab.widgets import cached
 from cnnlab.widgets.background_task import Background
 from cnnlab.widgets.style import control_layout
@@ -43,7 +43,7 @@ class Studio(Background):
         self.model = models.load(net)  # its own: it is frozen while a picture is drawn
         layers = representative_layers(self.model, torch.zeros(1, *self.model.input_size))
         # Asked now: while a picture is drawn, the network belongs to the thread.
-        there = output_shapes(self.model, torch.zeros(1, *self.model.input_size))
+        there = shapes(self.model, torch.zeros(1, *self.model.input_size))
         self._channels = {name: there[name][1] for name in layers}
         self.kind = ipywidgets.Dropdown(options=_KINDS, description="ask for", **control_layout())
         self.layer = ipywidgets.Dropdown(

@@ -39,7 +39,7 @@ def methods_view(image: Tensor, method: str, target: str) -> dict:
     """The map of a class, on the scale of the map of the first guess.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         method: one of `all_methods.METHODS`.
         target: a class of photonet, or "1st guess" to "5th guess".
 
@@ -97,7 +97,7 @@ def path_view(image: Tensor, points: int, baseline: str) -> dict:
     """Integrated gradients for the class that photonet names.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         points: on the way.
         baseline: "black", "white", "grey" or "blurred".
 
@@ -155,7 +155,7 @@ def smooth_view(image: Tensor, sigma: float, samples: int) -> dict:
     """SmoothGrad for the class that photonet names.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         sigma: of the noise, where 1 is the way from black to white.
         samples: how many noisy pictures.
 
@@ -196,7 +196,7 @@ def covering_view(image: Tensor, target: str, window: int, stride: int, fill: st
     """How much the score falls where the picture is covered.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         target: "1st guess" to "5th guess", or "relu3, channel 43": the mean of this map.
         window, stride: in pixels.
         fill: what is put in: "grey", "black", "white" or "blurred".

@@ -40,7 +40,7 @@ def fields_view(image: Tensor, layer: str, row: int, column: int, *, net: str = 
     """The receptive field of the units at one place, and the size of their gradient at every pixel.
 
     Args:
-        picture: (1, 3, S, S).
+        image: (1, 3, S, S).
         layer: of the network.
         row, column: a place on the maps of the layer.
         net: one of `cached.NETS`.

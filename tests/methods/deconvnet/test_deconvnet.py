@@ -12,7 +12,7 @@ from cnnlab.methods import deconvnet
 from cnnlab.methods.deconvnet.layer_by_layer import layer_by_layer
 from cnnlab.methods.deconvnet.project import project, strongest_unit
 from cnnlab.nets import layers, models
-from cnnlab.probing import Recorder, Unit, output_shapes, receptive, relu_rules
+from cnnlab.probing import Recorder, Unit, receptive, relu_rules, shapes
 
 RULES = ("deconvnet", "gradient", "guided")
 LAST = {"sequential": "8", "in place": "8", "shared": "8", "residual": "fc"}
@@ -116,7 +116,7 @@ def test_layer_by_layer_is_project_on_every_layer_of_our_networks(name):
     model = models.load(name).double()
     channels, rows, _ = model.input_size
     x = random_image(rows, n=2, channels=channels)
-    sizes = output_shapes(model, x)
+    sizes = shapes(model, x)
     assert list(sizes) == list(model._modules)
     for layer, size in sizes.items():
         unit = loud(model, x, layer)
@@ -193,7 +193,7 @@ def test_every_layer_there_is_a_rule_for(kind, position):
     middle = LAYERS[kind]()
     rest = [nn.ReLU(), nn.Conv2d(getattr(middle, "out_channels", 4), 5, 1)]
     model, x = make(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), middle, *rest), random_image(11, n=2)
-    _, _, rows, cols = output_shapes(model, x)["4"]
+    _, _, rows, cols = shapes(model, x)["4"]
     row, col = {"whole map": (None, None), "corner": (0, 0), "far corner": (rows - 1, cols - 1)}[position]
     found = [project(model, x, Unit("4", k, row, col)) for k in range(5)]
     assert position != "whole map" or sum(bool(each.any()) for each in found) >= 2
@@ -442,7 +442,7 @@ def test_a_projection_stays_inside_the_receptive_field():
 def test_a_map_is_all_its_places_at_once_and_not_their_sum(rule):
     model, x = overlapping(), random_image(15)
     whole = project(model, x, Unit("3", 1), rule)
-    sizes = output_shapes(model, x)["3"]
+    sizes = shapes(model, x)["3"]
     each = sum(project(model, x, Unit("3", 1, r, c), rule) for r in range(sizes[2]) for c in range(sizes[3]))
     assert torch.allclose(whole, each, atol=1e-12) == (rule == "gradient")
 
@@ -504,7 +504,7 @@ def test_steps_have_the_names_and_shapes_of_the_layers():
     steps = layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5), steps=True)
     names = "relu3 bn3 conv3 pool2 relu2 bn2 conv2 pool1 relu1 bn1 conv1 norm image".split()
     assert [step.layer for step in steps] == names
-    sizes = output_shapes(model, x) | {"image": x.shape}
+    sizes = shapes(model, x) | {"image": x.shape}
     assert all(step.signal.shape == sizes[step.layer] for step in steps)
     assert torch.equal(steps[-1].signal, layer_by_layer(model, x, strongest_unit(model, x, "relu3", 5)))
     for step in steps[:-1]:  # rectified just below a ReLU

@@ -214,6 +214,6 @@ def test_neighbours_in_the_pixels_are_those_with_the_smallest_distance():
     asked, among = activations._pieces(14, 1), activations._pieces(240, 0)
     distance = (among.images - asked.images[2]).flatten(1).norm(dim=1)
     names = [among.classes[among.labels[k]] for k in distance.argsort()[:5]]
-    view = activations.nearest_view(2, "picture")
+    view = activations.nearest_view(2, "image")
     assert view[""].startswith(f"from {', '.join(names)}")
     assert "its neighbours by the pixels, the nearest first" in view
