@@ -24,7 +24,7 @@ class Note(NamedTuple):
     """One layer in one step.
 
     Attributes:
-        mean, deviation: of all numbers that the layer put out for the batch.
+        mean, std: of all numbers that the layer put out for the batch.
         dead: the share of its channels that were 0 or below for every image of the batch, at every position.
         gradient: the root mean square of the loss's gradient at what the layer put out; nan until the pass
             back has come by. All four are nan where the layer put out nothing that learns.
@@ -42,7 +42,7 @@ class FlightRecorder:
         with FlightRecorder(model, "relu1", "relu2") as flight:
             fit(model, data)
         flight.steps                   # [0, 8, 16, …]
-        flight["relu2"].deviation      # a list as long
+        flight["relu2"].std            # a list as long
         flight.last("relu2")           # its latest Note
 
     Only passes in training mode that keep a graph, and come to their end, count as steps: an evaluation in

@@ -5,9 +5,9 @@ Positive: the model needs what is there; negative: it does better without it. `h
 mean over the windows that cover it. The cover matters: a grey square is an image, too, and no training
 image had one; so try another `fill`, such as a blurred image.
 
-A window changes only a region of each map, and only that is computed again (`region_tensor`,
-`pointwise_rules`). Paper: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV
-2014, section 4.2.
+A window changes only a region of each map, and only that is computed again (`incremental`).
+
+Paper: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 4.2.
 """
 
 import math

@@ -25,7 +25,7 @@ _PAUSE = 0.25  # seconds from one drawing to the next
 _BATCH = 32
 # What is drawn: the entries of Note, the name of the axis, its ends; all but a share on a logarithmic axis.
 _CHARTS = (
-    ("deviation", plots.Axis(1e-8, 1e8, "deviation of the signal", log=True)),
+    ("std", plots.Axis(1e-8, 1e8, "deviation of the signal", log=True)),
     ("gradient", plots.Axis(1e-12, 1e4, "size of the gradient", log=True)),
     ("mean", plots.Axis(1e-8, 1e8, "mean of the signal", log=True)),
     ("dead", plots.Axis(0, 1, "share of dead units")),

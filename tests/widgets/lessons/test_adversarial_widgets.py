@@ -81,7 +81,7 @@ def test_a_class_is_led_to(cat, net):
 
 def test_the_sticker_lies_where_it_was_put(cat, net):
     patch = torch.rand(3, 16, 16)
-    given = {"model": net, "stickers": {"it": patch}, "pictures": {"cat": cat}}
+    given = {"model": net, "stickers": {"it": patch}, "images": {"cat": cat}}
     view = adversarial.stick_view(5, 40, "it", "cat", **given)
     drawn = torch.from_numpy(view["with the sticker"][::3, ::3].copy()).permute(2, 0, 1) / 255
     assert (drawn[:, 5:21, 40:56] - patch).abs().max() <= 0.51 / 255
