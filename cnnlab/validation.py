@@ -1,4 +1,4 @@
-"""Checks of arguments that all doors share: whole numbers, finite tensors, probabilities."""
+"""Checks of arguments that many functions share: whole numbers, finite tensors, probabilities."""
 
 import math
 from operator import index

@@ -1,7 +1,7 @@
 """Loaded by pytest before anything else (-p in pyproject.toml): no waiting for a grammar that nobody needs.
 
-jsonschema, which reads notebooks for nbval, builds a parser of web addresses when it is imported: two seconds
-in each process. With this it is built when an address is checked.
+jsonschema, which reads notebooks for nbval, builds a parser of web addresses when it is imported, which takes
+two seconds in each process. With this file, it is built only when an address is checked.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""What pytest finds: every lecture, in every way in which it is run, and no source of one as a test.
+"""What pytest collects: every lecture, in every way in which it is run, but no lecture source as a test.
 
-To look for examples in a source, pytest would import it, that is run the whole lecture, in every process.
+To look for doctests in a source, pytest would import it, that is, run the whole lecture, in every process.
 """
 
 import json

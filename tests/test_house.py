@@ -1,4 +1,4 @@
-"""The house rules that can be read from files: imports point one way, nothing heavy comes in early."""
+"""House rules that can be checked by reading files: imports point one way, nothing heavy is loaded early."""
 
 import ast
 import functools

@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: the methods of the lectures. Each lecture brings its own file."""
+"""Tensors in, tensors out: the methods of the lectures, in one folder for each family."""

@@ -1,7 +1,7 @@
-"""What every saliency method hands back: the map, and the numbers by which it can be doubted.
+"""What every saliency method returns: the map, and the numbers by which it can be doubted.
 
-A map alone can always be made to look convincing. So each comes with the score that it explains, its own sum,
-what the sum should be, and what the answer cost.
+A map alone can always be made to look convincing. So each map comes with the score that it explains, its own
+sum, what the sum should be, and what it cost to compute.
 """
 
 import time

@@ -1,8 +1,8 @@
 """How a model is run for a method: guarded passes, images that may share a pass, batches, gradients.
 
 Type: with guarded_forward(model, images): model(images) says in words why a pass fails, and refuses a model
-that draws lots. independent_batch_size(model, …) -> how many images may share a pass: as many as asked for,
-or one where the answer to an image depends on the others, which would give a wrong map without a word.
+that is random in eval mode. independent_batch_size(model, …) -> how many images may share a pass: as many as
+asked for, or one where the output for an image depends on the others, which would silently give a wrong map.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """What is to be explained: a class, its logit or its probability, for one or several classes; or a unit.
 
 Type: (model, images, target) -> (N, T) scores, with gradients. Every method that asks "which pixels?" takes a
-target in these forms and puts them into one, a `ResolvedTarget`:
+target in any of these forms and converts it into one, a `ResolvedTarget`:
 
 - a class for all images, by its number or its name (of `model.classes`);
 - (N,) one class number for each image; (N, T) several for each, such as `top_classes(model, images, 5)`;

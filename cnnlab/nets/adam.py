@@ -1,4 +1,4 @@
-"""Adam for gradient ascent, without torch.optim: importing that takes a second.
+"""Adam for gradient ascent, without torch.optim, which takes a second to import.
 
 Paper: Kingma & Ba, Adam: a method for stochastic optimization, 2015.
 """

@@ -1,4 +1,4 @@
-"""Channels last where that is faster and safe: which models take it, and the copy of a batch for a pass."""
+"""Channels last where that is faster and safe: which models allow it, and the copy of a batch for a pass."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""What comes out of each layer: its shape for an image, and a few layers that stand for the whole network."""
+"""The shape of the output of each layer, and a few layers that stand for the whole network."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The naive loop that every engine of occlusion must equal: one window covered after the other."""
+"""The naive loop that every engine of occlusion must equal: it covers one window after another."""
 
 import math
 

@@ -1,1 +1,1 @@
-"""From the source of a lecture to its notebooks, and the checks of sources."""
+"""From the source of a lecture to its notebooks, and checks of that source."""

@@ -1,4 +1,4 @@
-"""The registry of all exercises: for each the right answer, the cases to try, and the mistakes known by name.
+"""The registry of all exercises: for each, the right answer, the cases to try and the known mistakes.
 
 Each lecture has a file `lecture_NN.py` here with a tuple `EXERCISES`.
 """

@@ -1,1 +1,1 @@
-"""The commands of `python -m cnnlab`, and what runs lectures and measures them."""
+"""The commands of `python -m cnnlab`, and the code that runs lectures and measures them."""

@@ -1,1 +1,1 @@
-"""Images from outside: checked downloads, folders, uploads."""
+"""Images from outside: checked downloads, and folders of images."""

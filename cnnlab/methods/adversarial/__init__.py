@@ -1,8 +1,8 @@
-"""A change that nobody sees, and the network says something else: the attacks of lecture 10, by one door.
+"""A change that hardly anybody sees, and the network says something else: the attacks of lecture 10.
 
 Type of most: (model, images, eps, *, labels or target, …) -> AttackResult: the changed images, in [0, 1], and
-for each of them whether it worked, and the size of the change. The normalisation is a layer of the model, so
-eps means the same for all.
+for each of them, whether the attack worked and how large the change is. The normalisation is a layer of the
+model, so eps means the same for every model.
 
 >>> import torch
 >>> from cnnlab.nets import models

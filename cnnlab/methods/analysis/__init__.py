@@ -1,4 +1,4 @@
-"""What can be measured on a network: filters, activations, receptive fields, signals through depth."""
+"""What can be measured in a network: filters, activations, receptive fields, signals through depth."""
 
 from cnnlab.methods.analysis.effective_receptive_field import central_mass, effective_receptive_field
 

@@ -1,7 +1,7 @@
 """Deconvnet: a unit's activation, projected back to the pixels (Zeiler & Fergus 2014).
 
-`project` is back-propagation with a rule at every ReLU; `layer_by_layer` walks down as the paper draws it.
-`strongest_unit` finds the position of a map where it is largest.
+`project` is back-propagation with another rule at every ReLU; `layer_by_layer` goes down one layer at a time,
+as in the paper's figure. `strongest_unit` finds the position at which a feature map is largest.
 """
 
 from cnnlab.methods.deconvnet.layer_by_layer import Step, layer_by_layer

@@ -1,6 +1,6 @@
-"""What does a unit look for? Images made for it, from noise or from a photo: the methods, by one door.
+"""What does a unit look for? Images made for it, from noise or from a photo.
 
-Type: (model, objective) -> Rendered. An objective says what is to be large; it adds, scales and prints.
+Type: (model, objective) -> Rendered. Objectives say what is to be large; they can be added and scaled.
 
 >>> from cnnlab.nets import models
 >>> result = render(models.load("photonet"), neuron("relu3", 7) - 0.5 * total_variation(), size=32, steps=3)

@@ -1,4 +1,4 @@
-"""Tests of saliency maps: known truth, formulas, model randomisation, deletion, and a network that cheats."""
+"""Tests of saliency maps: ground truth, formulas, model randomisation, deletion, a network that cheats."""
 
 from cnnlab.methods.evaluation.rank_correlation import spearman, spearman_matrix
 

@@ -1,12 +1,12 @@
-"""Which pixels, or which positions, gave this class its score? The methods of the lecture, by one door.
+"""Which pixels, or which positions, gave this class its score? The methods of lecture 06a.
 
 Type of all: (model, images, target, *, output, …) -> Attribution: a signed, raw map and the numbers by which
 it can be doubted. They answer different questions, and that is why their maps differ:
 
 - gradient: what would a little more of this pixel add?
 - gradient x input, integrated gradients: what did this pixel add, compared to black (to a baseline)?
-- SmoothGrad: the same, on average over images nearby.
-- guided backprop, deconvnet: what could the network see here at all?
+- SmoothGrad: what does the gradient say on average, over noisy copies of the image?
+- guided backprop, deconvnet: what can the network see here at all, whatever the class?
 - CAM, Grad-CAM: which positions of the last maps speak for the class?
 
 >>> from cnnlab.nets import models
