@@ -67,7 +67,7 @@ def collect(
     """The result of a method that worked on (N, T, …); where one target was asked for, that axis goes.
 
     Args:
-        asked: what was explained.
+        resolved: what was explained.
         maps, scores, reference: (N, T, C, H, W), (N, T) and (N, T) or None.
         passes: through the network.
         began: time.perf_counter() at the start.

@@ -6,8 +6,8 @@ differentiable, because it is made of ordinary tensor operations.
 The words of the lectures: x an image or a feature map, weight (F, C, K, K) a bank of F filters with one
 K x K kernel per input channel, y what comes out. Every size below is an int or a pair (rows, columns).
 
-Batch normalisation and dropout, which work otherwise in training than afterwards, are in `normalising` and
-`dropping`; their names are here, too.
+Batch normalisation and dropout, which work otherwise in training than afterwards, are in `batchnorm` and
+`dropout`; their names are here, too.
 
 Papers: Dumoulin & Visin, A guide to convolution arithmetic for deep learning, 2016;
 Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014 (switches).

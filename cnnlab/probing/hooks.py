@@ -239,7 +239,7 @@ def on_gradient(output: Tensor, hear: Callable[[Tensor], None]) -> None:
 
 
 def apply_rule_backward(relus: Iterable[Node] | None, rule: str) -> bool:
-    """From now on a signal comes back through these ReLUs of a graph by a rule of `rules.NAMED`.
+    """From now on a signal comes back through these ReLUs of a graph by a rule of `relu_rules.NAMED`.
 
     It costs the pass forward nothing, unlike `relu_rule`. False: there were none.
     """

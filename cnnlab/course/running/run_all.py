@@ -22,7 +22,7 @@ _HEAD = f"{'lecture':24} {'seconds':>7} {'MB':>6} {'widgets':>7}  state"
 
 
 class Rehearsed(NamedTuple):
-    """What one lecture took. `failed` as in `running.Ran`."""
+    """What one lecture took. `failed` as in `run_notebook.Ran`."""
 
     lecture: str
     seconds: float

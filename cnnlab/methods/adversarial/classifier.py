@@ -179,7 +179,7 @@ def class_per_image(model: nn.Module, images: Tensor, numbers: Target, what: str
     """(N,) a class for each image, checked.
 
     Args:
-        model, images: as in `ask`.
+        model, images: as in `resolve`.
         numbers: a class for all, by number or name, or (N,) numbers.
         what: their name, for an error.
 

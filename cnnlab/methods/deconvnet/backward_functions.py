@@ -2,7 +2,7 @@
 
 Type: (the arguments of a torch function) -> [(a tensor that went in, signal after -> signal before)]. All of
 them are linear, so the way back is the transposed map: parts of a sum each get the whole signal, parts of a
-concatenation each their part. `backward_rules` has the rules of the layers, and the list of all.
+concatenation each their part. `backward_layers` has the rules of the layers, and the list of all.
 """
 
 from collections.abc import Callable

@@ -2,8 +2,8 @@
 
 Type: (the arguments of a torch function) -> [(a tensor that went in, signal after -> signal before)]. Pooled
 values go back to their switches, ReLUs rectify the signal, filters stamp it (transposed convolution), means
-are spread, and what has no weights passes it on (`linear_rules`). No automatic differentiation anywhere;
-biases play no part.
+are spread, and what has no weights passes it on (`backward_functions`). No automatic differentiation
+anywhere; biases play no part.
 
 Paper: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, ECCV 2014, section 2.1.
 """

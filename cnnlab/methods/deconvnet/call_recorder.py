@@ -2,7 +2,7 @@
 
 Type: with CallRecorder(image) as recorder: model(image); recorder.backward(signal) -> (name, signal),
 layer after layer. It sees functions, not modules: F.relu, shared and in-place ReLUs, sums and concatenations
-are calls like any other. `backward_rules` says for each call how a signal passes it.
+are calls like any other. `backward_layers` says for each call how a signal passes it.
 """
 
 from collections.abc import Callable, Iterator

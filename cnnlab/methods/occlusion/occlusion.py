@@ -84,7 +84,7 @@ class Scan(NamedTuple):
 
         Args:
             target: class number, or (T,) several; of a scan of a unit leave it out.
-            of: "logit" or "probability".
+            output: "logit" or "probability".
 
         Raises:
             LookupError: no such class, or no such `output`.

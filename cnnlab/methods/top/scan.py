@@ -153,7 +153,9 @@ def patches(
             ranking that is not full.
     """
     if isinstance(images, str | Path) and field is None:
-        raise ValueError("give the field, or stream.Folder(path, size): a path alone does not say the size")
+        raise ValueError(
+            "give the field, or image_source.Folder(path, size): a path alone does not say the size"
+        )
     numbered_images = image_source.source(images, size=field.image_size[0] if field is not None else None)
     if channels is None:
         channels = range(len(top.values))
