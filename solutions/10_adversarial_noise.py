@@ -808,12 +808,10 @@ lesson = 96 if FAST else 800
 pupils = pupils._replace(images=pupils.images[:lesson], labels=pupils.labels[:lesson])
 hard = adversarial.adversarial_training(
     models.load("simpleconvnet"), eps=32 / 255, steps=2, epochs=1 if FAST else 4, learning_rate=2e-3,
-    n_eval=40, eval_steps=2, train=pupils, seed=SEED
-)
+    n_eval=40, eval_steps=2, train=pupils, seed=SEED)
 both = {"before": convnet, "after practice": hard.model}
 doses = [0, 8, 16, 24, 32, 40]
-attacks = {name: [adversarial.pgd(net, shown, dose / 255, labels=named, steps=5, seed=SEED)
-                  for dose in doses]
+attacks = {name: [adversarial.pgd(net, shown, dose / 255, labels=named, steps=5, seed=SEED) for dose in doses]
            for name, net in both.items()}
 withstood = {name: [1 - found.success.double().mean().item() for found in row]
              for name, row in attacks.items()}
